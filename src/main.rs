@@ -1,0 +1,2 @@
+//! The command `rollcast`.
+fn main() {}

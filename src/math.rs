@@ -1,0 +1,57 @@
+//! Numbers: summaries of samples, normal and beta laws, clipped lognormals, interpolation.
+//!
+//! What goes into sampling or results uses the crate `libm`, whose results are the same on every machine;
+//! the platform's own `exp` and `ln` differ in the last bit between systems.
+
+mod beta;
+mod clipped;
+mod interpolate;
+mod normal;
+mod summary;
+
+pub use beta::beta_nodes;
+pub use clipped::{clipped_lognormal_mean, solve_lognormal_location};
+pub use interpolate::log_log;
+pub use normal::{normal_cdf, normal_quantile};
+pub use summary::{Summary, quantile_sorted};
+
+/// ln(p / (1 - p)).
+pub fn logit(p: f64) -> f64 {
+    libm::log(p / (1.0 - p))
+}
+
+/// The inverse of [`logit`].
+pub fn expit(x: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-x))
+}
+
+/// (a^p + b^p)^(1/p): a maximum with a soft corner, for two times that overlap imperfectly.
+pub fn p_norm(a: f64, b: f64, p: f64) -> f64 {
+    let (low, high) = if a < b { (a, b) } else { (b, a) };
+    if low <= 0.0 {
+        return high.max(0.0);
+    }
+    high * libm::pow(1.0 + libm::pow(low / high, p), 1.0 / p)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_norm_is_between_maximum_and_sum() {
+        assert!((p_norm(3.0, 4.0, 2.0) - 5.0).abs() < 1e-12);
+        assert_eq!(p_norm(0.0, 4.0, 2.4), 4.0);
+        for p in [1.5, 2.4, 8.0] {
+            let value = p_norm(1.0, 2.0, p);
+            assert!(value > 2.0 && value < 3.0);
+        }
+    }
+
+    #[test]
+    fn expit_inverts_logit() {
+        for p in [0.01, 0.5, 0.93] {
+            assert!((expit(logit(p)) - p).abs() < 1e-14);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Step costs as pieces, affine in context.
+//!
+//! The cost of an engine step is *defined* piecewise-affine in the total context of its decoding sequences
+//! (decision 1 of the architecture): the exact stepper sums these numbers step by step, a leaping stepper
+//! may integrate them in closed form, and both mean the same.
+
+use std::ops::Range;
+
+use crate::estimate::{Family, STEP_FAMILIES, StepSeconds};
+
+/// The composition of one engine step, as far as its cost depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Shape {
+    /// Sequences that decode in this step.
+    pub decoding: u32,
+    /// Draft tokens per decoding sequence (K); the target verifies K + 1. Zero: plain decoding.
+    pub draft_tokens: u32,
+    /// Prompt tokens that are prefilled in this step.
+    pub prefill_tokens: u32,
+    /// Query-key pairs of those tokens, Σ s·(past + s/2) over the prefilled chunks.
+    pub prefill_pairs: u64,
+    /// Prompts whose prefill ends in this step: each samples its first token.
+    pub prefill_ends: u32,
+}
+
+/// The cost of a step with a given shape, affine in total context, valid in `context`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece {
+    /// Seconds by family that do not depend on context.
+    pub fixed: StepSeconds,
+    /// Seconds by family for each token of total context.
+    pub per_context_token: StepSeconds,
+    /// Total context (tokens, over the decoding sequences) in which the piece holds.
+    pub context: Range<f64>,
+    /// Whether any operator lay outside the range that its constants were fitted on.
+    pub extrapolated: bool,
+}
+
+impl Piece {
+    /// A piece that costs nothing, valid everywhere.
+    pub fn zero() -> Self {
+        Piece {
+            fixed: [0.0; STEP_FAMILIES],
+            per_context_token: [0.0; STEP_FAMILIES],
+            context: 0.0..f64::INFINITY,
+            extrapolated: false,
+        }
+    }
+
+    /// Adds `fixed` seconds and `slope` seconds per context token to a family.
+    pub fn add(&mut self, family: Family, fixed: f64, slope: f64) {
+        self.fixed[family as usize] += fixed;
+        self.per_context_token[family as usize] += slope;
+    }
+
+    /// Seconds at a total context, all families together.
+    pub fn seconds(&self, context: f64) -> f64 {
+        self.fixed.iter().sum::<f64>() + context * self.per_context_token.iter().sum::<f64>()
+    }
+
+    /// Adds the step's seconds by family to `total`.
+    #[inline]
+    pub fn accumulate(&self, context: f64, total: &mut StepSeconds) {
+        for ((sum, fixed), slope) in total.iter_mut().zip(&self.fixed).zip(&self.per_context_token) {
+            *sum += fixed + context * slope;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accumulating_families_adds_up_to_the_seconds() {
+        let mut piece = Piece::zero();
+        piece.add(Family::Gemm, 2e-3, 0.0);
+        piece.add(Family::Attention, 1e-4, 3e-9);
+        let mut total = [0.0; STEP_FAMILIES];
+        piece.accumulate(1e6, &mut total);
+        assert!((total.iter().sum::<f64>() - piece.seconds(1e6)).abs() < 1e-15);
+        assert!((piece.seconds(1e6) - 5.1e-3).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,14 @@
+//! The scenario with nothing optional and nothing by name: plain data, each value with its source.
+//!
+//! `resolve` fills these types from the scenario, the catalog and the profile; every layer above reads
+//! them and nothing else, and a result carries them whole, so that a forecast can be reproduced from its
+//! own output. No behaviour lives here beyond arithmetic on a value's own fields.
+
+mod facts;
+mod run;
+
+pub use facts::{Device, Drafter, DrafterKind, Model, Network, Precision};
+pub use run::{
+    AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, LengthModel, Lengths, LoopSettings, Overhead,
+    Quantity, Resolved, Reward, Router, ScheduleInput, Source, Speculation, Training, Uncertainty, Workload,
+};

@@ -1,0 +1,325 @@
+//! The values of one run: cluster, workload, engine, speculation, training, loop and uncertainty.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::{Device, Drafter, Model, Network, Precision};
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Written in the scenario.
+    Given,
+    /// Nobody said: the program's default.
+    Default,
+    /// The catalog of published facts.
+    Catalog,
+    /// The calibration profile.
+    Profile,
+}
+
+/// A value that the scenario did not give, and what was taken instead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assumption {
+    /// Key path in the scenario.
+    pub path: String,
+    /// The value, as it would be written.
+    pub value: String,
+    /// Where it came from.
+    pub source: Source,
+    /// Why this value; empty where it is obvious.
+    pub why: String,
+}
+
+/// An uncertain number: value, standard error and source.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Quantity {
+    /// Best value.
+    pub value: f64,
+    /// Standard error, in the value's unit; 0 where it is taken as exact.
+    pub se: f64,
+    /// Where it came from.
+    pub source: Source,
+}
+
+impl Quantity {
+    /// A number that the scenario states without an error.
+    pub fn given(value: f64) -> Self {
+        Quantity { value, se: 0.0, source: Source::Given }
+    }
+
+    /// Standard error of the logarithm, for values that are scaled by a lognormal factor.
+    pub fn log_sigma(&self) -> f64 {
+        if self.value > 0.0 { self.se / self.value } else { 0.0 }
+    }
+}
+
+/// GPUs of the run. One pool: generation and training share them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The GPU.
+    pub device: Device,
+    /// Between nodes.
+    pub network: Network,
+    /// All GPUs.
+    pub gpus: u32,
+    /// GPUs in one node.
+    pub gpus_per_node: u32,
+    /// Price of one GPU, USD per hour.
+    pub usd_per_gpu_hour: f64,
+}
+
+/// A distribution of token counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LengthModel {
+    /// Lognormal, clipped at `max`: `mean` is that of min(X, max), as frameworks log it.
+    Lognormal {
+        /// Mean of the clipped lengths, tokens.
+        mean: Quantity,
+        /// Standard deviation of the logarithm.
+        sigma: Quantity,
+    },
+    /// Uniform inside each bin.
+    Histogram {
+        /// Bin edges, tokens, rising; one more than weights.
+        edges: Vec<f64>,
+        /// Weight of each bin.
+        weights: Vec<f64>,
+    },
+    /// Drawn from a list (a file of measured lengths), sorted.
+    Samples(Vec<u32>),
+    /// Always the same.
+    Constant(u32),
+}
+
+/// Lengths and the bounds that the engine puts on them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lengths {
+    /// The distribution before clipping.
+    pub model: LengthModel,
+    /// Shortest, tokens.
+    pub min: u32,
+    /// Longest, tokens: longer ones are clipped, not drawn again.
+    pub max: u32,
+}
+
+/// What one RL step generates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Prompt groups per step.
+    pub prompts_per_step: u32,
+    /// Samples of each prompt.
+    pub samples_per_prompt: u32,
+    /// Prompt lengths, one per group.
+    pub prompt_tokens: Lengths,
+    /// Response lengths, one per sample.
+    pub response_tokens: Lengths,
+    /// Correlation of the lengths of one group, through a Gaussian copula, 0 to 1.
+    pub group_correlation: f64,
+}
+
+impl Workload {
+    /// Samples of one RL step.
+    pub fn samples(&self) -> u32 {
+        self.prompts_per_step * self.samples_per_prompt
+    }
+}
+
+/// Whether the engine's software costs are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overhead {
+    /// Host gaps, graph buckets, eager launches: the engine as it is.
+    Measured,
+    /// Kernels only: what perfect software would reach.
+    None,
+}
+
+/// How prompts are spread over replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Router {
+    /// Each sample to the replica with the fewest.
+    LeastLoaded,
+    /// All samples of a prompt to one replica.
+    GroupAffinity,
+}
+
+/// Limits and software constants of the inference engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineSettings {
+    /// Engine id of the engine profile.
+    pub engine: String,
+    /// Version as the scenario states it; it selects nothing yet.
+    pub version: Option<String>,
+    /// Whether software costs count.
+    pub overhead: Overhead,
+    /// No CUDA graphs.
+    pub enforce_eager: bool,
+    /// Captured graph sizes, tokens, rising; empty when eager.
+    pub capture_sizes: Vec<u32>,
+    /// Most sequences in one step.
+    pub max_num_seqs: u32,
+    /// Most tokens in one step.
+    pub max_num_batched_tokens: u32,
+    /// Longest sequence (prompt and response), tokens.
+    pub max_model_len: u32,
+    /// Tokens in one KV block.
+    pub block_size: u32,
+    /// Whether full prompt blocks are shared inside a group.
+    pub prefix_caching: bool,
+    /// Spread over replicas.
+    pub router: Router,
+    /// Sampling temperature.
+    pub temperature: f64,
+}
+
+/// The generation side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Engine settings.
+    pub engine: EngineSettings,
+    /// Tensor-parallel width of one replica.
+    pub tp: u32,
+    /// Data-parallel replicas.
+    pub replicas: u32,
+    /// Weight format.
+    pub weights: Precision,
+    /// KV-cache format.
+    pub kv_cache: Precision,
+    /// KV blocks of one replica.
+    pub kv_blocks: u64,
+}
+
+/// Acceptance as *pooled engine counters* show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AcceptanceInput {
+    /// Conditional acceptance rate at each draft position, pooled over requests; as many as the longest
+    /// configuration drafts.
+    pub rates: Vec<f64>,
+    /// Standard error of the logit of all rates together.
+    pub logit_se: f64,
+    /// Concentration of the Beta law of the requests' own first-position rate.
+    pub concentration: f64,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// The schedule: what picks the SD configuration of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleInput {
+    /// The drafter is loaded and kept warm, and never drafts.
+    Off,
+    /// Always a chain of `k` draft tokens.
+    Fixed {
+        /// num_speculative_tokens.
+        k: u32,
+    },
+}
+
+/// Speculative decoding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Speculation {
+    /// The drafter.
+    pub drafter: Drafter,
+    /// Its weight format.
+    pub weights: Precision,
+    /// Its tensor-parallel width.
+    pub tp: u32,
+    /// Acceptance.
+    pub acceptance: AcceptanceInput,
+    /// What picks configurations.
+    pub schedule: ScheduleInput,
+}
+
+/// The training side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Tensor-parallel width.
+    pub tp: u32,
+    /// Number format of the matrix products.
+    pub precision: Precision,
+    /// Samples of one optimizer step.
+    pub global_batch_size: u32,
+    /// Passes over the rollout.
+    pub epochs: u32,
+    /// Whether sequences are packed; otherwise each is padded to the longest of its micro batch.
+    pub packing: bool,
+    /// Forward passes that the backward pass repeats (0 none, 1 all).
+    pub recompute: f64,
+    /// Model FLOP utilisation of forward and backward.
+    pub mfu: Quantity,
+    /// Model FLOP utilisation of the log-prob passes.
+    pub logprob_mfu: Quantity,
+    /// Whether the old policy's log-probs are recomputed.
+    pub old_logprobs: bool,
+    /// Whether a reference model scores the samples.
+    pub reference_logprobs: bool,
+}
+
+/// The reward stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reward {
+    /// Seconds of the whole step's rule-based scoring.
+    pub seconds: Quantity,
+    /// Whether samples are scored while others are still generated.
+    pub overlapped: bool,
+}
+
+/// Stages around generation and training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoopSettings {
+    /// Optimizer steps that the generating weights may lag; 0 is synchronous.
+    pub max_staleness: u32,
+    /// Data loading, seconds per step.
+    pub data: Quantity,
+    /// Engine wake and everything of `prepare` besides the transfer, seconds.
+    pub prepare: Quantity,
+    /// Weight transfer from trainer to engine, seconds.
+    pub weight_sync: Quantity,
+}
+
+/// How much sampling stands behind the error bars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uncertainty {
+    /// Independent workloads (and inputs) that are simulated.
+    pub workload_draws: u32,
+    /// Calibration worlds in which each is priced.
+    pub worlds: u32,
+}
+
+/// One run, complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The scenario's name.
+    pub name: String,
+    /// The target model.
+    pub model: Model,
+    /// GPUs.
+    pub cluster: Cluster,
+    /// Prompts and lengths.
+    pub workload: Workload,
+    /// Generation.
+    pub generation: Generation,
+    /// Speculation, or none.
+    pub speculation: Option<Speculation>,
+    /// Training.
+    pub training: Training,
+    /// Reward.
+    pub reward: Reward,
+    /// Loop.
+    #[serde(rename = "loop")]
+    pub cycle: LoopSettings,
+    /// RL steps that are simulated in each draw.
+    pub rl_steps: u32,
+    /// Of them, the first ones that the means leave out.
+    pub warmup_steps: u32,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Sampling.
+    pub uncertainty: Uncertainty,
+    /// What nobody said, and what was taken.
+    pub assumptions: Vec<Assumption>,
+}

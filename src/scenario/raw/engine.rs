@@ -1,0 +1,92 @@
+//! The inference engine: its layout and its settings, under the engines' own names.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Count, Fraction, NonNegative, Precision};
+
+/// The inference engine and its settings.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// Which engine.
+    pub engine: Option<Engine>,
+    /// Version of the engine, in quotes, such as "0.11.0": picks its measured overheads.
+    pub engine_version: Option<String>,
+    /// Whether the engine's own time (scheduling, launches, sampling on the host) is counted.
+    pub overhead: Option<Overhead>,
+    /// How one engine is spread over GPUs.
+    pub layout: Option<GenerationLayout>,
+    /// Most requests running at once in one engine.
+    pub max_num_seqs: Option<Count>,
+    /// Most tokens in one engine step.
+    pub max_num_batched_tokens: Option<Count>,
+    /// Longest prompt and response together, in tokens.
+    pub max_model_len: Option<Count>,
+    /// KV-cache blocks of one engine; otherwise what `gpu_memory_utilization` leaves.
+    pub num_gpu_blocks: Option<Count>,
+    /// Tokens in one KV-cache block.
+    pub block_size: Option<Count>,
+    /// Share of a GPU's memory that the engine may take, above 0, up to 1.
+    pub gpu_memory_utilization: Option<Fraction>,
+    /// True: run without CUDA graphs.
+    pub enforce_eager: Option<bool>,
+    /// Batch sizes with a captured CUDA graph, rising.
+    pub cudagraph_capture_sizes: Option<Vec<Count>>,
+    /// Number format of the KV cache.
+    pub kv_cache_dtype: Option<Precision>,
+    /// Number format of the weights.
+    pub weights: Option<Precision>,
+    /// Sampling temperature; 0 is greedy.
+    pub temperature: Option<NonNegative>,
+    /// How requests are dealt to the engines.
+    pub router: Option<Router>,
+    /// True: requests of one group share their prompt's KV blocks.
+    pub prefix_caching: Option<bool>,
+    /// True: a prefill is cut into chunks that run beside decodes.
+    pub chunked_prefill: Option<bool>,
+}
+
+/// How one engine is spread over GPUs.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GenerationLayout {
+    /// Tensor-parallel GPUs.
+    pub tp: Option<Count>,
+    /// Pipeline-parallel stages (above 1: planned).
+    pub pp: Option<Count>,
+    /// Expert-parallel GPUs (above 1: planned).
+    pub ep: Option<Count>,
+    /// True: attention is data-parallel while experts are shared (planned).
+    pub dp_attention: Option<bool>,
+}
+
+/// An inference engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// vLLM.
+    Vllm,
+    /// SGLang.
+    Sglang,
+}
+
+/// What is counted of the engine's own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overhead {
+    /// As fitted to measurements of the engine.
+    Measured,
+    /// Nothing: kernels only.
+    None,
+}
+
+/// How requests are dealt to the engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Router {
+    /// To the engine with the fewest requests.
+    LeastLoaded,
+    /// A whole prompt group to one engine.
+    GroupAffinity,
+}
