@@ -4,11 +4,36 @@
 //! Layers, lowest first; a module imports only lower ones (`tests/layers.rs` checks it, `ARCHITECTURE.md`
 //! explains it). With default features off only the speculation layer and what it stands on remain.
 
-// 0
+// Layer 0
 pub mod estimate;
 pub mod math;
 pub mod piece;
 pub mod rng;
 pub mod units;
-// 4, and all that an engine embeds
+#[cfg(feature = "simulator")]
+pub mod yaml;
+
+// Layer 1
+#[cfg(feature = "simulator")]
+pub mod profile;
+#[cfg(feature = "simulator")]
+pub mod resolved;
+
+// Layer 3
+#[cfg(feature = "simulator")]
+pub mod cost;
+#[cfg(feature = "simulator")]
+pub mod workload;
+
+// Layer 4
+#[cfg(feature = "simulator")]
+pub mod forward;
 pub mod speculation;
+
+// Layer 6
+#[cfg(feature = "simulator")]
+pub mod sim;
+
+// Layer 7
+#[cfg(feature = "simulator")]
+pub mod rollout;

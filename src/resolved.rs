@@ -9,6 +9,7 @@ mod run;
 
 pub use facts::{Device, Drafter, DrafterKind, Model, Network, Precision};
 pub use run::{
-    AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, LengthModel, Lengths, LoopSettings, Overhead,
-    Quantity, Resolved, Reward, Router, ScheduleInput, Source, Speculation, Training, Uncertainty, Workload,
+    AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, LengthModel, Lengths, LoopSettings,
+    Overhead, Quantity, Resolved, Reward, Router, ScheduleInput, Source, Speculation, Training, Uncertainty,
+    Workload,
 };

@@ -56,6 +56,12 @@ impl Stream {
         Stream { key, counter: 0 }
     }
 
+    /// What identifies the stream: number i (from 1) is `mix(key + i · 0x9e3779b97f4a7c15)`. For loops that
+    /// keep the state of many streams in arrays.
+    pub fn key(&self) -> u64 {
+        self.key
+    }
+
     /// The next 64 random bits.
     #[inline]
     pub fn bits(&mut self) -> u64 {

@@ -27,13 +27,13 @@ pub enum Speculation {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpeculationConfig {
-    /// The drafter: an id of the catalog, or `{ id, tp, weights }`; required.
+    /// The drafter: an id of the catalog, or `{ id, tp, weights }`.
     pub drafter: Option<Drafter>,
-    /// How much of a draft the target accepts; required.
+    /// How much of a draft the target accepts.
     pub acceptance: Option<Acceptance>,
     /// Concentration of the spread between requests (Beta distribution), for `per_position`; large is no spread.
     pub concentration: Option<Positive>,
-    /// What picks the configuration at each step; required.
+    /// What picks the configuration at each step.
     pub schedule: Option<Schedule>,
     /// Configurations that a schedule may pick from (planned).
     pub candidates: Option<Planned>,

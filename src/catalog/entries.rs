@@ -1,0 +1,115 @@
+//! The files of the catalog, embedded: what ids there are is known without reading any of them.
+
+/// One file of the catalog.
+pub(super) struct Entry {
+    /// The file's name without its ending; the file repeats it as `id`.
+    pub(super) id: &'static str,
+    /// What the file holds.
+    pub(super) text: &'static str,
+}
+
+macro_rules! entries {
+    ($folder:literal, $ending:literal, [$($id:literal),+ $(,)?]) => {
+        &[$(Entry { id: $id, text: include_str!(concat!($folder, "/", $id, $ending)) }),+]
+    };
+}
+
+/// Targets, `models/*.json`.
+pub(super) const MODELS: &[Entry] = entries!(
+    "models",
+    ".json",
+    [
+        "llama-3.1-405b",
+        "llama-3.1-70b",
+        "llama-3.1-8b",
+        "llama-3.3-70b",
+        "qwen2.5-0.5b",
+        "qwen2.5-1.5b",
+        "qwen2.5-14b",
+        "qwen2.5-32b",
+        "qwen2.5-3b",
+        "qwen2.5-72b",
+        "qwen2.5-7b",
+        "qwen2.5-math-7b",
+        "qwen3-0.6b",
+        "qwen3-1.7b",
+        "qwen3-14b",
+        "qwen3-32b",
+        "qwen3-4b",
+        "qwen3-8b",
+        "qwen3-8b-base",
+    ]
+);
+
+/// Drafters, `drafters/*.json`.
+pub(super) const DRAFTERS: &[Entry] = entries!(
+    "drafters",
+    ".json",
+    [
+        "eagle3-llama-3.1-8b",
+        "eagle3-llama-3.3-70b",
+        "eagle3-qwen2.5-7b",
+        "eagle3-qwen3-32b",
+        "eagle3-qwen3-4b",
+        "eagle3-qwen3-8b",
+    ]
+);
+
+/// Devices, `devices/*.yaml`.
+pub(super) const DEVICES: &[Entry] =
+    entries!("devices", ".yaml", ["a100-sxm-80g", "b200", "gb200", "h100-sxm", "h200-sxm"]);
+
+/// Networks between nodes, `networks/*.yaml`.
+pub(super) const NETWORKS: &[Entry] = entries!(
+    "networks",
+    ".yaml",
+    ["efa-3200", "ethernet-100", "ib-hdr200", "ib-ndr400", "nvl72", "roce-400"]
+);
+
+/// Names that a user may well ask for, with why they are not here yet. Compared after the last slash.
+pub(super) const PLANNED: &[(&str, &str)] = &[
+    ("deepseek-r1", "mixture of experts"),
+    ("deepseek-v3", "mixture of experts"),
+    ("glm-4.5", "mixture of experts"),
+    ("glm-4.5-air", "mixture of experts"),
+    ("gpt-oss-120b", "mixture of experts"),
+    ("gpt-oss-20b", "mixture of experts"),
+    ("kimi-k2", "mixture of experts"),
+    ("mimo-7b", "multi-token prediction"),
+    ("qwen3-235b-a22b", "mixture of experts"),
+    ("qwen3-30b-a3b", "mixture of experts"),
+    ("qwen3-coder-480b-a35b", "mixture of experts"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_sorted_and_hold_each_file_once() {
+        for table in [MODELS, DRAFTERS, DEVICES, NETWORKS] {
+            assert!(table.windows(2).all(|pair| pair[0].id < pair[1].id));
+        }
+    }
+
+    #[test]
+    fn no_file_lacks_its_line() -> std::io::Result<()> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalog");
+        for (name, ending, table) in [
+            ("models", "json", MODELS),
+            ("drafters", "json", DRAFTERS),
+            ("devices", "yaml", DEVICES),
+            ("networks", "yaml", NETWORKS),
+        ] {
+            let mut files = Vec::new();
+            for file in std::fs::read_dir(folder.join(name))? {
+                files.push(file?.file_name().to_string_lossy().into_owned());
+            }
+            files.sort();
+            let mut embedded: Vec<_> = table.iter().map(|entry| format!("{}.{ending}", entry.id)).collect();
+            embedded.sort();
+            assert_eq!(files, embedded);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! One operator's time, from fitted constants and a device's datasheet.
+//!
+//! Matrix products, decode and verify attention, prefill attention, memory-bound kernels, sampling and
+//! all-reduce. Attention is affine in total context, so that a step's cost is (decision 1). Verify attention
+//! reads the KV cache *once* for all query tokens of a sequence: charging one read for each, as pricing a
+//! verify step like a larger decode batch does, is 2-3 times too slow at long context. Leaves out: experts,
+//! collectives between nodes, fitted surfaces (they will replace these forms behind the same methods).
+
+mod attention;
+mod collective;
+mod gemm;
+mod memory_bound;
+
+pub use attention::{AttentionShape, AttentionTime};
+
+use crate::profile::KernelProfile;
+use crate::resolved::Device;
+
+/// A time that does not depend on context.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timed {
+    /// Seconds.
+    pub seconds: f64,
+    /// Whether the shape lay outside the fitted range.
+    pub extrapolated: bool,
+}
+
+/// Kernel times of one device.
+#[derive(Debug, Clone)]
+pub struct Kernels {
+    profile: KernelProfile,
+    /// bf16 peak, FLOP/s.
+    bf16: f64,
+    /// fp8 peak, FLOP/s; bf16's where the device has no fp8 units.
+    fp8: f64,
+    /// Memory bandwidth, bytes/s.
+    bandwidth: f64,
+    sm_count: f64,
+    /// NVLink bandwidth over that of the device whose collectives were measured.
+    link_ratio: f64,
+}
+
+/// NVLink bandwidth of the devices in the all-reduce tables (H100, H200), GB/s in one direction.
+const TABLE_NVLINK_GB_PER_S: f64 = 450.0;
+
+impl Kernels {
+    /// For a device, with its own constants or a stand-in's.
+    pub fn new(device: &Device, profile: KernelProfile) -> Self {
+        let bf16 = device.bf16_tflops * 1e12;
+        Kernels {
+            bf16,
+            fp8: device.fp8_tflops.map_or(bf16, |tflops| tflops * 1e12),
+            bandwidth: device.memory_gb_per_s * 1e9,
+            sm_count: f64::from(device.sm_count),
+            link_ratio: device.nvlink_gb_per_s / TABLE_NVLINK_GB_PER_S,
+            profile,
+        }
+    }
+
+    /// The constants in use.
+    pub fn profile(&self) -> &KernelProfile {
+        &self.profile
+    }
+}
+
+/// Whether `x` is outside `range`.
+fn outside(x: f64, range: [f64; 2]) -> bool {
+    x < range[0] || x > range[1]
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Kernels of an H100 for the tests of this layer and those above.
+
+    use super::Kernels;
+    use crate::resolved::Device;
+
+    pub(crate) fn h100() -> Device {
+        Device {
+            id: "h100-sxm".into(),
+            name: "H100 SXM".into(),
+            source: "datasheet".into(),
+            bf16_tflops: 989.0,
+            fp8_tflops: Some(1979.0),
+            memory_gb_per_s: 3350.0,
+            memory_gib: 79.6,
+            sm_count: 132,
+            nvlink_gb_per_s: 450.0,
+            nvlink_domain: 8,
+            gpus_per_node: 8,
+            usd_per_gpu_hour: None,
+            price_source: None,
+        }
+    }
+
+    pub(crate) fn kernels() -> Kernels {
+        let profile = crate::profile::device("h100-sxm").unwrap_or_else(|error| panic!("{error}"));
+        Kernels::new(&h100(), profile)
+    }
+}

@@ -1,0 +1,179 @@
+//! Operators composed into engine steps, draft rounds and training passes.
+//!
+//! An [`Engine`] prices one iteration of one replica as a [`Piece`]: the target's forward over decoded,
+//! verified and prefilled tokens, the drafter's round, sampling, and the software around them. Tensor
+//! parallelism only. Leaves out: experts, pipeline, context and data parallelism inside a replica.
+
+pub mod drafter;
+pub mod memory;
+mod software;
+mod target;
+pub mod training;
+
+pub use software::Software;
+
+use crate::cost::Kernels;
+use crate::estimate::Family;
+use crate::piece::{Piece, Shape};
+use crate::resolved::{Drafter, Model, Precision};
+
+/// One replica of an inference engine, as far as its time goes.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// Kernel times of the device.
+    pub kernels: Kernels,
+    /// The target.
+    pub model: Model,
+    /// Format of the target's weights.
+    pub weights: Precision,
+    /// Format of the KV cache.
+    pub kv_cache: Precision,
+    /// Tensor-parallel width.
+    pub tp: u32,
+    /// The loaded drafter, drafting or idle.
+    pub drafter: Option<LoadedDrafter>,
+    /// Software costs.
+    pub software: Software,
+}
+
+/// A drafter in the engine's memory.
+#[derive(Debug, Clone)]
+pub struct LoadedDrafter {
+    /// Its facts.
+    pub drafter: Drafter,
+    /// Format of its weights.
+    pub weights: Precision,
+    /// Tensor-parallel width.
+    pub tp: u32,
+}
+
+impl Engine {
+    /// The cost of an iteration with this shape, valid at a total context (tokens over decoding sequences).
+    pub fn piece(&self, shape: &Shape, context: f64) -> Piece {
+        let mut piece = Piece::zero();
+        let rows = self.software.rows(shape);
+        self.target_step(shape, &rows, &mut piece);
+        self.software.bound_by_launches(self.model.layers, &rows, context, &mut piece);
+        if let Some(loaded) = &self.drafter {
+            self.draft_round(loaded, shape, &mut piece);
+        }
+        self.software.gaps(shape, self.drafter.is_some(), &mut piece);
+        let fitted_to = self.kernels.profile().form.attention_decode.context[1] * f64::from(shape.decoding);
+        if shape.decoding > 0 {
+            if context <= fitted_to {
+                piece.context.end = piece.context.end.min(fitted_to.next_up());
+            } else {
+                piece.context.start = piece.context.start.max(fitted_to.next_up());
+                piece.extrapolated = true;
+            }
+        }
+        piece
+    }
+}
+
+/// Adds a kernel's seconds, `times` times over.
+fn add_timed(piece: &mut Piece, family: Family, timed: crate::cost::Timed, times: f64) {
+    piece.add(family, times * timed.seconds, 0.0);
+    piece.extrapolated |= timed.extrapolated;
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::cost::testing::kernels;
+    use crate::resolved::DrafterKind;
+
+    pub(crate) fn qwen3_8b() -> Model {
+        Model {
+            id: "qwen3-8b".into(),
+            source: "Hugging Face config.json".into(),
+            layers: 36,
+            hidden: 4096,
+            intermediate: 12_288,
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+            vocab: 151_936,
+            tied_embeddings: false,
+            attention_bias: false,
+            qk_norm: true,
+            max_positions: 40_960,
+        }
+    }
+
+    fn engine(drafter: bool, software: Software) -> Engine {
+        let model = Model { layers: 1, ..qwen3_8b() };
+        let drafter = drafter.then(|| LoadedDrafter {
+            drafter: Drafter {
+                id: "eagle3-qwen3-8b".into(),
+                source: "SpecForge".into(),
+                kind: DrafterKind::Eagle3,
+                targets: vec!["qwen3-8b".into()],
+                model,
+                draft_vocab: 32_000,
+                fused_layers: 3,
+            },
+            weights: Precision::Bf16,
+            tp: 1,
+        });
+        Engine {
+            kernels: kernels(),
+            model: qwen3_8b(),
+            weights: Precision::Bf16,
+            kv_cache: Precision::Bf16,
+            tp: 1,
+            drafter,
+            software,
+        }
+    }
+
+    fn milliseconds(engine: &Engine, decoding: u32, draft_tokens: u32, context: f64) -> f64 {
+        let total = context * f64::from(decoding);
+        engine.piece(&Shape { decoding, draft_tokens, ..Shape::default() }, total).seconds(total) * 1e3
+    }
+
+    #[test]
+    fn decode_steps_match_published_compositions() {
+        // aiconfigurator 0.12, vLLM tables, Qwen3-8B on one H100, context 2k: kernels without host time.
+        let engine = engine(false, Software::none());
+        for (batch, published) in [(1, 6.42), (8, 7.60), (32, 10.22), (128, 19.51), (256, 33.96)] {
+            let ms = milliseconds(&engine, batch, 0, 2048.0);
+            assert!((ms / published - 1.0).abs() < 0.15, "batch {batch}: {ms} ms, published {published}");
+        }
+    }
+
+    #[test]
+    fn a_draft_pass_costs_its_weights_and_a_round_grows_with_k() {
+        let engine = engine(true, Software::none());
+        let step = |k| milliseconds(&engine, 1, k, 1024.0);
+        // 0.70 GB of weights at 0.45-0.92 of 3.35 TB/s, plus small kernels: 0.25 to 0.5 ms a pass.
+        for k in 1..6 {
+            assert!((0.2..0.6).contains(&(step(k + 1) - step(k))), "{} {}", step(k), step(k + 1));
+        }
+    }
+
+    #[test]
+    fn an_idle_drafter_costs_little_and_never_nothing() {
+        let (with, without) = (engine(true, Software::none()), engine(false, Software::none()));
+        let extra = milliseconds(&with, 32, 0, 4096.0) - milliseconds(&without, 32, 0, 4096.0);
+        assert!(extra > 0.1 && extra < 0.1 * milliseconds(&without, 32, 0, 4096.0), "{extra} ms");
+    }
+
+    #[test]
+    fn pieces_hold_where_they_say_and_meet_at_their_ends() {
+        let constants = crate::profile::engine("vllm").unwrap_or_else(|error| panic!("{error}"));
+        // Eager everywhere: a knot where kernels overtake launches.
+        let engine = engine(true, Software::measured(constants, Vec::new()));
+        let shape = Shape { decoding: 4, draft_tokens: 3, ..Shape::default() };
+        let mut context = 100.0;
+        while context < 6e5 {
+            let piece = engine.piece(&shape, context);
+            assert!(piece.context.contains(&context), "{context} {:?}", piece.context);
+            if piece.context.end.is_finite() {
+                let (end, next) = (piece.context.end, engine.piece(&shape, piece.context.end));
+                assert!((piece.seconds(end) / next.seconds(end) - 1.0).abs() < 1e-9, "continuous at {end}");
+            }
+            context *= 1.7;
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Memory of a serving GPU: weights, working space, and what is left for the KV cache.
+//!
+//! Working space follows what engines profile at start: activations of the largest step, fp32 logits of
+//! its rows, CUDA context, libraries and graphs. These last are assumed figures, not measured ones; a
+//! scenario that knows better gives `num_gpu_blocks`.
+
+use crate::resolved::{Device, Drafter, Model, Precision};
+use crate::units::Bytes;
+
+/// CUDA context, communication buffers and captured graphs of one GPU, GiB (assumed).
+const RESERVED_GIB: f64 = 2.0;
+
+/// What a serving GPU has to hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand<'a> {
+    /// The target.
+    pub model: &'a Model,
+    /// Format of its layers; embedding and head stay in 16 bits.
+    pub weights: Precision,
+    /// Format of the KV cache.
+    pub kv_cache: Precision,
+    /// Tensor-parallel width.
+    pub tp: u32,
+    /// The drafter, its weight format and its tensor-parallel width.
+    pub drafter: Option<(&'a Drafter, Precision, u32)>,
+    /// Most tokens of a step.
+    pub max_num_batched_tokens: u32,
+    /// Most rows of logits of a step.
+    pub max_logit_rows: u32,
+}
+
+/// How a GPU's memory is shared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// Target weights on one GPU.
+    pub weights: Bytes,
+    /// Drafter weights on one GPU.
+    pub drafter: Bytes,
+    /// Working space.
+    pub working: Bytes,
+    /// Left for the KV cache; negative where nothing fits.
+    pub kv: Bytes,
+    /// KV bytes of one token on one GPU.
+    pub kv_per_token: f64,
+}
+
+impl Demand<'_> {
+    /// The share-out when the engine may take `utilization` of the device.
+    pub fn plan(&self, device: &Device, utilization: f64) -> Plan {
+        let budget = Bytes::from_gib(device.memory_gib).0 * utilization;
+        let weights = self.weight_bytes();
+        let drafter = self.drafter.map_or(0.0, |(d, precision, tp)| d.params() * precision.bytes() / f64::from(tp));
+        let working = self.working_bytes();
+        Plan {
+            weights: Bytes(weights),
+            drafter: Bytes(drafter),
+            working: Bytes(working),
+            kv: Bytes(budget - weights - drafter - working),
+            kv_per_token: self.kv_bytes_per_token(),
+        }
+    }
+
+    fn weight_bytes(&self) -> f64 {
+        let model = self.model;
+        let layers = f64::from(model.layers) * model.params_per_layer();
+        let tables = model.params() - layers;
+        (layers * self.weights.bytes() + tables * Precision::Bf16.bytes()) / f64::from(self.tp)
+    }
+
+    fn kv_bytes_per_token(&self) -> f64 {
+        let of = |model: &Model, tp: u32| {
+            // A head is replicated where there are fewer heads than GPUs.
+            let share = (1.0 / f64::from(tp)).max(1.0 / f64::from(model.kv_heads));
+            model.kv_bytes_per_token(self.kv_cache) * share
+        };
+        of(self.model, self.tp) + self.drafter.map_or(0.0, |(d, _, tp)| of(&d.model, tp))
+    }
+
+    fn working_bytes(&self) -> f64 {
+        let model = self.model;
+        // Residual stream in and out, and the widest intermediate of the layer, in 16 bits.
+        let per_token = 2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(model.intermediate) / f64::from(self.tp));
+        // Logits and their softmax in fp32.
+        let per_row = 8.0 * f64::from(model.vocab);
+        Bytes::from_gib(RESERVED_GIB).0
+            + f64::from(self.max_num_batched_tokens) * per_token
+            + f64::from(self.max_logit_rows) * per_row
+    }
+}
+
+impl Plan {
+    /// KV blocks of `block_size` tokens; zero where nothing is left.
+    pub fn blocks(&self, block_size: u32) -> u64 {
+        (self.kv.0 / (self.kv_per_token * f64::from(block_size))).max(0.0) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost::testing::h100;
+    use crate::forward::tests::qwen3_8b;
+
+    #[test]
+    fn an_8b_model_leaves_most_of_an_h100_for_its_cache() {
+        let model = qwen3_8b();
+        let demand = Demand {
+            model: &model,
+            weights: Precision::Bf16,
+            kv_cache: Precision::Bf16,
+            tp: 1,
+            drafter: None,
+            max_num_batched_tokens: 8192,
+            max_logit_rows: 256,
+        };
+        let plan = demand.plan(&h100(), 0.9);
+        assert!((plan.weights.gib() - 15.26).abs() < 0.05, "{}", plan.weights);
+        assert_eq!(plan.kv_per_token, 147_456.0);
+        // vLLM reports about 370k-390k tokens for this model on an 80 GB GPU at 0.9.
+        let tokens = plan.blocks(16) * 16;
+        assert!((330_000..420_000).contains(&tokens), "{tokens}");
+    }
+
+    #[test]
+    fn tensor_parallelism_splits_weights_and_replicates_scarce_heads() {
+        let model = qwen3_8b();
+        let demand = |tp| Demand {
+            model: &model,
+            weights: Precision::Fp8,
+            kv_cache: Precision::Fp8,
+            tp,
+            drafter: None,
+            max_num_batched_tokens: 8192,
+            max_logit_rows: 256,
+        };
+        let (one, sixteen) = (demand(1).plan(&h100(), 0.9), demand(16).plan(&h100(), 0.9));
+        assert!((one.weights.0 / sixteen.weights.0 - 16.0).abs() < 1e-9);
+        assert_eq!(one.kv_per_token / sixteen.kv_per_token, 8.0, "8 KV heads on 16 GPUs");
+    }
+}

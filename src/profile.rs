@@ -1,0 +1,333 @@
+//! Fitted constants: device profiles (kernels) and the engine profile (software), embedded from `calibration/`.
+//!
+//! A profile holds efficiencies relative to a datasheet and fixed times, so that it can stand in for a device
+//! that nobody has measured: peaks are swapped, efficiencies kept, the tier drops to analytic and the spread
+//! grows. Only the profile in use is parsed. The forms are in `calibration/README.md` and `cost`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::estimate::{Confidence, Family, Tier};
+use crate::yaml;
+
+/// Device profiles by catalog id of their device.
+const DEVICES: &[(&str, &str)] = &[
+    ("h100-sxm", include_str!("../calibration/h100-sxm.yaml")),
+    ("h200-sxm", include_str!("../calibration/h200-sxm.yaml")),
+];
+const ENGINES: &str = include_str!("../calibration/engines.yaml");
+/// Whose efficiencies stand in for a device without a profile: the most measured one.
+const STAND_IN: &str = "h100-sxm";
+/// Log-sigma that standing in adds: between neighbouring generations the published transfer errors are
+/// 3-6 % with measured ratios and 8-20 % with datasheet ratios (calibration/README.md).
+const STAND_IN_SIGMA: f64 = 0.20;
+
+/// Form of a matrix product: t0 + per_1000_k·k/1000 + p-norm(compute, memory).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GemmForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Microseconds per 1000 of the inner dimension.
+    pub per_1000_k_us: f64,
+    /// Reached share of the matrix peak.
+    pub compute_efficiency: f64,
+    /// Reached share of the memory bandwidth.
+    pub memory_efficiency: f64,
+    /// Exponent of the p-norm.
+    pub p: f64,
+    /// Log-sigma on held-out rows.
+    pub sigma: f64,
+    /// Fitted range of the rows (tokens).
+    pub m: [f64; 2],
+    /// Fitted range of the output features.
+    pub n: [f64; 2],
+    /// Fitted range of the input features.
+    pub k: [f64; 2],
+}
+
+/// Matrix products by number format.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GemmForms {
+    /// bf16.
+    pub bf16: GemmForm,
+    /// fp8, with its dynamic quantisation of activations.
+    pub fp8: GemmForm,
+}
+
+/// Form of decode and verify attention: t0 + wave·batch·kv_heads/SMs + p-norm(compute, memory).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecodeAttentionForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Microseconds of one wave of thread blocks.
+    pub wave_us: f64,
+    /// Reached share of the memory bandwidth.
+    pub memory_efficiency: f64,
+    /// Reached share of the matrix peak.
+    pub compute_efficiency: f64,
+    /// Exponent of the p-norm.
+    pub p: f64,
+    /// Log-sigma with one query token.
+    pub sigma: f64,
+    /// Log-sigma with several query tokens.
+    pub verify_sigma: f64,
+    /// Fitted range of the batch.
+    pub batch: [f64; 2],
+    /// Fitted range of the context, tokens.
+    pub context: [f64; 2],
+}
+
+/// Form of prefill attention: t0 + F/(ce·P) + bytes/(me·BW).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrefillAttentionForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Reached share of the matrix peak.
+    pub compute_efficiency: f64,
+    /// Reached share of the memory bandwidth.
+    pub memory_efficiency: f64,
+    /// Log-sigma.
+    pub sigma: f64,
+}
+
+/// Form of a memory-bound kernel: t0 + bytes/(me·BW).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ElementwiseForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Reached share of the memory bandwidth.
+    pub memory_efficiency: f64,
+    /// Log-sigma.
+    pub sigma: f64,
+}
+
+/// Form of sampling over rows of fp32 logits: t0 + passes·bytes/(me·BW).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplingForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Reached share of the memory bandwidth.
+    pub memory_efficiency: f64,
+    /// Passes over the logits.
+    pub passes: f64,
+    /// Log-sigma.
+    pub sigma: f64,
+}
+
+/// Times by size at one number of GPUs.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SizeTable {
+    /// GPUs that take part.
+    pub gpus: u32,
+    /// Bytes of the tensor, rising.
+    pub bytes: Vec<f64>,
+    /// Microseconds.
+    pub us: Vec<f64>,
+}
+
+/// All-reduce inside one NVLink domain, by size.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllReduceForm {
+    /// Log-sigma.
+    pub sigma: f64,
+    /// What a call outside a CUDA graph adds, microseconds.
+    pub eager_extra_us: f64,
+    /// Tables, by rising number of GPUs.
+    pub tables: Vec<SizeTable>,
+}
+
+/// The kernels of one device.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceProfile {
+    /// Version of this format.
+    pub schema_version: u32,
+    /// Catalog id of the device.
+    pub device: String,
+    /// What it rests on.
+    pub tier: Tier,
+    /// Provenance.
+    pub source: String,
+    /// Matrix products.
+    pub gemm: GemmForms,
+    /// Decode and verify attention.
+    pub attention_decode: DecodeAttentionForm,
+    /// Prefill attention.
+    pub attention_prefill: PrefillAttentionForm,
+    /// Norms and the like.
+    pub elementwise: ElementwiseForm,
+    /// Sampling.
+    pub sampling: SamplingForm,
+    /// All-reduce.
+    pub all_reduce: AllReduceForm,
+}
+
+/// What a captured graph size counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptureCounts {
+    /// Tokens of the step (vLLM).
+    Tokens,
+    /// Requests of the step (SGLang).
+    Requests,
+}
+
+/// Software costs and defaults of one engine.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineProfile {
+    /// Provenance.
+    pub source: String,
+    /// Exposed host time of one iteration, microseconds.
+    pub iteration_gap_us: f64,
+    /// And for each running request.
+    pub per_request_us: f64,
+    /// Exposed host time of one draft pass beyond its kernels.
+    pub draft_pass_us: f64,
+    /// Exposed host time of one draft round.
+    pub draft_round_us: f64,
+    /// And for each request.
+    pub per_request_draft_us: f64,
+    /// Host time to launch one transformer layer without a CUDA graph.
+    pub eager_layer_us: f64,
+    /// Log-sigma of the engine's software family.
+    pub sigma: f64,
+    /// What it rests on.
+    pub tier: Tier,
+    /// What a captured size counts.
+    pub capture_counts: CaptureCounts,
+    /// Captured sizes, rising.
+    pub capture_sizes: Vec<u32>,
+    /// Default share of the memory that the engine takes.
+    pub gpu_memory_utilization: f64,
+    /// Default of most sequences at once.
+    pub max_num_seqs: u32,
+    /// The same default when speculation is on, where it differs.
+    pub max_num_seqs_speculating: Option<u32>,
+    /// Default of most tokens in a step.
+    pub max_num_batched_tokens: u32,
+    /// Default tokens in a KV block.
+    pub block_size: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EngineFile {
+    schema_version: u32,
+    engines: BTreeMap<String, EngineProfile>,
+}
+
+/// A problem with a profile.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// The file does not hold what the format asks for.
+    #[error("calibration profile: {0}")]
+    Form(#[from] yaml::Error),
+    /// The file is of a format that this program does not know.
+    #[error("calibration profile {name}: schema_version {found}, this program reads 1")]
+    Version {
+        /// Which profile.
+        name: String,
+        /// Its version.
+        found: u32,
+    },
+    /// The engine is not in the engine profile.
+    #[error("no engine constants for `{0}`")]
+    Engine(String),
+}
+
+/// Kernel constants for a device, and whether they are another device's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KernelProfile {
+    /// The constants.
+    pub form: DeviceProfile,
+    /// Whether another device's efficiencies stand in.
+    pub stands_in: bool,
+}
+
+/// The profile of a device, or the one that stands in for it.
+pub fn device(id: &str) -> Result<KernelProfile, ProfileError> {
+    let own = DEVICES.iter().find(|(name, _)| *name == id);
+    let Some((name, text)) = own.or_else(|| DEVICES.iter().find(|(name, _)| *name == STAND_IN)) else {
+        return Err(ProfileError::Engine(id.to_owned()));
+    };
+    let form: DeviceProfile = yaml::from_node(&yaml::parse(name, text)?)?;
+    if form.schema_version != 1 {
+        return Err(ProfileError::Version { name: (*name).to_owned(), found: form.schema_version });
+    }
+    Ok(KernelProfile { form, stands_in: own.is_none() })
+}
+
+/// The software constants of an engine.
+pub fn engine(id: &str) -> Result<EngineProfile, ProfileError> {
+    let mut file: EngineFile = yaml::from_node(&yaml::parse("engines", ENGINES)?)?;
+    if file.schema_version != 1 {
+        return Err(ProfileError::Version { name: "engines".to_owned(), found: file.schema_version });
+    }
+    file.engines.remove(id).ok_or_else(|| ProfileError::Engine(id.to_owned()))
+}
+
+impl KernelProfile {
+    /// How sure a kernel family's times are; `fp8` where the weights are fp8.
+    ///
+    /// Families that this profile does not know (software, training) are not asked here.
+    pub fn confidence(&self, family: Family, fp8: bool) -> Confidence {
+        let form = &self.form;
+        let (sigma, tier) = match family {
+            Family::Gemm if fp8 => (form.gemm.fp8.sigma, form.tier),
+            Family::Gemm => (form.gemm.bf16.sigma, form.tier),
+            Family::Attention => (form.attention_decode.sigma, form.tier),
+            // No public table has several query tokens over a cache: a proxy by large head groups.
+            Family::VerifyAttention => (form.attention_decode.verify_sigma, Tier::Analytic),
+            Family::Elementwise => (form.elementwise.sigma, form.tier),
+            Family::Collective => (form.all_reduce.sigma, form.tier),
+            _ => (form.sampling.sigma, Tier::Analytic),
+        };
+        if self.stands_in {
+            Confidence { log_sigma: sigma.hypot(STAND_IN_SIGMA), tier: Tier::Analytic }
+        } else {
+            Confidence { log_sigma: sigma, tier }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_profile_parses_and_is_sane() {
+        for (id, _) in DEVICES {
+            let profile = device(id).unwrap_or_else(|error| panic!("{id}: {error}"));
+            assert!(!profile.stands_in && profile.form.device == *id);
+            for table in &profile.form.all_reduce.tables {
+                assert_eq!(table.bytes.len(), table.us.len());
+                assert!(table.bytes.is_sorted() && table.us.iter().all(|us| *us > 0.0));
+            }
+        }
+        for id in ["vllm", "sglang"] {
+            let engine = engine(id).unwrap_or_else(|error| panic!("{id}: {error}"));
+            assert!(engine.capture_sizes.is_sorted() && engine.iteration_gap_us >= 0.0);
+        }
+        assert!(matches!(engine("trt"), Err(ProfileError::Engine(_))));
+    }
+
+    #[test]
+    fn an_unknown_device_gets_a_stand_in_of_lower_tier_and_wider_spread() {
+        let own = device("h100-sxm").unwrap_or_else(|e| panic!("{e}"));
+        let other = device("b200").unwrap_or_else(|e| panic!("{e}"));
+        assert!(other.stands_in);
+        let (a, b) = (own.confidence(Family::Gemm, false), other.confidence(Family::Gemm, false));
+        assert!(b.log_sigma > a.log_sigma && a.tier == Tier::Published && b.tier == Tier::Analytic);
+    }
+}

@@ -1,0 +1,49 @@
+//! One rollout: the samples of an RL step on data-parallel replicas of one inference engine.
+//!
+//! All samples are there at the start, so a replica's run depends on no other's: it is indexed by its own
+//! iterations, and its time is a sum of seconds by operator family that any calibration world can price.
+//! Engine behaviour follows vLLM's V1 scheduler: one token budget for decode and prefill, decodes first,
+//! chunked prefill, first come first served, block-wise KV growth, preemption of the youngest by recompute,
+//! full prompt blocks shared inside a group. Leaves out: arrivals over time, priorities, swapping to the host.
+
+mod exact;
+mod kv;
+mod outcome;
+mod route;
+
+pub use exact::run_replica;
+pub use outcome::{Outcome, TimelinePoint};
+pub use route::assign;
+
+use crate::speculation::acceptance::Population;
+use crate::workload::Sample;
+
+/// Limits of one replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most sequences at once.
+    pub max_num_seqs: u32,
+    /// Most tokens in one step; at least `max_num_seqs` · (K + 1).
+    pub max_num_batched_tokens: u32,
+    /// Tokens in one KV block.
+    pub block_size: u32,
+    /// KV blocks; at least enough for the longest sequence and its look-ahead.
+    pub kv_blocks: u64,
+    /// Whether full prompt blocks are shared inside a group.
+    pub prefix_caching: bool,
+}
+
+/// What one replica has to do: its samples, as (index in the step, sample).
+#[derive(Debug, Clone)]
+pub struct Job<'a> {
+    /// The samples, in the order of arrival.
+    pub samples: &'a [(u32, Sample)],
+    /// The engine's limits.
+    pub limits: Limits,
+    /// The acceptance of the requests; none where nothing is drafted.
+    pub acceptance: Option<&'a Population>,
+    /// Seed of the acceptance draws.
+    pub seed: u64,
+    /// Which draw and RL step this is, for the streams.
+    pub path: [u64; 2],
+}

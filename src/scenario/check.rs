@@ -1,0 +1,167 @@
+//! Checks between the keys of a scenario that need no catalog; a lone number's range is in its type (`raw`).
+
+mod lengths;
+mod speculation;
+
+use super::raw::{Cluster, Count, CountOrZero, Generation, Loop, Reward, Scenario, Training, Uncertain};
+use super::raw::{Uncertainty, WeightSync, Workload};
+use super::{Document, Error};
+
+/// Most samples in one RL step.
+const MOST_SAMPLES: u64 = 10_000_000;
+/// Most workload draws.
+const MOST_DRAWS: u64 = 10_000;
+/// Most calibration worlds.
+const MOST_WORLDS: u64 = 100_000;
+/// Longest duration, in seconds: four months.
+const LONGEST: f64 = 1e7;
+
+/// The first check that fails, as an error at the key it is about.
+pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Error> {
+    let check = Check { document };
+    check.given(scenario.version.is_some(), "", "version")?;
+    let model = check.required(scenario.model.as_deref(), "", "model")?;
+    check.holds(!model.trim().is_empty(), "model", "found nothing, expected a catalog id or a path", "")?;
+    let cluster = check.required(scenario.cluster.as_ref(), "", "cluster")?;
+    self::cluster(&check, "cluster", cluster)?;
+    let workload = check.required(scenario.workload.as_ref(), "", "workload")?;
+    let samples = self::workload(&check, workload)?;
+    if let Some(generation) = &scenario.generation {
+        self::generation(&check, generation)?;
+    }
+    if let Some(speculation) = &scenario.speculation {
+        speculation::check(&check, speculation)?;
+    }
+    if let Some(training) = &scenario.training {
+        self::training(&check, training, samples)?;
+    }
+    if let Some(Reward::Rule(rule)) = &scenario.reward {
+        check.seconds("reward.rule.seconds", Some(rule.seconds))?;
+    }
+    if let Some(rl_loop) = &scenario.rl_loop {
+        self::rl_loop(&check, rl_loop)?;
+    }
+    if let Some(uncertainty) = &scenario.uncertainty {
+        self::uncertainty(&check, uncertainty)?;
+    }
+    steps(&check, scenario.rl_steps, scenario.warmup_steps)?;
+    for (index, expectation) in scenario.expect.iter().flatten().enumerate() {
+        let quantity = expectation.quantity.trim();
+        let path = format!("expect[{index}].quantity");
+        check.holds(!quantity.is_empty(), &path, "found nothing, expected a path in result.json", "")?;
+    }
+    Ok(())
+}
+
+fn cluster(check: &Check<'_>, path: &str, cluster: &Cluster) -> Result<(), Error> {
+    check.given(cluster.device.is_some(), path, "device")?;
+    let gpus = check.required(cluster.gpus, path, "gpus")?.get();
+    let Some(per_node) = cluster.gpus_per_node.map(Count::get) else {
+        return Ok(());
+    };
+    let message = format!("found {gpus} GPUs, expected whole nodes of {per_node}");
+    check.holds(gpus <= per_node || gpus % per_node == 0, &format!("{path}.gpus"), &message, "")
+}
+
+/// The number of samples in one RL step.
+fn workload(check: &Check<'_>, workload: &Workload) -> Result<u64, Error> {
+    let prompts = check.required(workload.prompts_per_step, "workload", "prompts_per_step")?.get();
+    let each = check.required(workload.samples_per_prompt, "workload", "samples_per_prompt")?.get();
+    let prompt = check.required(workload.prompt_tokens.as_ref(), "workload", "prompt_tokens")?;
+    let response = check.required(workload.response_tokens.as_ref(), "workload", "response_tokens")?;
+    lengths::check(check, "workload.prompt_tokens", prompt)?;
+    lengths::check(check, "workload.response_tokens", response)?;
+    // No overflow: each count is at most 10^9.
+    let samples = prompts * each;
+    let message =
+        format!("found {prompts} x {each} = {samples} samples a step, expected at most {MOST_SAMPLES}");
+    check.holds(samples <= MOST_SAMPLES, "workload.prompts_per_step", &message, "")?;
+    Ok(samples)
+}
+
+fn generation(check: &Check<'_>, generation: &Generation) -> Result<(), Error> {
+    let sizes = generation.cudagraph_capture_sizes.as_deref().unwrap_or_default();
+    for (index, pair) in sizes.windows(2).enumerate() {
+        let path = format!("generation.cudagraph_capture_sizes[{}]", index + 1);
+        let message = format!("found {} after {}, expected rising sizes", pair[1], pair[0]);
+        check.holds(pair[1] > pair[0], &path, &message, "")?;
+    }
+    Ok(())
+}
+
+fn training(check: &Check<'_>, training: &Training, samples: u64) -> Result<(), Error> {
+    check.share("training.mfu", training.mfu)?;
+    check.share("training.logprob_mfu", training.logprob_mfu)?;
+    let batch = training.global_batch_size.map_or(1, Count::get);
+    let message = format!("found {batch}, expected at most the {samples} samples of one RL step");
+    let hint = "it counts samples: prompts_per_step x samples_per_prompt is one batch a step";
+    check.holds(batch <= samples, "training.global_batch_size", &message, hint)
+}
+
+fn rl_loop(check: &Check<'_>, rl_loop: &Loop) -> Result<(), Error> {
+    check.seconds("loop.data_seconds", rl_loop.data_seconds)?;
+    check.seconds("loop.prepare_seconds", rl_loop.prepare_seconds)?;
+    match rl_loop.weight_sync {
+        Some(WeightSync::Seconds(seconds)) => check.seconds("loop.weight_sync.seconds", Some(seconds)),
+        _ => Ok(()),
+    }
+}
+
+fn uncertainty(check: &Check<'_>, uncertainty: &Uncertainty) -> Result<(), Error> {
+    let draws = uncertainty.workload_draws.map_or(1, Count::get);
+    let message = format!("found {draws}, expected at most {MOST_DRAWS}");
+    check.holds(draws <= MOST_DRAWS, "uncertainty.workload_draws", &message, "")?;
+    let worlds = uncertainty.worlds.map_or(1, Count::get);
+    let message = format!("found {worlds}, expected at most {MOST_WORLDS}");
+    check.holds(worlds <= MOST_WORLDS, "uncertainty.worlds", &message, "")
+}
+
+fn steps(check: &Check<'_>, all: Option<Count>, warmup: Option<CountOrZero>) -> Result<(), Error> {
+    let (Some(all), Some(warmup)) = (all, warmup) else {
+        return Ok(());
+    };
+    let message = format!("found {warmup} warm-up steps, expected fewer than rl_steps, {all}");
+    check.holds(warmup.get() < all.get(), "warmup_steps", &message, "rl_steps counts the warm-up too")
+}
+
+/// Raises errors at keys.
+struct Check<'a> {
+    document: &'a Document,
+}
+
+impl Check<'_> {
+    /// The condition, or an error at `path`.
+    fn holds(&self, condition: bool, path: &str, message: &str, hint: &str) -> Result<(), Error> {
+        if condition {
+            return Ok(());
+        }
+        Err(self.document.error_at(path, message, (!hint.is_empty()).then(|| hint.to_owned())))
+    }
+
+    /// Whether a required key was given in the map at `parent`.
+    fn given(&self, given: bool, parent: &str, key: &str) -> Result<(), Error> {
+        self.holds(given, parent, &format!("missing key `{key}`"), "")
+    }
+
+    /// A required key's value.
+    fn required<T>(&self, value: Option<T>, parent: &str, key: &str) -> Result<T, Error> {
+        value.ok_or_else(|| self.document.error_at(parent, format!("missing key `{key}`"), None))
+    }
+
+    fn range(&self, path: &str, value: Uncertain, least: f64, most: f64) -> Result<(), Error> {
+        let message = format!("found {}, expected {least} to {most}", value.value);
+        self.holds((least..=most).contains(&value.value), path, &message, "")
+    }
+
+    fn seconds(&self, path: &str, value: Option<Uncertain>) -> Result<(), Error> {
+        value.map_or(Ok(()), |seconds| self.range(path, seconds, 0.0, LONGEST))
+    }
+
+    fn share(&self, path: &str, value: Option<Uncertain>) -> Result<(), Error> {
+        let Some(Uncertain { value, .. }) = value else {
+            return Ok(());
+        };
+        let message = format!("found {value}, expected a share above 0, up to 1");
+        self.holds(value > 0.0 && value <= 1.0, path, &message, "")
+    }
+}

@@ -1,0 +1,65 @@
+//! Acceptance and schedule: rates that are rates, lengths that the number of draft tokens allows.
+
+use super::Check;
+use crate::scenario::Error;
+use crate::scenario::raw::{Acceptance, AcceptanceLength, PowerLaw, Schedule, Speculation, Uncertain};
+
+/// Most draft tokens in one step.
+const MOST_DRAFT_TOKENS: u64 = 64;
+/// Steepest decay over positions.
+const STEEPEST: f64 = 10.0;
+
+pub(super) fn check(check: &Check<'_>, speculation: &Speculation) -> Result<(), Error> {
+    let Speculation::On(config) = speculation else {
+        return Ok(());
+    };
+    let id = config.drafter.as_ref().and_then(|drafter| drafter.id.as_deref()).unwrap_or("unnamed");
+    check.holds(!id.trim().is_empty(), "speculation.drafter", "found nothing, expected a drafter id", "")?;
+    if let Some(acceptance) = &config.acceptance {
+        let stray = config.concentration.is_some() && !matches!(acceptance, Acceptance::PerPosition(_));
+        let message = "this key belongs to acceptance `per_position`, which is not used here";
+        let hint = "write it inside `power_law` or `length`";
+        check.holds(!stray, "speculation.concentration", message, hint)?;
+        match acceptance {
+            Acceptance::PowerLaw(law) => power_law(check, law)?,
+            Acceptance::PerPosition(rates) => per_position(check, rates)?,
+            Acceptance::Length(length) => self::length(check, length)?,
+        }
+    }
+    if let Some(Schedule::Fixed(fixed)) = &config.schedule {
+        let message = format!("found {}, expected at most {MOST_DRAFT_TOKENS} draft tokens", fixed.k);
+        check.holds(fixed.k.get() <= MOST_DRAFT_TOKENS, "speculation.schedule.fixed.k", &message, "")?;
+    }
+    Ok(())
+}
+
+fn power_law(check: &Check<'_>, law: &PowerLaw) -> Result<(), Error> {
+    let first = law.first.value;
+    let message = format!("found {first}, expected a rate above 0 and below 1");
+    let hint = if first > 1.0 { "an acceptance length goes into `length: { value, at_k }`" } else { "" };
+    check.holds(first > 0.0 && first < 1.0, "speculation.acceptance.power_law.first", &message, hint)?;
+    check.range("speculation.acceptance.power_law.decay", law.decay, 0.0, STEEPEST)
+}
+
+fn per_position(check: &Check<'_>, rates: &[Uncertain]) -> Result<(), Error> {
+    let path = "speculation.acceptance.per_position";
+    let message = format!("found {} positions, expected 1 to {MOST_DRAFT_TOKENS}", rates.len());
+    check.holds((1..=MOST_DRAFT_TOKENS).contains(&(rates.len() as u64)), path, &message, "")?;
+    for (index, rate) in rates.iter().enumerate() {
+        check.range(&format!("{path}[{index}]"), *rate, 0.0, 1.0)?;
+    }
+    Ok(())
+}
+
+fn length(check: &Check<'_>, length: &AcceptanceLength) -> Result<(), Error> {
+    let path = "speculation.acceptance.length";
+    let k = length.at_k.get();
+    let message = format!("found {k}, expected at most {MOST_DRAFT_TOKENS} draft tokens");
+    check.holds(k <= MOST_DRAFT_TOKENS, &format!("{path}.at_k"), &message, "")?;
+    let most = (k + 1) as f64;
+    let value = length.value.value;
+    let message = format!("found {value}, expected 1 to {most}");
+    let hint = format!("{k} draft tokens and the bonus token are at most {most} tokens a verify step");
+    check.holds((1.0..=most).contains(&value), &format!("{path}.value"), &message, &hint)?;
+    length.decay.map_or(Ok(()), |decay| check.range(&format!("{path}.decay"), decay, 0.0, STEEPEST))
+}

@@ -1,0 +1,139 @@
+//! A scenario as written, with the place of every key: what overrides act on and what errors point into.
+
+use std::path::Path as FilePath;
+
+use super::raw::Scenario;
+use super::{check, load, planned};
+use crate::yaml::{self, Error, Key, Node, Path, Place, Step, Value};
+
+/// The only version of the form.
+const VERSION: u64 = 1;
+
+/// Keys that hold sections: in `baseline` they are merged key by key. Everything else is replaced whole, `reward`
+/// too, as it is a choice of kinds.
+const SECTIONS: [&str; 13] = [
+    "cluster",
+    "pools",
+    "pools.generation",
+    "pools.training",
+    "pools.reward",
+    "workload",
+    "generation",
+    "generation.layout",
+    "speculation",
+    "training",
+    "training.layout",
+    "loop",
+    "uncertainty",
+];
+
+/// Keys that a baseline cannot override: they are about the comparison itself.
+const OF_THE_COMPARISON: [&str; 3] = ["version", "baseline", "expect"];
+
+/// A scenario as written: a map at its root.
+#[derive(Debug, Clone)]
+pub struct Document {
+    name: String,
+    root: Node,
+}
+
+impl Document {
+    /// Reads a file.
+    pub fn read(path: &FilePath) -> Result<Self, Error> {
+        Self::parse(&path.display().to_string(), &load::text(path)?)
+    }
+
+    /// Reads a text; `name` is its file name in errors, and relative paths inside start at its directory.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        let root = yaml::parse(name, text)?;
+        let wrong = |message: String| Err(Error::new(message).at(&root.place));
+        match root.value {
+            Value::Map(_) => Ok(Self { name: name.to_owned(), root }),
+            Value::Null => wrong("the file is empty, expected a scenario".to_owned()),
+            _ => wrong(format!("found {}, expected a scenario: a map of keys", root.value)),
+        }
+    }
+
+    /// Applies a `--set PATH=VALUE`; the value is YAML. A path that names no key of a scenario is reported by
+    /// [`Document::scenario`], with the flag.
+    pub fn set(&mut self, assignment: &str) -> Result<(), Error> {
+        let Some((path, value)) = assignment.split_once('=') else {
+            let example = "for example --set workload.prompts_per_step=128";
+            let message = format!("found `{assignment}`, expected PATH=VALUE");
+            return Err(Error::new(message).hint(example).at(&Place::flag("--set")));
+        };
+        let flag = format!("--set {}", path.trim());
+        let path = Path::parse(path).map_err(|why| Error::new(why).at(&Place::flag("--set")))?;
+        self.root.set(&path, yaml::parse_flag(&flag, value)?)
+    }
+
+    /// The scenario, typed: every number in range, nothing required missing, nothing planned in use.
+    pub fn scenario(&self) -> Result<Scenario, Error> {
+        // First of all: a later form may have other keys.
+        if let Some(Value::UInt(version)) = self.root.child("version").map(|node| &node.value)
+            && *version != VERSION
+        {
+            let message = format!("found version {version}, expected {VERSION}");
+            return Err(self.error_at("version", message, None));
+        }
+        let scenario = yaml::from_node(&self.root)?;
+        planned::check(self, &scenario)?;
+        check::check(self, &scenario)?;
+        Ok(scenario)
+    }
+
+    /// The scenario that this one is compared with: `baseline` laid over it; without one, speculation is off.
+    /// `expect` is dropped: it is about the forecast.
+    pub fn baseline(&self) -> Result<Self, Error> {
+        let overrides = match self.root.child("baseline") {
+            None | Some(Node { value: Value::Null, .. }) => default_baseline(),
+            Some(node) => node.clone(),
+        };
+        for (key, _) in overrides.entries().unwrap_or_default() {
+            if OF_THE_COMPARISON.contains(&key.name.as_str()) {
+                return Err(Error::new("a baseline cannot override this key").at(&key.place).on(
+                    Path::default().join(Step::Key("baseline".to_owned())).join(Step::Key(key.name.clone())),
+                ));
+            }
+        }
+        let mut baseline = self.clone();
+        if let Value::Map(entries) = &mut baseline.root.value {
+            entries.retain(|(key, _)| key.name != "baseline" && key.name != "expect");
+        }
+        baseline.root.merge(&overrides, &|path| SECTIONS.contains(&path.to_string().as_str()))?;
+        Ok(baseline)
+    }
+
+    /// An error about the key at `path`, such as `workload.response_tokens.lognormal.mean`: placed at the key, or
+    /// at its nearest ancestor that was written.
+    pub fn error_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Error {
+        // A malformed path is a mistake of the caller; the message still reaches the user.
+        let path = Path::parse(path).unwrap_or_default();
+        let error = Error::new(message).at(&self.root.place_of(&path)).on(path);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    /// The directory of the file, from which relative paths in it start.
+    pub fn directory(&self) -> &FilePath {
+        match FilePath::new(&self.name).parent() {
+            Some(parent) if parent != FilePath::new("") => parent,
+            _ => FilePath::new("."),
+        }
+    }
+
+    /// The file's name as given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// `{ speculation: off }`.
+fn default_baseline() -> Node {
+    let place = Place::flag("the default baseline, `speculation: off`");
+    let off = Node { value: Value::Str("off".to_owned()), place: place.clone() };
+    let key = Key { name: "speculation".to_owned(), place: place.clone() };
+    Node { value: Value::Map(vec![(key, off)]), place }
+}

@@ -1,0 +1,143 @@
+//! The samples of one RL step: prompts, groups and lengths.
+//!
+//! Lengths are drawn by inverse distribution from streams keyed by (draw, RL step, prompt, sample): the baseline
+//! and the forecast see the same lengths, and a change of one sample moves no other. Leaves out: drift of
+//! lengths over RL steps, over-sampling, filters.
+
+mod lengths;
+
+pub use lengths::LengthSampler;
+
+use crate::math::normal_quantile;
+use crate::resolved::Workload;
+use crate::rng::{Purpose, Stream};
+
+/// One response to be generated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Prompt group, from 0.
+    pub group: u32,
+    /// Prompt tokens, at least 1.
+    pub prompt: u32,
+    /// Response tokens, at least 1.
+    pub response: u32,
+    /// Whether the response was cut at the maximum.
+    pub clipped: bool,
+}
+
+/// Draws the samples of RL steps.
+#[derive(Debug, Clone)]
+pub struct Generator {
+    prompts_per_step: u32,
+    samples_per_prompt: u32,
+    prompt: LengthSampler,
+    response: LengthSampler,
+    correlation: f64,
+    seed: u64,
+}
+
+/// How far the uncertain inputs of a workload lie from their best values, in standard errors.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LengthShift {
+    /// Of the mean response length.
+    pub mean: f64,
+    /// Of the spread of response lengths.
+    pub sigma: f64,
+}
+
+impl Generator {
+    /// A generator for a workload whose uncertain inputs are shifted.
+    pub fn new(workload: &Workload, seed: u64, shift: LengthShift) -> Self {
+        Generator {
+            prompts_per_step: workload.prompts_per_step,
+            samples_per_prompt: workload.samples_per_prompt,
+            prompt: LengthSampler::new(&workload.prompt_tokens, LengthShift::default()),
+            response: LengthSampler::new(&workload.response_tokens, shift),
+            correlation: workload.group_correlation,
+            seed,
+        }
+    }
+
+    /// The samples of one RL step of one draw, group by group.
+    pub fn step(&self, draw: u64, rl_step: u64) -> Vec<Sample> {
+        let mut samples = Vec::with_capacity((self.prompts_per_step * self.samples_per_prompt) as usize);
+        let (shared, own) = (self.correlation.sqrt(), (1.0 - self.correlation).sqrt());
+        let normal = |purpose, entity: &[u64]| normal_quantile(Stream::new(self.seed, purpose, entity).open_uniform());
+        for group in 0..self.prompts_per_step {
+            let path = [draw, rl_step, u64::from(group)];
+            let prompt = self.prompt.at(normal(Purpose::PromptLength, &path));
+            let z_group = if shared > 0.0 { normal(Purpose::GroupLength, &path) } else { 0.0 };
+            for sample in 0..self.samples_per_prompt {
+                let z_own = normal(Purpose::ResponseLength, &[path[0], path[1], path[2], u64::from(sample)]);
+                let response = self.response.at(shared * z_group + own * z_own);
+                samples.push(Sample {
+                    group,
+                    prompt: prompt.tokens,
+                    response: response.tokens,
+                    clipped: response.clipped,
+                });
+            }
+        }
+        samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolved::{LengthModel, Lengths, Quantity};
+
+    fn workload(correlation: f64) -> Workload {
+        let lognormal = |mean, sigma, max| Lengths {
+            model: LengthModel::Lognormal { mean: Quantity::given(mean), sigma: Quantity::given(sigma) },
+            min: 1,
+            max,
+        };
+        Workload {
+            prompts_per_step: 400,
+            samples_per_prompt: 8,
+            prompt_tokens: lognormal(130.0, 0.4, 2048),
+            response_tokens: lognormal(4000.0, 0.9, 16_384),
+            group_correlation: correlation,
+        }
+    }
+
+    #[test]
+    fn the_clipped_mean_is_the_asked_one() {
+        let generator = Generator::new(&workload(0.0), 1, LengthShift::default());
+        let samples: Vec<Sample> = (0..10).flat_map(|step| generator.step(0, step)).collect();
+        let mean = samples.iter().map(|s| f64::from(s.response)).sum::<f64>() / samples.len() as f64;
+        // Standard error of the mean of 32,000 clipped lengths: about 20 tokens.
+        assert!((mean - 4000.0).abs() < 80.0, "{mean}");
+        let clipped = samples.iter().filter(|s| s.clipped).count() as f64 / samples.len() as f64;
+        assert!((0.01..0.1).contains(&clipped), "{clipped}");
+        assert!(samples.iter().all(|s| s.response <= 16_384 && s.clipped == (s.response == 16_384)));
+    }
+
+    #[test]
+    fn correlation_acts_inside_groups_only() {
+        let correlation_of = |rho: f64| {
+            let generator = Generator::new(&workload(rho), 1, LengthShift::default());
+            let samples: Vec<Sample> = (0..10).flat_map(|step| generator.step(0, step)).collect();
+            let ln: Vec<f64> = samples.iter().map(|s| f64::from(s.response).ln()).collect();
+            let mean = ln.iter().sum::<f64>() / ln.len() as f64;
+            let var = ln.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / ln.len() as f64;
+            // Pairs of neighbours inside a group.
+            let pairs: Vec<f64> = ln.chunks(8).flat_map(|g| g.windows(2).map(|w| (w[0] - mean) * (w[1] - mean))).collect();
+            pairs.iter().sum::<f64>() / pairs.len() as f64 / var
+        };
+        assert!(correlation_of(0.0).abs() < 0.03);
+        // Clipping takes a little off the 0.6 of the copula.
+        assert!((0.5..0.65).contains(&correlation_of(0.6)));
+    }
+
+    #[test]
+    fn draws_are_reproducible_and_differ() {
+        let generator = Generator::new(&workload(0.2), 1, LengthShift::default());
+        assert_eq!(generator.step(0, 3), generator.step(0, 3));
+        assert_ne!(generator.step(0, 3), generator.step(0, 4));
+        assert_ne!(generator.step(0, 3), generator.step(1, 3));
+        let shifted = Generator::new(&workload(0.2), 1, LengthShift { mean: 1.0, sigma: 0.0 });
+        assert_eq!(generator.step(0, 0), shifted.step(0, 0), "an exact mean has nothing to shift");
+    }
+}
