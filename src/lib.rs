@@ -18,6 +18,12 @@ pub mod yaml;
 pub mod profile;
 #[cfg(feature = "simulator")]
 pub mod resolved;
+#[cfg(feature = "simulator")]
+pub mod scenario;
+
+// Layer 2
+#[cfg(feature = "simulator")]
+pub mod catalog;
 
 // Layer 3
 #[cfg(feature = "simulator")]
@@ -29,6 +35,10 @@ pub mod workload;
 #[cfg(feature = "simulator")]
 pub mod forward;
 pub mod speculation;
+
+// Layer 5
+#[cfg(feature = "simulator")]
+pub mod resolve;
 
 // Layer 6
 #[cfg(feature = "simulator")]

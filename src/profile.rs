@@ -203,6 +203,10 @@ pub struct EngineProfile {
     pub sigma: f64,
     /// What it rests on.
     pub tier: Tier,
+    /// Log-sigma of the software around draft passes.
+    pub draft_sigma: f64,
+    /// What that rests on.
+    pub draft_tier: Tier,
     /// What a captured size counts.
     pub capture_counts: CaptureCounts,
     /// Captured sizes, rising.

@@ -19,7 +19,7 @@ const LONGEST: f64 = 1e7;
 /// The first check that fails, as an error at the key it is about.
 pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Error> {
     let check = Check { document };
-    check.given(scenario.version.is_some(), "", "version")?;
+    check.required(scenario.version, "", "version")?;
     let model = check.required(scenario.model.as_deref(), "", "model")?;
     check.holds(!model.trim().is_empty(), "model", "found nothing, expected a catalog id or a path", "")?;
     let cluster = check.required(scenario.cluster.as_ref(), "", "cluster")?;
@@ -54,7 +54,7 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
 }
 
 fn cluster(check: &Check<'_>, path: &str, cluster: &Cluster) -> Result<(), Error> {
-    check.given(cluster.device.is_some(), path, "device")?;
+    check.required(cluster.device.as_ref(), path, "device")?;
     let gpus = check.required(cluster.gpus, path, "gpus")?.get();
     let Some(per_node) = cluster.gpus_per_node.map(Count::get) else {
         return Ok(());
@@ -138,14 +138,15 @@ impl Check<'_> {
         Err(self.document.error_at(path, message, (!hint.is_empty()).then(|| hint.to_owned())))
     }
 
-    /// Whether a required key was given in the map at `parent`.
-    fn given(&self, given: bool, parent: &str, key: &str) -> Result<(), Error> {
-        self.holds(given, parent, &format!("missing key `{key}`"), "")
-    }
-
-    /// A required key's value.
+    /// A required key's value, from the map at `parent`.
     fn required<T>(&self, value: Option<T>, parent: &str, key: &str) -> Result<T, Error> {
-        value.ok_or_else(|| self.document.error_at(parent, format!("missing key `{key}`"), None))
+        value.ok_or_else(|| {
+            let path = if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") };
+            if self.document.has(&path) {
+                return self.document.error_at(&path, "found nothing, expected a value", None);
+            }
+            self.document.error_at(parent, format!("missing key `{key}`"), None)
+        })
     }
 
     fn range(&self, path: &str, value: Uncertain, least: f64, most: f64) -> Result<(), Error> {

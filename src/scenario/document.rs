@@ -116,6 +116,11 @@ impl Document {
         }
     }
 
+    /// Whether the key at `path` was written, be it without a value.
+    pub fn has(&self, path: &str) -> bool {
+        Path::parse(path).is_ok_and(|path| self.root.get(&path).is_some())
+    }
+
     /// The directory of the file, from which relative paths in it start.
     pub fn directory(&self) -> &FilePath {
         match FilePath::new(&self.name).parent() {

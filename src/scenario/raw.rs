@@ -29,18 +29,22 @@ pub type Planned = serde_json::Value;
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Version of this form; required; 1.
+    #[schemars(required, range(min = 1, max = 1))]
     pub version: Option<u32>,
     /// Title shown in reports; by default the file's name.
     pub name: Option<String>,
     /// Free text: what this scenario is and where its numbers come from.
     pub description: Option<String>,
     /// Target model; required: an id of the catalog, or the path of a Hugging Face config.json.
+    #[schemars(required)]
     pub model: Option<String>,
     /// The GPUs, when generation and training share them; required.
+    #[schemars(required)]
     pub cluster: Option<Cluster>,
     /// Instead of `cluster`: different GPUs for generation, training and reward (planned).
     pub pools: Option<Pools>,
     /// Prompts and lengths; required.
+    #[schemars(required)]
     pub workload: Option<Workload>,
     /// The inference engine.
     pub generation: Option<Generation>,
@@ -80,8 +84,10 @@ pub struct Scenario {
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
     /// Device id of the catalog, such as h100-sxm; required.
+    #[schemars(required)]
     pub device: Option<String>,
     /// Number of GPUs; required.
+    #[schemars(required)]
     pub gpus: Option<Count>,
     /// Number of GPUs inside one fast-link domain.
     pub gpus_per_node: Option<Count>,
@@ -108,12 +114,16 @@ pub struct Pools {
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Number of prompts in one RL step; required.
+    #[schemars(required)]
     pub prompts_per_step: Option<Count>,
     /// Number of responses sampled for each prompt (the group size); required.
+    #[schemars(required)]
     pub samples_per_prompt: Option<Count>,
     /// Distribution of prompt lengths, in tokens; required.
+    #[schemars(required)]
     pub prompt_tokens: Option<Lengths>,
     /// Distribution of response lengths, in tokens; required.
+    #[schemars(required)]
     pub response_tokens: Option<Lengths>,
     /// Correlation of the log response lengths inside one prompt group, 0 to 1.
     pub group_correlation: Option<Probability>,

@@ -1,0 +1,179 @@
+//! From a scenario to a run: names looked up, defaults filled in, layouts and memory checked, costs attached.
+//!
+//! Every value that the scenario did not give is written down with its source and reason. A problem with
+//! what was written is an [`ResolveError::Input`] with its place; a run that is well written and cannot be
+//! (memory) is [`ResolveError::DoesNotFit`].
+
+mod book;
+mod cluster;
+mod cycle;
+mod generation;
+mod memory;
+mod speculation;
+mod training;
+mod workload;
+
+use crate::catalog;
+use crate::estimate::{Confidence, FAMILIES, Family, Tier};
+use crate::forward::Engine;
+use crate::piece::{Piece, Shape};
+use crate::profile::{self, EngineProfile, ProfileError};
+use crate::resolved::{Overhead, Precision, Quantity, Resolved, Source};
+use crate::scenario::{self, Document};
+use crate::speculation::StepCost;
+use book::Book;
+
+/// Why there is no run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// Something in the scenario is wrong.
+    #[error("{0}")]
+    Input(#[from] scenario::Error),
+    /// The scenario is fine and does not fit the memory.
+    #[error("{what}: {missing:.1} GiB too much for one GPU ({device}, {memory:.1} GiB)\n  it needs {needs}\n  {advice}")]
+    DoesNotFit {
+        /// What does not fit.
+        what: String,
+        /// GiB that are missing on one GPU.
+        missing: f64,
+        /// The device.
+        device: String,
+        /// Its memory, GiB.
+        memory: f64,
+        /// What takes the memory.
+        needs: String,
+        /// What would fit.
+        advice: String,
+    },
+    /// An embedded profile is broken: a bug of this program.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
+
+/// A run and all that prices it.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The run.
+    pub resolved: Resolved,
+    /// One replica of the inference engine.
+    pub engine: Engine,
+    /// How sure each family is.
+    pub confidence: [Confidence; FAMILIES],
+    /// Provenance of the kernel constants, for people.
+    pub calibration: String,
+    /// Provenance of the software constants.
+    pub engine_profile: String,
+}
+
+impl StepCost for Engine {
+    fn piece(&self, shape: &Shape, context: f64) -> Piece {
+        Engine::piece(self, shape, context)
+    }
+}
+
+/// Resolves a document.
+pub fn resolve(document: &Document) -> Result<Prepared, ResolveError> {
+    let raw = document.scenario()?;
+    let mut book = Book::new(document);
+    let model_name = book.required("model", raw.model.as_ref())?;
+    let model = catalog::model(model_name, document.directory()).map_err(|e| book.lookup("model", &e))?;
+    let cluster = cluster::resolve(&mut book, raw.cluster.as_ref())?;
+    let (workload, max_model_len) = workload::resolve(&mut book, &raw, &model)?;
+    let speculation = speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model)?;
+    let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
+    let engine_constants = profile::engine(&engine_id)?;
+    let inputs = generation::Inputs {
+        raw: raw.generation.clone().unwrap_or_default(),
+        model: &model,
+        cluster: &cluster,
+        workload: &workload,
+        speculation: speculation.as_ref(),
+        constants: &engine_constants,
+        max_model_len,
+    };
+    let generation = generation::resolve(&mut book, engine_id, &inputs)?;
+    let training = training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload)?;
+    let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation)?;
+    let uncertainty = book.uncertainty(raw.uncertainty.as_ref());
+    let rl_steps = book.count("rl_steps", raw.rl_steps, 4, "enough for the mean over steps");
+    let warmup = raw.warmup_steps.map_or(0, |n| n.get() as u32);
+    let seed = book.seed(raw.seed);
+    let name = raw.name.clone().unwrap_or_else(|| document.name().to_owned());
+
+    let kernel_profile = profile::device(&cluster.device.id)?;
+    let kernels = crate::cost::Kernels::new(&cluster.device, kernel_profile);
+    let software = generation::software(&generation, &engine_constants);
+    let engine = Engine {
+        kernels,
+        model: model.clone(),
+        weights: generation.weights,
+        kv_cache: generation.kv_cache,
+        tp: generation.tp,
+        drafter: speculation.as_ref().map(|s| crate::forward::LoadedDrafter {
+            drafter: s.drafter.clone(),
+            weights: s.weights,
+            tp: s.tp,
+        }),
+        software,
+    };
+    let calibration = calibration_label(&engine, &cluster.device.id);
+    let engine_profile = match generation.engine.overhead {
+        Overhead::Measured => format!("{}: {}", generation.engine.engine, engine_constants.source),
+        Overhead::None => "none: kernels only".to_owned(),
+    };
+    let resolved = Resolved {
+        name,
+        model,
+        cluster,
+        workload,
+        generation,
+        speculation,
+        training,
+        reward,
+        cycle,
+        rl_steps,
+        warmup_steps: warmup,
+        seed,
+        uncertainty,
+        assumptions: book.assumptions(),
+    };
+    let confidence = confidence(&resolved, &engine, &engine_constants);
+    Ok(Prepared { resolved, engine, confidence, calibration, engine_profile })
+}
+
+fn calibration_label(engine: &Engine, device: &str) -> String {
+    let profile = engine.kernels.profile();
+    if profile.stands_in {
+        let stand_in = &profile.form.device;
+        format!("{device}: no tables; efficiencies of {stand_in} on its datasheet")
+    } else {
+        format!("{device}: {}", profile.form.source)
+    }
+}
+
+/// What each family's error is: kernels and software from the profiles, stages from the inputs.
+fn confidence(resolved: &Resolved, engine: &Engine, constants: &EngineProfile) -> [Confidence; FAMILIES] {
+    let profile = engine.kernels.profile();
+    let fp8 = resolved.generation.weights == Precision::Fp8;
+    let software = |log_sigma, tier| match resolved.generation.engine.overhead {
+        Overhead::Measured => Confidence { log_sigma, tier },
+        Overhead::None => Confidence { log_sigma: 0.0, tier: Tier::Analytic },
+    };
+    // Defaults of stages are published figures; a number of the user's is taken through a formula.
+    let input = |quantity: &Quantity| Confidence {
+        log_sigma: quantity.log_sigma(),
+        tier: if quantity.source == Source::Default { Tier::Published } else { Tier::Analytic },
+    };
+    Family::ALL.map(|family| match family {
+        Family::Host => software(constants.sigma, constants.tier),
+        Family::DraftHost => software(constants.draft_sigma, constants.draft_tier),
+        Family::Training => input(&resolved.training.mfu),
+        Family::Logprob => input(&resolved.training.logprob_mfu),
+        Family::WeightSync => input(&resolved.cycle.weight_sync),
+        Family::Prepare => input(&resolved.cycle.prepare),
+        Family::Data => input(&resolved.cycle.data),
+        Family::Reward => input(&resolved.reward.seconds),
+        kernel => profile.confidence(kernel, fp8),
+    })
+}

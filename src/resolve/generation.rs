@@ -1,0 +1,200 @@
+//! The inference engine: layout, limits, software and KV cache.
+
+use super::ResolveError;
+use super::book::Book;
+use super::memory::{self, Fit};
+use crate::forward::Software;
+use crate::profile::EngineProfile;
+use crate::resolved::{
+    Cluster, EngineSettings, Generation, Model, Overhead, Precision, Router, ScheduleInput, Source, Speculation, Workload,
+};
+use crate::scenario::raw;
+
+/// What the engine's settings depend on.
+pub(super) struct Inputs<'a> {
+    pub(super) raw: raw::Generation,
+    pub(super) model: &'a Model,
+    pub(super) cluster: &'a Cluster,
+    pub(super) workload: &'a Workload,
+    pub(super) speculation: Option<&'a Speculation>,
+    pub(super) constants: &'a EngineProfile,
+    pub(super) max_model_len: u32,
+}
+
+/// The engine's name.
+pub(super) fn engine_id(book: &mut Book<'_>, raw: Option<&raw::Generation>) -> String {
+    let given = raw.and_then(|g| g.engine).map(|engine| match engine {
+        raw::Engine::Vllm => "vllm".to_owned(),
+        raw::Engine::Sglang => "sglang".to_owned(),
+    });
+    book.or("generation.engine", given, "vllm".to_owned(), "the usual engine of RL frameworks")
+}
+
+/// Software costs as the settings ask for them.
+pub(super) fn software(generation: &Generation, constants: &EngineProfile) -> Software {
+    match generation.engine.overhead {
+        Overhead::Measured => Software::measured(constants.clone(), generation.engine.capture_sizes.clone()),
+        Overhead::None => Software::none(),
+    }
+}
+
+pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) -> Result<Generation, ResolveError> {
+    let (raw, constants) = (&inputs.raw, inputs.constants);
+    let weights = precision(book, "generation.weights", raw.weights, "as the model is published");
+    let kv_cache = precision(book, "generation.kv_cache_dtype", raw.kv_cache_dtype, "the engines' default");
+    for (path, asked) in [("generation.weights", weights), ("generation.kv_cache_dtype", kv_cache)] {
+        if asked == Precision::Fp8 && inputs.cluster.device.fp8_tflops.is_none() {
+            let message = format!("{} has no fp8 units", inputs.cluster.device.name);
+            return Err(book.error(path, message, Some("bf16".to_owned())));
+        }
+    }
+    let overhead = match raw.overhead {
+        Some(raw::Overhead::None) => Overhead::None,
+        Some(raw::Overhead::Measured) => Overhead::Measured,
+        None => {
+            book.note("generation.overhead", "measured", Source::Default, "engines as they are");
+            Overhead::Measured
+        }
+    };
+    let lookahead = inputs.speculation.map_or(0, |s| match s.schedule {
+        ScheduleInput::Off => 0,
+        ScheduleInput::Fixed { k } => k,
+    });
+    let max_num_batched_tokens = book.or_from(
+        "generation.max_num_batched_tokens",
+        raw.max_num_batched_tokens.map(|n| n.get() as u32),
+        constants.max_num_batched_tokens,
+        Source::Profile,
+        "the engine's default",
+    );
+    let max_num_seqs = max_num_seqs(book, inputs, lookahead, max_num_batched_tokens)?;
+    let block_size = book.or_from(
+        "generation.block_size",
+        raw.block_size.map(|n| n.get() as u32),
+        constants.block_size,
+        Source::Profile,
+        "the engine's default",
+    );
+    let utilization = book.or_from(
+        "generation.gpu_memory_utilization",
+        raw.gpu_memory_utilization.map(raw::Fraction::get),
+        constants.gpu_memory_utilization,
+        Source::Profile,
+        "the engine's default; RL frameworks often lower it when training shares the GPU",
+    );
+    let fit = Fit { inputs, weights, kv_cache, max_num_seqs, max_num_batched_tokens, lookahead, block_size, utilization };
+    let tp = tensor_parallel(book, &fit)?;
+    if let Some(speculation) = inputs.speculation
+        && speculation.tp > tp
+    {
+        let message = format!("a drafter on {} GPUs beside a target on {tp}", speculation.tp);
+        return Err(book.error("speculation.drafter.tp", message, None));
+    }
+    let kv_blocks = fit.kv_blocks(book, tp)?;
+    let enforce_eager = raw.enforce_eager.unwrap_or(false);
+    let capture_sizes = capture_sizes(book, inputs, enforce_eager);
+    let prefix_caching = book.or("generation.prefix_caching", raw.prefix_caching, true, "the engines' default");
+    if raw.chunked_prefill == Some(false) {
+        let message = "prefill without chunks is planned and not built yet; built: true".to_owned();
+        return Err(book.error("generation.chunked_prefill", message, None));
+    }
+    let router = match raw.router {
+        Some(raw::Router::GroupAffinity) => Router::GroupAffinity,
+        Some(raw::Router::LeastLoaded) => Router::LeastLoaded,
+        None => {
+            book.note("generation.router", "least_loaded", Source::Default, "requests dealt in turn");
+            Router::LeastLoaded
+        }
+    };
+    let temperature = raw.temperature.map_or(1.0, raw::NonNegative::get);
+    Ok(Generation {
+        engine: EngineSettings {
+            engine,
+            version: raw.engine_version.clone(),
+            overhead,
+            enforce_eager,
+            capture_sizes,
+            max_num_seqs,
+            max_num_batched_tokens,
+            max_model_len: inputs.max_model_len,
+            block_size,
+            prefix_caching,
+            router,
+            temperature,
+        },
+        tp,
+        replicas: inputs.cluster.gpus / tp,
+        weights,
+        kv_cache,
+        kv_blocks,
+    })
+}
+
+fn precision(book: &mut Book<'_>, path: &str, given: Option<raw::Precision>, why: &str) -> Precision {
+    match given {
+        Some(raw::Precision::Bf16) => Precision::Bf16,
+        Some(raw::Precision::Fp8) => Precision::Fp8,
+        None => {
+            book.note(path, "bf16", Source::Default, why);
+            Precision::Bf16
+        }
+    }
+}
+
+fn max_num_seqs(
+    book: &mut Book<'_>,
+    inputs: &Inputs<'_>,
+    lookahead: u32,
+    budget: u32,
+) -> Result<u32, ResolveError> {
+    let constants = inputs.constants;
+    let default = match constants.max_num_seqs_speculating {
+        Some(lower) if inputs.speculation.is_some() => lower,
+        _ => constants.max_num_seqs,
+    };
+    let path = "generation.max_num_seqs";
+    let given = inputs.raw.max_num_seqs.map(|n| n.get() as u32);
+    // A default never asks for more than a step can hold.
+    let default = default.min((budget / (lookahead + 1)).max(1));
+    let sequences = book.or_from(path, given, default, Source::Profile, "the engine's default");
+    let needed = u64::from(sequences) * u64::from(lookahead + 1);
+    if needed > u64::from(budget) {
+        let message = format!(
+            "{sequences} sequences of {} tokens a step are {needed}, beyond generation.max_num_batched_tokens of {budget}",
+            lookahead + 1
+        );
+        return Err(book.error(path, message, Some(format!("{} fit", budget / (lookahead + 1)))));
+    }
+    Ok(sequences)
+}
+
+fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, eager: bool) -> Vec<u32> {
+    if eager {
+        return Vec::new();
+    }
+    match &inputs.raw.cudagraph_capture_sizes {
+        Some(sizes) => sizes.iter().map(|n| n.get() as u32).collect(),
+        None => {
+            let sizes = inputs.constants.capture_sizes.clone();
+            let largest = sizes.last().copied().unwrap_or(0);
+            book.note("generation.cudagraph_capture_sizes", format!("up to {largest}"), Source::Profile, "the engine's default");
+            sizes
+        }
+    }
+}
+
+/// The given width, checked; or the smallest that fits.
+fn tensor_parallel(book: &mut Book<'_>, fit: &Fit<'_>) -> Result<u32, ResolveError> {
+    let (model, cluster) = (fit.inputs.model, fit.inputs.cluster);
+    let path = "generation.layout.tp";
+    let given = fit.inputs.raw.layout.as_ref().and_then(|layout| layout.tp).map(|n| n.get() as u32);
+    if let Some(tp) = given {
+        if let Some((message, hint)) = memory::layout_problem(model, cluster, tp) {
+            return Err(book.error(path, message, hint));
+        }
+        return Ok(tp);
+    }
+    let fitting = memory::widths(model, cluster).find(|tp| fit.missing_gib(*tp) <= 0.0).unwrap_or(1);
+    book.note(path, fitting, Source::Default, "the smallest that fits memory");
+    Ok(fitting)
+}

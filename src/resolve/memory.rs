@@ -1,0 +1,146 @@
+//! Layouts that are possible, and whether a model fits memory in them.
+
+use super::ResolveError;
+use super::book::Book;
+use super::generation::Inputs;
+use crate::forward::memory::{Demand, Plan};
+use crate::resolved::{Cluster, Model, Precision, Source};
+use crate::units::Bytes;
+
+/// Why a tensor-parallel width is impossible, and what would do.
+pub(super) fn layout_problem(model: &Model, cluster: &Cluster, tp: u32) -> Option<(String, Option<String>)> {
+    let possible = || {
+        let widths: Vec<String> = widths(model, cluster).map(|tp| tp.to_string()).collect();
+        Some(format!("possible here: {}", widths.join(", ")))
+    };
+    if !model.heads.is_multiple_of(tp) {
+        return Some((format!("{tp} GPUs do not divide the {} query heads of {}", model.heads, model.id), possible()));
+    }
+    if !model.kv_heads.is_multiple_of(tp) && !tp.is_multiple_of(model.kv_heads) {
+        return Some((format!("{tp} GPUs do not divide the {} key-value heads of {}", model.kv_heads, model.id), possible()));
+    }
+    if !model.intermediate.is_multiple_of(tp) {
+        return Some((format!("{tp} GPUs do not divide the MLP width {} of {}", model.intermediate, model.id), possible()));
+    }
+    if !cluster.gpus.is_multiple_of(tp) {
+        return Some((format!("{} GPUs do not split into replicas of {tp}", cluster.gpus), possible()));
+    }
+    let domain = cluster.device.nvlink_domain.max(1);
+    if tp > domain {
+        let message = format!(
+            "{tp} GPUs reach beyond one NVLink domain of {domain}: tensor parallelism between nodes is planned and not built yet"
+        );
+        return Some((message, possible()));
+    }
+    None
+}
+
+/// The widths that are possible, rising.
+pub(super) fn widths<'a>(model: &'a Model, cluster: &'a Cluster) -> impl Iterator<Item = u32> + 'a {
+    [1_u32, 2, 4, 8, 16, 32, 64].into_iter().filter(|tp| layout_problem(model, cluster, *tp).is_none())
+}
+
+/// An engine's settings as far as memory goes.
+#[derive(Clone, Copy)]
+pub(super) struct Fit<'a> {
+    pub(super) inputs: &'a Inputs<'a>,
+    pub(super) weights: Precision,
+    pub(super) kv_cache: Precision,
+    pub(super) max_num_seqs: u32,
+    pub(super) max_num_batched_tokens: u32,
+    pub(super) lookahead: u32,
+    pub(super) block_size: u32,
+    pub(super) utilization: f64,
+}
+
+impl Fit<'_> {
+    fn plan(&self, tp: u32) -> Plan {
+        let inputs = self.inputs;
+        // Engines size their logits for full batches; a replica never sees more samples than it gets.
+        let replicas = (inputs.cluster.gpus / tp).max(1);
+        let samples = inputs.workload.samples().div_ceil(replicas);
+        let demand = Demand {
+            model: inputs.model,
+            weights: self.weights,
+            kv_cache: self.kv_cache,
+            tp,
+            drafter: inputs.speculation.map(|s| (&s.drafter, s.weights, s.tp)),
+            max_num_batched_tokens: self.max_num_batched_tokens,
+            max_logit_rows: self.max_num_seqs.min(samples) * (self.lookahead + 1),
+        };
+        demand.plan(&inputs.cluster.device, self.utilization)
+    }
+
+    /// Tokens that the longest sequence takes, whole blocks.
+    fn longest(&self) -> u64 {
+        let tokens = self.inputs.max_model_len + self.lookahead + 1;
+        u64::from(tokens.div_ceil(self.block_size))
+    }
+
+    /// GiB by which one GPU is short of weights, working space and the longest sequence; negative: to spare.
+    pub(super) fn missing_gib(&self, tp: u32) -> f64 {
+        let plan = self.plan(tp);
+        let sequence = self.longest() as f64 * f64::from(self.block_size) * plan.kv_per_token;
+        Bytes(sequence - plan.kv.0).gib()
+    }
+
+    /// KV blocks of a replica, given or what memory leaves; an error where the longest sequence does not fit.
+    pub(super) fn kv_blocks(&self, book: &mut Book<'_>, tp: u32) -> Result<u64, ResolveError> {
+        if let Some(blocks) = self.inputs.raw.num_gpu_blocks {
+            let (blocks, longest) = (blocks.get(), self.longest());
+            if blocks < longest {
+                let message = format!("{blocks} blocks of {} tokens; the longest sequence needs {longest}", self.block_size);
+                return Err(book.error("generation.num_gpu_blocks", message, None));
+            }
+            return Ok(blocks);
+        }
+        let missing = self.missing_gib(tp);
+        if missing > 0.0 {
+            return Err(self.does_not_fit(tp, missing));
+        }
+        let blocks = self.plan(tp).blocks(self.block_size);
+        book.note("generation.num_gpu_blocks", blocks, Source::Profile, "what weights and working space leave");
+        Ok(blocks)
+    }
+
+    fn does_not_fit(&self, tp: u32, missing: f64) -> ResolveError {
+        let inputs = self.inputs;
+        let (plan, device) = (self.plan(tp), &inputs.cluster.device);
+        let sequence = Bytes(self.longest() as f64 * f64::from(self.block_size) * plan.kv_per_token);
+        let drafter = if plan.drafter.0 > 0.0 { format!(", drafter {}", plan.drafter) } else { String::new() };
+        let needs = format!(
+            "weights {}{drafter}, working space {}, KV cache of the longest sequence {sequence}; the engine may take {:.0} %",
+            plan.weights,
+            plan.working,
+            100.0 * self.utilization
+        );
+        ResolveError::DoesNotFit {
+            what: format!("{} with tensor parallelism {tp} does not fit", inputs.model.id),
+            missing,
+            device: device.id.clone(),
+            memory: device.memory_gib,
+            needs,
+            advice: self.advice(tp),
+        }
+    }
+
+    /// Changes, one at a time, that would make it fit.
+    fn advice(&self, tp: u32) -> String {
+        let mut fits = Vec::new();
+        if let Some(wider) = widths(self.inputs.model, self.inputs.cluster).find(|w| *w > tp && self.missing_gib(*w) <= 0.0) {
+            fits.push(format!("generation.layout.tp: {wider}"));
+        }
+        let has_fp8 = self.inputs.cluster.device.fp8_tflops.is_some();
+        if has_fp8 && self.weights == Precision::Bf16 && (Fit { weights: Precision::Fp8, ..*self }).missing_gib(tp) <= 0.0 {
+            fits.push("generation.weights: fp8".to_owned());
+        }
+        if self.utilization < 0.95 && (Fit { utilization: 0.95, ..*self }).missing_gib(tp) <= 0.0 {
+            fits.push("generation.gpu_memory_utilization: 0.95".to_owned());
+        }
+        if fits.is_empty() {
+            "nothing fits on these GPUs alone: more of them in one NVLink domain, or GPUs with more memory".to_owned()
+        } else {
+            format!("what would fit: {}", fits.join(", or "))
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The training side: layout, efficiency, passes.
+
+use super::ResolveError;
+use super::book::Book;
+use crate::resolved::{Cluster, Model, Precision, Training, Workload};
+use crate::scenario::raw::{self, Uncertain};
+use crate::units::Bytes;
+
+/// Bytes of one weight in training: bf16 weight, fp32 gradient, fp32 master copy and two moments, all
+/// sharded over all GPUs; activations and unsharded copies come on top, so this is a lower bound.
+const BYTES_PER_WEIGHT: f64 = 18.0;
+/// Dense bf16 training on H100: Megatron-LM reports 41-48 %, RL users 33 %.
+const MFU_BF16: (f64, f64) = (0.40, 0.05);
+/// Of the fp8 peak: Megatron-Bridge reports 36-38 % for pure training of dense 8B-70B on H100.
+const MFU_FP8: (f64, f64) = (0.33, 0.06);
+/// Log-prob passes over training passes, per operation; published stage times give 0.8 to 1.2.
+const LOGPROB_OVER_TRAINING: f64 = 0.9;
+
+pub(super) fn resolve(
+    book: &mut Book<'_>,
+    given: Option<&raw::Training>,
+    model: &Model,
+    cluster: &Cluster,
+    workload: &Workload,
+) -> Result<Training, ResolveError> {
+    let given = given.cloned().unwrap_or_default();
+    let tp = given.layout.as_ref().and_then(|l| l.tp).map_or(1, |n| n.get() as u32);
+    if let Some((message, hint)) = super::memory::layout_problem(model, cluster, tp) {
+        return Err(book.error("training.layout.tp", message, hint));
+    }
+    if let Some(dp) = given.layout.as_ref().and_then(|l| l.dp).map(|n| n.get() as u32)
+        && dp * tp != cluster.gpus
+    {
+        let message = format!("{dp} replicas of {tp} GPUs are {}, not the cluster's {}", dp * tp, cluster.gpus);
+        return Err(book.error("training.layout.dp", message, Some(format!("{}", cluster.gpus / tp))));
+    }
+    fits(model, cluster)?;
+    let precision = match given.precision {
+        Some(raw::Precision::Fp8) => Precision::Fp8,
+        _ => Precision::Bf16,
+    };
+    if precision == Precision::Fp8 && cluster.device.fp8_tflops.is_none() {
+        let message = format!("{} has no fp8 units", cluster.device.name);
+        return Err(book.error("training.precision", message, Some("bf16".to_owned())));
+    }
+    let samples = workload.samples();
+    let global_batch_size =
+        book.count("training.global_batch_size", given.global_batch_size, samples, "one optimizer step per RL step");
+    let (default_mfu, why) = match precision {
+        Precision::Bf16 => (MFU_BF16, "dense training on H100: Megatron-LM 41-48 %, RL users about 33 %"),
+        Precision::Fp8 => (MFU_FP8, "dense fp8 training on H100: Megatron-Bridge 36-38 % of the fp8 peak"),
+    };
+    check_efficiency(book, "training.mfu", given.mfu)?;
+    check_efficiency(book, "training.logprob_mfu", given.logprob_mfu)?;
+    let mfu = book.quantity("training.mfu", given.mfu, default_mfu, why);
+    let logprob = (LOGPROB_OVER_TRAINING * mfu.value, LOGPROB_OVER_TRAINING * mfu.value * 0.2);
+    let why = "0.9 of the training efficiency; published stage times give 0.8 to 1.2";
+    let logprob_mfu = book.quantity("training.logprob_mfu", given.logprob_mfu, logprob, why);
+    Ok(Training {
+        tp,
+        precision,
+        global_batch_size,
+        epochs: book.count("training.epochs", given.epochs, 1, "one pass over the samples"),
+        packing: book.or("training.packing", given.packing, true, "RL frameworks' default"),
+        recompute: match given.recompute {
+            None | Some(raw::Recompute::None) => 0.0,
+            // Attention alone is a small part of a forward pass at these lengths.
+            Some(raw::Recompute::Selective) => 0.1,
+            Some(raw::Recompute::Full) => 1.0,
+        },
+        mfu,
+        logprob_mfu,
+        old_logprobs: book.or("training.old_logprobs", given.old_logprobs, true, "recomputed by the trainer"),
+        reference_logprobs: book.or(
+            "training.reference_logprobs",
+            given.reference_logprobs,
+            false,
+            "no KL penalty unless the scenario says so",
+        ),
+    })
+}
+
+fn check_efficiency(book: &Book<'_>, path: &str, given: Option<Uncertain>) -> Result<(), ResolveError> {
+    match given {
+        Some(number) if !(number.value > 0.0 && number.value <= 1.0) => {
+            let message = format!("found {}, expected a share of the peak: above 0, up to 1", number.value);
+            Err(book.error(path, message, None))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn fits(model: &Model, cluster: &Cluster) -> Result<(), ResolveError> {
+    let per_gpu = Bytes(model.params() * BYTES_PER_WEIGHT / f64::from(cluster.gpus));
+    let memory = cluster.device.memory_gib;
+    if per_gpu.gib() <= memory {
+        return Ok(());
+    }
+    let needed = (model.params() * BYTES_PER_WEIGHT / Bytes::from_gib(memory).0).ceil();
+    Err(ResolveError::DoesNotFit {
+        what: format!("training {} on {} GPUs does not fit", model.id, cluster.gpus),
+        missing: per_gpu.gib() - memory,
+        device: cluster.device.id.clone(),
+        memory,
+        needs: format!("{per_gpu} of weights, gradients and optimizer state, sharded over all GPUs, before any activation"),
+        advice: format!("what would fit: at least {needed} GPUs of this kind"),
+    })
+}
