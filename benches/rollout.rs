@@ -69,11 +69,13 @@ fn replica(criterion: &mut Criterion) {
                 path: [0, 0],
             };
             let name = if k == 0 { "autoregressive" } else { "chain" };
-            group.bench_function(BenchmarkId::new(name, format!("{requests} requests, K = {k}")), |bencher| {
-                bencher.iter(|| {
-                    run_replica(black_box(&job), &Affine, &mut Fixed(Configuration::chain(k)))
-                });
-            });
+            group.bench_function(
+                BenchmarkId::new(name, format!("{requests} requests, K = {k}")),
+                |bencher| {
+                    bencher
+                        .iter(|| run_replica(black_box(&job), &Affine, &mut Fixed(Configuration::chain(k))));
+                },
+            );
         }
     }
     group.finish();

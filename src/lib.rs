@@ -19,6 +19,8 @@ pub mod profile;
 #[cfg(feature = "simulator")]
 pub mod resolved;
 #[cfg(feature = "simulator")]
+pub mod result;
+#[cfg(feature = "simulator")]
 pub mod scenario;
 
 // Layer 2
@@ -47,3 +49,15 @@ pub mod sim;
 // Layer 7
 #[cfg(feature = "simulator")]
 pub mod rollout;
+
+// Layer 8
+#[cfg(feature = "simulator")]
+pub mod rl;
+
+// Layer 9
+#[cfg(feature = "simulator")]
+pub mod study;
+
+// Layer 11
+#[cfg(feature = "simulator")]
+pub mod cli;

@@ -1,2 +1,7 @@
-//! The command `rollcast`.
-fn main() {}
+//! The command `rollcast`: see `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rollcast::cli::main()
+}

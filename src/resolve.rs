@@ -21,6 +21,7 @@ use crate::profile::{self, EngineProfile, ProfileError};
 use crate::resolved::{Overhead, Precision, Quantity, Resolved, Source};
 use crate::scenario::{self, Document};
 use crate::speculation::StepCost;
+use crate::speculation::acceptance::Population;
 use book::Book;
 
 /// Why there is no run.
@@ -64,6 +65,15 @@ pub struct Prepared {
     pub calibration: String,
     /// Provenance of the software constants.
     pub engine_profile: String,
+}
+
+impl Prepared {
+    /// How far the solved population's pooled rates lie from the asked ones; none where nothing is drafted.
+    pub fn acceptance_residual(&self) -> Option<f64> {
+        let acceptance = &self.resolved.speculation.as_ref()?.acceptance;
+        (!acceptance.rates.is_empty())
+            .then(|| Population::solve(&acceptance.rates, acceptance.concentration).residual())
+    }
 }
 
 impl StepCost for Engine {

@@ -10,6 +10,8 @@ mod exact;
 mod kv;
 mod outcome;
 mod route;
+#[cfg(test)]
+mod tests;
 
 pub use exact::run_replica;
 pub use outcome::{Outcome, TimelinePoint};

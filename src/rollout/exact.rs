@@ -91,7 +91,11 @@ impl<'a> Replica<'a> {
         for (slot, (id, sample)) in job.samples.iter().enumerate() {
             pool.announce(sample.group, sample.prompt);
             if let Some(population) = job.acceptance {
-                population.draw_survival(job.seed, &[job.path[0], job.path[1], u64::from(*id)], &mut survival);
+                population.draw_survival(
+                    job.seed,
+                    &[job.path[0], job.path[1], u64::from(*id)],
+                    &mut survival,
+                );
                 for (j, s) in survival.iter().enumerate() {
                     // A number of 32 random bits is below this with probability s, to within 2^-32.
                     thresholds[slot * positions + j] = (s * f64::from(u32::MAX)) as u32;
@@ -156,7 +160,9 @@ impl<'a> Replica<'a> {
         for prefill in &mut self.prefilling {
             ended += usize::from(advance(prefill, &mut budget, shape));
         }
-        while budget > 0 && ((self.batch.index.len() + self.prefilling.len()) as u32) < self.limits.max_num_seqs {
+        while budget > 0
+            && ((self.batch.index.len() + self.prefilling.len()) as u32) < self.limits.max_num_seqs
+        {
             let Some(mut prefill) = self.admit() else { break };
             ended += usize::from(advance(&mut prefill, &mut budget, shape));
             self.prefilling.push(prefill);
@@ -170,17 +176,9 @@ impl<'a> Replica<'a> {
         let pending = *self.waiting.front()?;
         let sample = &self.samples[pending.index as usize].1;
         let target = sample.prompt + pending.emitted;
-        let admitted = self.pool.admit(sample.group, target + self.lookahead);
-        let (done, own_blocks) = match admitted {
-            Some(room) => room,
-            // Alone and still no room: run it all the same, or the loop would never end.
-            None if self.batch.index.is_empty() && self.prefilling.is_empty() => {
-                let blocks = self.pool.blocks_for(target + self.lookahead);
-                self.pool.force(sample.group, blocks);
-                (0, blocks)
-            }
-            None => return None,
-        };
+        // Alone and still no room: run it all the same, or the loop would never end.
+        let alone = self.batch.index.is_empty() && self.prefilling.is_empty();
+        let (done, own_blocks) = self.pool.admit(sample.group, target + self.lookahead, alone)?;
         self.waiting.pop_front();
         self.changed = true;
         // A preempted request can share no more than its prompt, and computes at least its last token.
@@ -252,7 +250,7 @@ impl<'a> Replica<'a> {
             if self.batch.remaining[i] == 0 {
                 let (id, sample) = self.samples[self.batch.index[i] as usize];
                 self.context -= u64::from(self.batch.length[i]);
-                self.pool.release(sample.group, u64::from(self.batch.own_blocks[i]), false);
+                self.pool.finish(sample.group, u64::from(self.batch.own_blocks[i]));
                 self.outcome.completions.push((id, now));
             } else {
                 self.batch.copy_within(i, kept);
@@ -272,7 +270,7 @@ impl<'a> Replica<'a> {
             self.outcome.tokens += 1;
             self.changed = true;
             if emitted >= sample.response {
-                self.pool.release(sample.group, prefill.own_blocks, false);
+                self.pool.finish(sample.group, prefill.own_blocks);
                 self.outcome.completions.push((id, self.outcome.nominal()));
                 continue;
             }
@@ -301,19 +299,21 @@ impl<'a> Replica<'a> {
             self.outcome.preemptions += 1;
             if let Some(prefill) = self.prefilling.pop() {
                 let group = self.samples[prefill.pending.index as usize].1.group;
-                self.pool.release(group, prefill.own_blocks, true);
+                self.pool.preempt(group, prefill.own_blocks, prefill.done);
                 self.waiting.push_front(prefill.pending);
                 continue;
             }
             let last = self.batch.index.len() - 1;
             let index = self.batch.index[last];
             let sample = &self.samples[index as usize].1;
-            self.context -= u64::from(self.batch.length[last]);
-            self.pool.release(sample.group, u64::from(self.batch.own_blocks[last]), true);
+            let length = self.batch.length[last];
+            self.context -= u64::from(length);
+            self.pool.preempt(sample.group, u64::from(self.batch.own_blocks[last]), length);
             let emitted = sample.response - self.batch.remaining[last];
             self.waiting.push_front(Pending { index, emitted });
             self.batch.truncate(last);
         }
+        self.pool.note_peak();
     }
 
     fn record(&mut self) {

@@ -49,28 +49,35 @@ impl Pool {
         if self.sharing {
             // The last prompt token is always computed, so that there are logits to sample from.
             let blocks = u64::from(prompt.saturating_sub(1) / self.block_size);
-            let prefix = self.prefixes.entry(group).or_insert(Prefix { blocks, running: 0, waiting: 0, cached: false });
+            let prefix = self.prefixes.entry(group).or_insert(Prefix {
+                blocks,
+                running: 0,
+                waiting: 0,
+                cached: false,
+            });
             prefix.waiting += 1;
         }
     }
 
     /// Takes blocks for a request that is admitted with `tokens` of context to hold. Returns the prompt tokens
-    /// that need no prefill, and the request's own blocks; `None` where there is no room.
-    pub(super) fn admit(&mut self, group: u32, tokens: u32) -> Option<(u32, u64)> {
+    /// that need no prefill, and the request's own blocks; `None` where there is no room. `beyond` admits it
+    /// even so.
+    pub(super) fn admit(&mut self, group: u32, tokens: u32, beyond: bool) -> Option<(u32, u64)> {
         let prefix = self.prefixes.get(&group).copied();
         let shared = prefix.map_or(0, |p| p.blocks);
         let cached = prefix.is_some_and(|p| p.cached);
         let own = self.blocks_for(tokens).saturating_sub(shared);
         let needed = own + if cached { 0 } else { shared };
-        // While it is being admitted its own prefix must not be evicted to make room.
-        self.idle.retain(|g| *g != group);
-        if !self.make_room(needed) {
-            if cached && prefix.is_some_and(|p| p.running == 0) {
-                self.idle.push(group);
-            }
+        // Nothing is evicted for a request that does not fit, and its own prefix never to make room for it.
+        let others = self.idle.iter().filter(|g| **g != group);
+        let evictable: u64 = others.filter_map(|g| self.prefixes.get(g)).map(|p| p.blocks).sum();
+        if self.used + needed > self.total + evictable && !beyond {
             return None;
         }
+        self.idle.retain(|g| *g != group);
+        self.make_room(needed);
         self.take(needed);
+        self.note_peak();
         if let Some(prefix) = self.prefixes.get_mut(&group) {
             prefix.cached = true;
             prefix.running += 1;
@@ -80,22 +87,9 @@ impl Pool {
         Some((skipped, own))
     }
 
-    /// Admits a request that fits nowhere, beyond the limit.
-    pub(super) fn force(&mut self, group: u32, blocks: u64) {
-        self.used += blocks;
-        if let Some(prefix) = self.prefixes.get_mut(&group) {
-            // It holds its whole context as its own; the prefix is not there for others.
-            self.used += prefix.blocks;
-            prefix.cached = true;
-            prefix.running += 1;
-            prefix.waiting -= 1;
-        }
-    }
-
     /// Takes `blocks` more for running requests, whether or not there is room: check [`Pool::overdrawn`].
     pub(super) fn take(&mut self, blocks: u64) {
         self.used += blocks;
-        self.peak = self.peak.max(self.used.min(self.total));
     }
 
     /// Whether running requests hold more than there is, after idle prefixes were given up.
@@ -103,20 +97,40 @@ impl Pool {
         !self.make_room(0)
     }
 
-    /// Returns the blocks of a request that finished or (`again`) was preempted and will come back.
-    pub(super) fn release(&mut self, group: u32, own: u64, again: bool) {
+    /// Counts what is in use now towards the peak. Between a step's growth and its preemptions there is more
+    /// in use than ever existed, so this is for the caller to time.
+    pub(super) fn note_peak(&mut self) {
+        self.peak = self.peak.max(self.used);
+    }
+
+    /// Returns the blocks of a request that finished.
+    pub(super) fn finish(&mut self, group: u32, own: u64) {
         self.used -= own;
-        if let Some(prefix) = self.prefixes.get_mut(&group) {
-            prefix.running -= 1;
-            prefix.waiting += u32::from(again);
-            if prefix.running == 0 {
-                if prefix.waiting > 0 {
-                    self.idle.push(group);
-                } else {
-                    self.used -= prefix.blocks;
-                    self.prefixes.remove(&group);
-                }
-            }
+        let Some(prefix) = self.prefixes.get_mut(&group) else { return };
+        prefix.running -= 1;
+        if prefix.running == 0 && prefix.waiting > 0 {
+            self.idle.push(group);
+        } else if prefix.running == 0 {
+            self.used -= prefix.blocks;
+            self.prefixes.remove(&group);
+        }
+    }
+
+    /// Returns the blocks of a request that was preempted with `computed` tokens in the cache and will come
+    /// back. A prefix that it alone was computing and has not finished is given up.
+    pub(super) fn preempt(&mut self, group: u32, own: u64, computed: u32) {
+        self.used -= own;
+        let Some(prefix) = self.prefixes.get_mut(&group) else { return };
+        prefix.running -= 1;
+        prefix.waiting += 1;
+        if prefix.running > 0 {
+            return;
+        }
+        if u64::from(computed / self.block_size) < prefix.blocks {
+            prefix.cached = false;
+            self.used -= prefix.blocks;
+        } else {
+            self.idle.push(group);
         }
     }
 
@@ -145,15 +159,15 @@ mod tests {
         let mut pool = Pool::new(100, 16, true);
         (0..3).for_each(|_| pool.announce(7, 65));
         // 65 prompt tokens: 4 full shareable blocks; 66 tokens of context need 5 blocks.
-        assert_eq!(pool.admit(7, 66), Some((0, 1)));
+        assert_eq!(pool.admit(7, 66, false), Some((0, 1)));
         assert_eq!(pool.used(), 5);
-        assert_eq!(pool.admit(7, 66), Some((64, 1)));
+        assert_eq!(pool.admit(7, 66, false), Some((64, 1)));
         assert_eq!(pool.used(), 6);
-        pool.release(7, 1, false);
-        pool.release(7, 1, false);
+        pool.finish(7, 1);
+        pool.finish(7, 1);
         assert_eq!(pool.used(), 4, "kept for the member that waits");
-        assert_eq!(pool.admit(7, 66), Some((64, 1)));
-        pool.release(7, 1, false);
+        assert_eq!(pool.admit(7, 66, false), Some((64, 1)));
+        pool.finish(7, 1);
         assert_eq!(pool.used(), 0);
     }
 
@@ -162,14 +176,14 @@ mod tests {
         let mut pool = Pool::new(8, 16, true);
         (0..2).for_each(|_| pool.announce(1, 65));
         pool.announce(2, 97);
-        assert_eq!(pool.admit(1, 66), Some((0, 1)));
-        pool.release(1, 1, false);
+        assert_eq!(pool.admit(1, 66, false), Some((0, 1)));
+        pool.finish(1, 1);
         assert_eq!(pool.used(), 4);
-        assert_eq!(pool.admit(2, 98), Some((0, 1)), "7 blocks, only after group 1's prefix has gone");
+        assert_eq!(pool.admit(2, 98, false), Some((0, 1)), "7 blocks, only after group 1's prefix has gone");
         assert_eq!(pool.used(), 7);
-        assert_eq!(pool.admit(1, 66), None);
-        pool.release(2, 1, false);
-        assert_eq!(pool.admit(1, 66), Some((0, 1)));
+        assert_eq!(pool.admit(1, 66, false), None);
+        pool.finish(2, 1);
+        assert_eq!(pool.admit(1, 66, false), Some((0, 1)));
     }
 
     #[test]
@@ -177,12 +191,48 @@ mod tests {
         let mut pool = Pool::new(10, 16, false);
         pool.announce(1, 65);
         pool.announce(1, 65);
-        assert_eq!(pool.admit(1, 66), Some((0, 5)));
-        assert_eq!(pool.admit(1, 66), Some((0, 5)));
+        assert_eq!(pool.admit(1, 66, false), Some((0, 5)));
+        assert_eq!(pool.admit(1, 66, false), Some((0, 5)));
         pool.take(1);
         assert!(pool.overdrawn());
-        pool.release(1, 6, true);
+        pool.preempt(1, 6, 80);
         assert!(!pool.overdrawn());
-        assert_eq!(pool.peak(), 10);
+        assert_eq!(pool.peak(), 10, "the eleventh block was never there");
+    }
+
+    #[test]
+    fn a_request_that_does_not_fit_evicts_nothing() {
+        let mut pool = Pool::new(8, 16, true);
+        (0..2).for_each(|_| pool.announce(1, 65));
+        pool.announce(2, 129);
+        assert_eq!(pool.admit(1, 66, false), Some((0, 1)));
+        pool.finish(1, 1);
+        assert_eq!(pool.admit(2, 130, false), None, "9 blocks never fit");
+        assert_eq!(pool.admit(1, 66, false), Some((64, 1)));
+    }
+
+    #[test]
+    fn an_unfinished_prefix_is_not_shared() {
+        let mut pool = Pool::new(8, 16, true);
+        pool.announce(1, 65);
+        assert_eq!(pool.admit(1, 66, false), Some((0, 1)));
+        pool.preempt(1, 1, 63);
+        assert_eq!(pool.used(), 0);
+        assert_eq!(pool.admit(1, 66, false), Some((0, 1)));
+        pool.preempt(1, 1, 64);
+        assert_eq!(pool.admit(1, 66, false), Some((64, 1)));
+    }
+
+    #[test]
+    fn a_request_admitted_beyond_the_limit_leaves_nothing_behind() {
+        let mut pool = Pool::new(4, 16, true);
+        (0..2).for_each(|_| pool.announce(1, 65));
+        for _ in 0..2 {
+            assert_eq!(pool.admit(1, 66, false), None);
+            assert!(pool.admit(1, 66, true).is_some());
+            assert!(pool.overdrawn());
+            pool.finish(1, 1);
+        }
+        assert_eq!((pool.used(), pool.peak()), (0, 5));
     }
 }

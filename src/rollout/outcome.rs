@@ -45,7 +45,11 @@ pub struct Outcome {
 impl Outcome {
     /// Seconds in a world, given its multiplier for each family.
     pub fn seconds_in(&self, world: &[f64; FAMILIES]) -> f64 {
-        self.seconds.iter().zip(&world[..STEP_FAMILIES]).map(|(seconds, multiplier)| seconds * multiplier).sum()
+        self.seconds
+            .iter()
+            .zip(&world[..STEP_FAMILIES])
+            .map(|(seconds, multiplier)| seconds * multiplier)
+            .sum()
     }
 
     /// Nominal seconds.

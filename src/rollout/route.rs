@@ -35,7 +35,9 @@ mod tests {
     use super::*;
 
     fn samples(groups: u32, each: u32) -> Vec<Sample> {
-        (0..groups * each).map(|i| Sample { group: i / each, prompt: 10, response: 10, clipped: false }).collect()
+        (0..groups * each)
+            .map(|i| Sample { group: i / each, prompt: 10, response: 10, clipped: false })
+            .collect()
     }
 
     #[test]

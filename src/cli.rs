@@ -1,0 +1,135 @@
+//! The command line: parsing and printing, no logic. One file a command.
+//!
+//! Results go to standard output, notes and errors to standard error. Exit codes: 0 good, 1 no forecast
+//! (memory, output that cannot be written), 2 bad input, 3 a gate failed.
+
+mod catalog;
+mod error;
+mod run;
+mod schema;
+mod screen;
+mod validate;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::scenario::Document;
+use error::CliError;
+
+/// Forecasts RL post-training of language models with speculative decoding.
+#[derive(Debug, Parser)]
+#[command(name = "rollcast", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Forecast one scenario beside its baseline.
+    Run(run::Arguments),
+    /// Run scenarios that carry `expect:` and score the forecasts; exit 3 where a gate fails.
+    Validate(validate::Arguments),
+    /// List the models, drafters, devices and networks that are known by name.
+    Catalog(catalog::Arguments),
+    /// Print the JSON schema of a scenario.
+    Schema,
+}
+
+/// Output options of every command that has results.
+#[derive(Debug, Clone, Copy, Args)]
+struct OutputOptions {
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// No notes on standard error.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Options of every command that reads scenarios.
+#[derive(Debug, Clone, Args)]
+struct ScenarioOptions {
+    /// Override a key, such as `--set speculation.schedule.fixed.k=5`; may be given again.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    overrides: Vec<String>,
+    /// Threads; by default one a core. The result does not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+impl ScenarioOptions {
+    /// Reads a scenario and applies the overrides.
+    fn read(&self, path: &PathBuf) -> Result<Document, CliError> {
+        let mut document = Document::read(path)?;
+        for assignment in &self.overrides {
+            document.set(assignment)?;
+        }
+        Ok(document)
+    }
+
+    /// Runs `work` on the asked number of threads.
+    fn on_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, CliError> {
+        match self.threads {
+            None => Ok(work()),
+            Some(n) => {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build()?;
+                Ok(pool.install(work))
+            }
+        }
+    }
+}
+
+/// Parses the arguments, runs the command, prints what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
+        Command::Catalog(arguments) => catalog::run(&arguments),
+        Command::Schema => schema::run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do where even standard error is closed.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Writes a result to standard output.
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints any result as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    print(&text)
+}
+
+/// Writes a note to standard error, unless told to be quiet.
+fn note(options: OutputOptions, text: &str) {
+    if !options.quiet {
+        // A note that nobody can read is no reason to fail.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}

@@ -1,0 +1,104 @@
+//! `rollcast catalog`: what is known by name.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use comfy_table::Cell;
+
+use super::error::CliError;
+use super::screen::table;
+use super::{Format, OutputOptions};
+use crate::catalog::{self, Listing};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only one kind.
+    #[arg(value_enum)]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Models,
+    Drafters,
+    Devices,
+    Networks,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let listing = catalog::list();
+    match arguments.output.format {
+        Format::Json => match arguments.kind {
+            None => super::print_json(&listing)?,
+            Some(Kind::Models) => super::print_json(&listing.models)?,
+            Some(Kind::Drafters) => super::print_json(&listing.drafters)?,
+            Some(Kind::Devices) => super::print_json(&listing.devices)?,
+            Some(Kind::Networks) => super::print_json(&listing.networks)?,
+        },
+        Format::Table => {
+            let kinds = [Kind::Models, Kind::Drafters, Kind::Devices, Kind::Networks];
+            let shown = kinds.into_iter().filter(|kind| arguments.kind.is_none_or(|asked| asked == *kind));
+            let tables: Vec<String> = shown.map(|kind| of_kind(&listing, kind)).collect();
+            super::print(&tables.join("\n"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of_kind(listing: &Listing, kind: Kind) -> String {
+    match kind {
+        Kind::Models => {
+            let rows = listing.models.iter().map(|m| {
+                vec![
+                    m.id.clone(),
+                    format!("{:.2}", m.params_billions),
+                    m.layers.to_string(),
+                    format!("{:.0}", m.kv_bytes_per_token / 1024.0),
+                    m.max_positions.to_string(),
+                    m.drafters.join(", "),
+                ]
+            });
+            titled("models", &["id", "weights, 1e9", "layers", "KV KiB/token", "context", "drafters"], rows)
+        }
+        Kind::Drafters => {
+            let rows = listing.drafters.iter().map(|d| {
+                vec![
+                    d.id.clone(),
+                    format!("{:.0}", d.params_per_pass_millions),
+                    d.draft_vocab.to_string(),
+                    d.targets.join(", "),
+                ]
+            });
+            titled("drafters", &["id", "weights a pass, 1e6", "vocabulary", "for"], rows)
+        }
+        Kind::Devices => {
+            let rows = listing.devices.iter().map(|d| {
+                vec![
+                    d.id.clone(),
+                    format!("{:.0}", d.bf16_tflops),
+                    format!("{:.0}", d.memory_gb_per_s),
+                    format!("{:.1}", d.memory_gib),
+                    d.gpus_per_node.to_string(),
+                    d.usd_per_gpu_hour.map_or_else(|| "-".to_owned(), |usd| format!("{usd:.2}")),
+                ]
+            });
+            titled("devices", &["id", "bf16 TFLOP/s", "GB/s", "GiB", "a node", "USD/h"], rows)
+        }
+        Kind::Networks => {
+            let rows = listing.networks.iter().map(|n| {
+                vec![n.id.clone(), format!("{:.1}", n.gb_per_s_per_gpu), format!("{:.0}", n.latency_us)]
+            });
+            titled("networks", &["id", "GB/s per GPU", "latency, us"], rows)
+        }
+    }
+}
+
+fn titled(title: &str, header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = table(header);
+    for row in rows {
+        table.add_row(row.into_iter().map(Cell::new));
+    }
+    format!("{title}\n{}\n", table.trim_fmt())
+}

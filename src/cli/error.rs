@@ -1,0 +1,38 @@
+//! What can end a command, and the exit code that says so.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::resolve::ResolveError;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
+    Input(#[from] crate::scenario::Error),
+    #[error("{message}")]
+    Usage { message: String },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("cannot write to standard output: {0}")]
+    Stdout(#[from] io::Error),
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl CliError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Input(_) | CliError::Usage { .. } | CliError::Resolve(ResolveError::Input(_)) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether the reader of standard output went away (`rollcast … | head`).
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        matches!(self, CliError::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

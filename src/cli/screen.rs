@@ -1,0 +1,67 @@
+//! What the terminal shows of results: plain text, no colour, at most as wide as the terminal.
+//!
+//! Off a terminal it is 80 columns wide. Tables are never wider than 80; prose uses up to 100.
+
+mod chart;
+mod first;
+mod scores;
+mod stages;
+
+pub(super) use first::first_screen;
+pub(super) use scores::validation;
+
+use comfy_table::{Cell, CellAlignment, Table};
+use terminal_size::{Width, terminal_size};
+
+/// Columns that prose may use.
+fn columns() -> usize {
+    terminal_size().map_or(80, |(Width(columns), _)| usize::from(columns)).clamp(60, 100)
+}
+
+/// A table without lines, its header first; columns after the first are right-aligned by [`numbers`].
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header.iter().map(Cell::new));
+    table
+}
+
+/// Right-aligns the given columns.
+fn numbers(table: &mut Table, columns: std::ops::RangeInclusive<usize>) {
+    for index in columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// A labelled paragraph, wrapped under its own start.
+fn paragraph(label: &str, text: &str) -> String {
+    let indent = " ".repeat(LABEL);
+    let first = format!("{label:<LABEL$}");
+    let options = textwrap::Options::new(columns()).initial_indent(&first).subsequent_indent(&indent);
+    format!("{}\n", textwrap::fill(text, options))
+}
+
+/// Columns of the labels on the left.
+const LABEL: usize = 11;
+
+/// A number of seconds with sensible digits.
+fn seconds(value: f64) -> String {
+    match value.abs() {
+        v if v >= 1000.0 => format!("{value:.0}"),
+        v if v >= 100.0 => format!("{value:.1}"),
+        v if v >= 0.1 => format!("{value:.2}"),
+        v if v == 0.0 => "0".to_owned(),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// An amount of money with sensible digits.
+fn usd(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("${v:.0}"),
+        v if v >= 1.0 => format!("${v:.2}"),
+        v => format!("${v:.3}"),
+    }
+}

@@ -1,0 +1,215 @@
+//! The first screen of `rollcast run`: what to do, by how much, what it rests on, what could change it.
+
+use super::{LABEL, chart, paragraph, seconds, stages, usd};
+use crate::resolved::Source;
+use crate::result::{Arm, BreakEven, RunResult, Sensitivity};
+
+/// A gain that is sure enough to act on.
+const SURE: f64 = 0.95;
+/// Rows of the sensitivity list.
+const SENSITIVITIES: usize = 6;
+
+/// The whole screen.
+pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
+    let mut text = format!("{}\n\n", result.name);
+    text += &paragraph("DO", &advice(result));
+    text += "\n";
+    text += &stages::table(result);
+    text += "\n";
+    text += &rollout(result);
+    text += &break_even(&result.break_even, result.forecast.acceptance_length);
+    text += &sensitivity(&result.sensitivity);
+    text += &software(&result.baseline, &result.forecast);
+    text += &expected(result);
+    text += "\n";
+    text += &basis(result);
+    text
+}
+
+fn drafts(arm: &Arm) -> bool {
+    arm.acceptance_length > 1.0
+}
+
+fn advice(result: &RunResult) -> String {
+    let (off, on, gain) = (&result.baseline, &result.forecast, &result.speedup.step);
+    let what = match (drafts(on), result.speedup.p_gain) {
+        (false, _) => format!("compare {} with {}", on.label, off.label),
+        (true, p) if p >= SURE => format!("turn speculation ON ({})", on.label),
+        (true, p) if p <= 1.0 - SURE => format!("leave speculation OFF ({} loses)", on.label),
+        (true, _) => format!("UNDECIDED on {}: measure what moves the answer most, below", on.label),
+    };
+    let price = if on.usd_per_step.mean > 0.0 {
+        format!(", {} to {} a step", usd(off.usd_per_step.median), usd(on.usd_per_step.median))
+    } else {
+        String::new()
+    };
+    format!(
+        "{what}. Step {:.2}x as fast (5-95 %: {:.2}-{:.2}), rollout {:.2}x ({:.2}-{:.2}); P(faster) = {:.0} %; {} s to {} s{price}.",
+        gain.median,
+        gain.p05,
+        gain.p95,
+        result.speedup.rollout.median,
+        result.speedup.rollout.p05,
+        result.speedup.rollout.p95,
+        100.0 * result.speedup.p_gain,
+        seconds(off.step_s.median),
+        seconds(on.step_s.median),
+    )
+}
+
+fn rollout(result: &RunResult) -> String {
+    let (off, on) = (&result.baseline, &result.forecast);
+    let mut text = chart::batch(on);
+    let acceptance = if drafts(on) {
+        let rates: Vec<String> = on.acceptance_per_position.iter().map(|a| format!("{a:.2}")).collect();
+        format!("acceptance length {:.2} (by position {}); ", on.acceptance_length, rates.join(" "))
+    } else {
+        String::new()
+    };
+    text += &paragraph(
+        "rollout",
+        &format!(
+            "{acceptance}the last 5 % of samples take {:.0} % of the time (baseline {:.0} %); KV peak {:.0} %, \
+             {:.1} preemptions a step; {:.1} % of responses clipped; {:.0} tokens/s per GPU (baseline {:.0})",
+            100.0 * on.tail_share,
+            100.0 * off.tail_share,
+            100.0 * on.kv_peak_share,
+            on.preemptions,
+            100.0 * on.clipped_share,
+            on.response_tokens_per_s_per_gpu.median,
+            off.response_tokens_per_s_per_gpu.median,
+        ),
+    );
+    text
+}
+
+fn break_even(rows: &[BreakEven], length: f64) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    // At most eight columns, the largest batch among them.
+    let skip = rows.len().saturating_sub(8);
+    let shown = &rows[skip..];
+    let line = |label: &str, cells: Vec<String>| {
+        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>8}")).collect();
+        format!("{label:<LABEL$}{}\n", cells.concat())
+    };
+    let mut text = line("batch", shown.iter().map(|r| r.batch.to_string()).collect());
+    text += &line("break-even", shown.iter().map(|r| format!("{:.2}", r.acceptance_length)).collect());
+    text += &line("speedup", shown.iter().map(|r| format!("{:.2}x", r.speedup)).collect());
+    let losing = shown.iter().find(|r| r.acceptance_length > length);
+    let verdict = match losing {
+        Some(row) => format!("from batch {} on it loses", row.batch),
+        None => "it wins at every batch of this run".to_owned(),
+    };
+    text += &paragraph(
+        "",
+        &format!(
+            "Below the break-even acceptance length drafting loses; yours is {length:.2}: {verdict} (batch per replica, context {:.0}).",
+            first.context
+        ),
+    );
+    text
+}
+
+fn sensitivity(rows: &[Sensitivity]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = rows
+        .iter()
+        .take(SENSITIVITIES)
+        .map(|r| format!("{} {:+.1}/{:+.1} s ({})", r.input, r.low_s, r.high_s, r.basis.label()))
+        .collect();
+    paragraph("moves most", &format!("the step, at 5 %/95 % of each input: {}", shown.join("; ")))
+}
+
+fn software(off: &Arm, on: &Arm) -> String {
+    let bare = off.bare_kernels_rollout_s / on.bare_kernels_rollout_s;
+    let real = off.rollout_s.mean / on.rollout_s.mean;
+    paragraph(
+        "software",
+        &format!(
+            "rollout with the engine's software {} s, kernels alone {} s (baseline {} and {}): {real:.2}x is {bare:.2}x on bare kernels",
+            seconds(on.rollout_s.mean),
+            seconds(on.bare_kernels_rollout_s),
+            seconds(off.rollout_s.mean),
+            seconds(off.bare_kernels_rollout_s),
+        ),
+    )
+}
+
+fn expected(result: &RunResult) -> String {
+    let mut text = String::new();
+    for row in &result.expect {
+        let forecast = row.forecast.map_or_else(|| "none".to_owned(), seconds);
+        let error = row.error.map_or_else(String::new, |e| format!(" ({:+.1} %)", 100.0 * e));
+        let band = match row.in_band {
+            Some(true) => ", inside the band",
+            Some(false) => ", outside the band",
+            None => "",
+        };
+        let gate = match row.passed {
+            Some(true) => ", gate passed",
+            Some(false) => ", GATE FAILED",
+            None => "",
+        };
+        text += &paragraph(
+            "published",
+            &format!("{}: forecast {forecast}, published {}{error}{band}{gate}", row.quantity, row.published),
+        );
+    }
+    text
+}
+
+fn basis(result: &RunResult) -> String {
+    let share = &result.provenance.tier_share;
+    let mut text = paragraph(
+        "rests on",
+        &format!(
+            "measured {:.0} %, published {:.0} %, analytic {:.0} % of rollout and training seconds; {:.1} % extrapolated",
+            100.0 * share.measured,
+            100.0 * share.published,
+            100.0 * share.analytic,
+            100.0 * result.provenance.extrapolated_share
+        ),
+    );
+    text += &assumptions(result);
+    for warning in &result.warnings {
+        text += &paragraph("WARNING", warning);
+    }
+    text += &paragraph("NOT", &format!("MODELLED: {}", result.not_modelled.join("; ")));
+    let sampled = &result.resolved;
+    text + &paragraph(
+        "simulated",
+        &format!(
+            "{} draws x {} RL steps of {} samples, each priced in {} worlds; both sides in the same ones",
+            sampled.uncertainty.workload_draws,
+            sampled.rl_steps,
+            sampled.workload.samples(),
+            sampled.uncertainty.worlds
+        ),
+    )
+}
+
+/// Defaults whose value changes seconds; the others are about how the simulation runs.
+const MATTERING: [&str; 9] = [
+    "training.mfu",
+    "training.logprob_mfu",
+    "generation.layout.tp",
+    "generation.max_num_seqs",
+    "loop.weight_sync",
+    "speculation.acceptance.concentration",
+    "speculation.acceptance.length.decay",
+    "training.reference_logprobs",
+    "cluster.usd_per_gpu_hour",
+];
+
+fn assumptions(result: &RunResult) -> String {
+    let defaults = result.assumptions.iter().filter(|a| a.source != Source::Given);
+    let named: Vec<String> = defaults
+        .clone()
+        .filter(|a| MATTERING.contains(&a.path.as_str()))
+        .map(|a| format!("{} = {}", a.path, a.value))
+        .collect();
+    let of = if named.is_empty() { String::new() } else { format!("; those that matter: {}", named.join(", ")) };
+    paragraph("defaults", &format!("{} values were not given{of}", defaults.count()))
+}

@@ -1,0 +1,219 @@
+//! The work of one RL step, before any world prices it.
+
+use crate::estimate::{FAMILIES, Family};
+use crate::forward::training::Pass;
+use crate::resolve::Prepared;
+use crate::resolved::{Precision, Resolved, ScheduleInput};
+use crate::rl::machine::{Stage, StepPlan};
+use crate::rollout::{self, Job, Limits, Outcome};
+use crate::speculation::Configuration;
+use crate::speculation::acceptance::{Population, shift};
+use crate::speculation::schedule::{Fixed, Schedule};
+use crate::workload::{Generator, LengthShift, Sample};
+
+/// How far the uncertain inputs lie from their best values, in standard errors.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct InputShift {
+    /// Of the acceptance rates.
+    pub acceptance: f64,
+    /// Of the mean response length and its spread.
+    pub lengths: LengthShift,
+}
+
+/// Simulates the RL steps of one set of inputs.
+#[derive(Debug, Clone)]
+pub struct Simulation<'a> {
+    prepared: &'a Prepared,
+    generator: Generator,
+    acceptance: Option<Population>,
+}
+
+/// One RL step: its rollout, and the nominal seconds of the other stages.
+#[derive(Debug, Clone)]
+pub struct StepWork {
+    /// The replicas' rollouts.
+    pub replicas: Vec<Outcome>,
+    /// Samples.
+    pub samples: usize,
+    /// Response tokens.
+    pub response_tokens: u64,
+    /// Prompt tokens, each sample's counted.
+    pub prompt_tokens: u64,
+    /// Samples that were cut at the maximum.
+    pub clipped: usize,
+    /// Nominal seconds by family, of the families that are whole stages.
+    stage_seconds: [f64; FAMILIES],
+    /// Nominal seconds of old and reference log-probs.
+    logprobs: [f64; 2],
+    /// Share of the reward's seconds that is left when generation has ended.
+    reward_exposed: f64,
+}
+
+impl<'a> Simulation<'a> {
+    /// For inputs that are shifted by standard errors.
+    pub fn new(prepared: &'a Prepared, shifts: InputShift) -> Self {
+        let resolved = &prepared.resolved;
+        let acceptance = resolved.speculation.as_ref().filter(|s| !s.acceptance.rates.is_empty()).map(|s| {
+            let rates = shift(&s.acceptance.rates, shifts.acceptance * s.acceptance.logit_se);
+            Population::solve(&rates, s.acceptance.concentration)
+        });
+        Simulation {
+            prepared,
+            generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
+            acceptance,
+        }
+    }
+
+    /// Runs one RL step of one draw.
+    pub fn step(&self, draw: u64, rl_step: u64) -> StepWork {
+        let resolved = &self.prepared.resolved;
+        let samples = self.generator.step(draw, rl_step);
+        let generation = &resolved.generation;
+        let limits = Limits {
+            max_num_seqs: generation.engine.max_num_seqs,
+            max_num_batched_tokens: generation.engine.max_num_batched_tokens,
+            block_size: generation.engine.block_size,
+            kv_blocks: generation.kv_blocks,
+            prefix_caching: generation.engine.prefix_caching,
+        };
+        let replicas: Vec<Outcome> = rollout::assign(&samples, generation.replicas, generation.engine.router)
+            .iter()
+            .map(|list| {
+                let job = Job {
+                    samples: list,
+                    limits,
+                    acceptance: self.acceptance.as_ref(),
+                    seed: resolved.seed,
+                    path: [draw, rl_step],
+                };
+                rollout::run_replica(&job, &self.prepared.engine, schedule(resolved).as_mut())
+            })
+            .collect();
+        self.around(&samples, replicas)
+    }
+
+    /// The stages around a rollout.
+    fn around(&self, samples: &[Sample], replicas: Vec<Outcome>) -> StepWork {
+        let resolved = &self.prepared.resolved;
+        let lengths: Vec<f64> = samples.iter().map(|s| f64::from(s.prompt + s.response)).collect();
+        let training = &resolved.training;
+        let peak = match training.precision {
+            Precision::Fp8 => resolved.cluster.device.fp8_tflops.unwrap_or(resolved.cluster.device.bf16_tflops),
+            Precision::Bf16 => resolved.cluster.device.bf16_tflops,
+        } * 1e12;
+        let pass = |forwards: f64, efficiency: f64| Pass {
+            forwards,
+            gpus: f64::from(resolved.cluster.gpus),
+            gpus_per_sequence: f64::from(training.tp),
+            rate: peak * efficiency,
+            packing: training.packing,
+            batch: training.global_batch_size as usize,
+        };
+        let train = pass(3.0 + training.recompute, training.mfu.value).seconds(&resolved.model, &lengths)
+            * f64::from(training.epochs);
+        let logprob = pass(1.0, training.logprob_mfu.value).seconds(&resolved.model, &lengths);
+        let logprobs = [training.old_logprobs, training.reference_logprobs].map(|on| if on { logprob } else { 0.0 });
+        let mut stage_seconds = [0.0; FAMILIES];
+        stage_seconds[Family::Training as usize] = train;
+        stage_seconds[Family::Data as usize] = resolved.cycle.data.value;
+        stage_seconds[Family::Prepare as usize] = resolved.cycle.prepare.value;
+        stage_seconds[Family::WeightSync as usize] = resolved.cycle.weight_sync.value;
+        stage_seconds[Family::Reward as usize] = resolved.reward.seconds.value;
+        let reward_exposed = if resolved.reward.overlapped {
+            exposed_share(&replicas, resolved.reward.seconds.value)
+        } else {
+            1.0
+        };
+        StepWork {
+            samples: samples.len(),
+            response_tokens: samples.iter().map(|s| u64::from(s.response)).sum(),
+            prompt_tokens: samples.iter().map(|s| u64::from(s.prompt)).sum(),
+            clipped: samples.iter().filter(|s| s.clipped).count(),
+            replicas,
+            stage_seconds,
+            logprobs,
+            reward_exposed,
+        }
+    }
+}
+
+impl StepWork {
+    /// Seconds in a world, given its multiplier for each family.
+    pub fn price(&self, world: &[f64; FAMILIES]) -> StepPlan {
+        let replicas: Vec<f64> = self.replicas.iter().map(|replica| replica.seconds_in(world)).collect();
+        let of = |family: Family| self.stage_seconds[family as usize] * world[family as usize];
+        let logprob = world[Family::Logprob as usize];
+        let mut stages = [0.0; 7];
+        stages[Stage::Data as usize] = of(Family::Data);
+        stages[Stage::Prepare as usize] = of(Family::Prepare) + of(Family::WeightSync);
+        stages[Stage::Generation as usize] = replicas.iter().copied().fold(0.0, f64::max);
+        stages[Stage::Reward as usize] = of(Family::Reward) * self.reward_exposed;
+        stages[Stage::LogprobOld as usize] = self.logprobs[0] * logprob;
+        stages[Stage::LogprobReference as usize] = self.logprobs[1] * logprob;
+        stages[Stage::Training as usize] = of(Family::Training);
+        StepPlan { stages, replicas }
+    }
+
+    /// Seconds that the reward is busy in a world, hidden ones included.
+    pub fn reward_busy(&self, world: &[f64; FAMILIES]) -> f64 {
+        self.stage_seconds[Family::Reward as usize] * world[Family::Reward as usize]
+    }
+
+    /// Nominal seconds by family on the step's critical path: the slowest replica's rollout, and the stages.
+    pub fn family_seconds(&self) -> [f64; FAMILIES] {
+        let mut seconds = self.stage_seconds;
+        seconds[Family::Reward as usize] *= self.reward_exposed;
+        seconds[Family::Logprob as usize] = self.logprobs.iter().sum();
+        let slowest = self.replicas.iter().max_by(|a, b| a.nominal().total_cmp(&b.nominal()));
+        if let Some(replica) = slowest {
+            seconds[..replica.seconds.len()].copy_from_slice(&replica.seconds);
+        }
+        seconds
+    }
+
+    /// Frees what only a timeline needs.
+    pub fn drop_details(&mut self) {
+        for replica in &mut self.replicas {
+            replica.timeline = Vec::new();
+            replica.completions = Vec::new();
+        }
+    }
+}
+
+fn schedule(resolved: &Resolved) -> Box<dyn Schedule> {
+    let k = match resolved.speculation.as_ref().map(|s| &s.schedule) {
+        Some(ScheduleInput::Fixed { k }) => *k,
+        Some(ScheduleInput::Off) | None => 0,
+    };
+    Box::new(Fixed(Configuration::chain(k)))
+}
+
+/// The share of `seconds` of scoring, spread evenly over the samples and done one after the other as they
+/// complete, that is left when the last one completes.
+fn exposed_share(replicas: &[Outcome], seconds: f64) -> f64 {
+    let mut ends: Vec<f64> = replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
+    if ends.is_empty() || seconds <= 0.0 {
+        return 1.0;
+    }
+    ends.sort_by(f64::total_cmp);
+    let each = seconds / ends.len() as f64;
+    let scored = ends.iter().fold(0.0_f64, |done, end| done.max(*end) + each);
+    ((scored - ends[ends.len() - 1]) / seconds).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapped_rewards_leave_their_last_sample_at_least() {
+        let replica = |ends: &[f64]| Outcome {
+            completions: ends.iter().enumerate().map(|(i, end)| (i as u32, *end)).collect(),
+            ..Outcome::default()
+        };
+        let spread = [replica(&[1.0, 2.0]), replica(&[3.0, 100.0])];
+        assert!((exposed_share(&spread, 4.0) - 0.25).abs() < 1e-12, "three of four were hidden");
+        let together = [replica(&[5.0, 5.0]), replica(&[5.0, 5.0])];
+        assert!((exposed_share(&together, 4.0) - 1.0).abs() < 1e-12, "nothing to hide behind");
+    }
+}

@@ -1,0 +1,15 @@
+//! Studies: what is learnt from many runs of the machine.
+//!
+//! `compare` runs a scenario beside its baseline in the same draws and worlds; `validate` scores published
+//! values. Sweeps and planning are not here yet.
+
+mod break_even;
+mod compare;
+mod detail;
+mod notes;
+mod sensitivity;
+mod summarise;
+pub mod validate;
+mod worlds;
+
+pub use compare::{Comparison, StudyError, compare};

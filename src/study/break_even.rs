@@ -1,0 +1,63 @@
+//! Where drafting pays: a speculative step against a plain one, batch by batch.
+//!
+//! With cost ratio c = T_speculative / T_decode at one batch, drafting emits tokens faster exactly when the
+//! acceptance length exceeds c. Steps are nominal and at the workload's mean context.
+
+use super::compare::Side;
+use super::detail;
+use crate::piece::Shape;
+use crate::resolved::ScheduleInput;
+use crate::result::BreakEven;
+
+/// One row a batch, doubling up to the largest that a replica sees; empty where nothing is drafted.
+pub(super) fn table(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<BreakEven> {
+    let resolved = &forecast.prepared.resolved;
+    let Some(speculation) = &resolved.speculation else { return Vec::new() };
+    let ScheduleInput::Fixed { k } = speculation.schedule else { return Vec::new() };
+    if k == 0 {
+        return Vec::new();
+    }
+    let steps: Vec<_> = forecast.counted().collect();
+    let sum = |of: fn(&crate::rl::StepWork) -> u64| steps.iter().map(|s| of(s) as f64).sum::<f64>();
+    let samples = steps.iter().map(|s| s.samples as f64).sum::<f64>().max(1.0);
+    let context = (sum(|s| s.prompt_tokens) + 0.5 * sum(|s| s.response_tokens)) / samples;
+    let (length, _) = detail::acceptance(steps.iter().flat_map(|s| &s.replicas));
+    let per_replica = resolved.workload.samples().div_ceil(resolved.generation.replicas);
+    let largest = per_replica.min(resolved.generation.engine.max_num_seqs);
+    batches(largest)
+        .map(|batch| {
+            let total = context * f64::from(batch);
+            let seconds = |side: &Side<'_>, draft_tokens| {
+                let shape = Shape { decoding: batch, draft_tokens, ..Shape::default() };
+                side.prepared.engine.piece(&shape, total).seconds(total)
+            };
+            let (decode_s, speculative_s) = (seconds(baseline, 0), seconds(forecast, k));
+            BreakEven {
+                batch,
+                context,
+                decode_s,
+                speculative_s,
+                acceptance_length: speculative_s / decode_s,
+                speedup: length * decode_s / speculative_s,
+            }
+        })
+        .collect()
+}
+
+/// 1, 2, 4, … and the largest itself.
+fn batches(largest: u32) -> impl Iterator<Item = u32> {
+    let powers = (0..31).map(|e| 1_u32 << e).take_while(move |b| *b < largest);
+    powers.chain(std::iter::once(largest.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_double_and_end_at_the_largest() {
+        assert_eq!(batches(1).collect::<Vec<_>>(), [1]);
+        assert_eq!(batches(4).collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!(batches(50).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 50]);
+    }
+}

@@ -1,0 +1,136 @@
+//! A scenario beside its baseline, in the same draws and the same calibration worlds.
+//!
+//! Each (draw, RL step) is simulated once a side; each world is then a dot product and a run of the event
+//! machine. Simulations are independent of each other, so they run in parallel and are collected in order:
+//! the result does not depend on the number of threads.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::summarise::{self, Priced};
+use super::{break_even, detail, notes, sensitivity, worlds};
+use crate::resolve::{Prepared, ResolveError, resolve};
+use crate::result::{RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
+use crate::rl::{InputShift, Simulation, StepWork};
+use crate::scenario::Document;
+
+/// Why a comparison could not be made.
+pub type StudyError = ResolveError;
+
+/// A comparison, and what only `--out` writes.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// The result.
+    pub result: RunResult,
+    /// Nominal steps.
+    pub steps: Vec<StepRow>,
+    /// Nominal timelines of one draw.
+    pub timelines: Vec<Timeline>,
+}
+
+/// One side, simulated: by draw and RL step.
+pub(super) struct Side<'a> {
+    pub(super) name: &'static str,
+    pub(super) prepared: &'a Prepared,
+    pub(super) draws: Vec<Vec<StepWork>>,
+    /// Share of each counted rollout that its last 5 % of samples take.
+    pub(super) tail_shares: Vec<f64>,
+}
+
+/// Runs a scenario and its baseline.
+pub fn compare(document: &Document) -> Result<Comparison, StudyError> {
+    let started = Instant::now();
+    let forecast = resolve(document)?;
+    let baseline = resolve(&document.baseline()?)?;
+    let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
+    let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
+    let [baseline, forecast] = simulate([("baseline", &baseline), ("forecast", &forecast)], &shifts);
+    let (slow, fast) = (Priced::new(&baseline, &normals), Priced::new(&forecast, &normals));
+
+    let scenario = document.scenario()?;
+    let mut result = RunResult {
+        schema_version: SCHEMA_VERSION,
+        name: forecast.prepared.resolved.name.clone(),
+        baseline: summarise::arm(&baseline, &slow),
+        forecast: summarise::arm(&forecast, &fast),
+        speedup: Speedup {
+            rollout: summarise::ratio(&slow.rollout_s, &fast.rollout_s),
+            step: summarise::ratio(&slow.step_s, &fast.step_s),
+            p_gain: summarise::share(&slow.step_s, &fast.step_s),
+        },
+        break_even: break_even::table(&baseline, &forecast),
+        sensitivity: sensitivity::table(&forecast),
+        provenance: notes::provenance(&forecast),
+        assumptions: forecast.prepared.resolved.assumptions.clone(),
+        warnings: notes::warnings(&baseline, &forecast),
+        not_modelled: notes::not_modelled(),
+        expect: Vec::new(),
+        resolved: forecast.prepared.resolved.clone(),
+        simulator: Simulator { simulated_tokens: 0, cpu_s: None, wall_s: 0.0 },
+    };
+    result.expect = super::validate::expected(&result, scenario.expect.as_deref().unwrap_or_default());
+    result.simulator = Simulator {
+        simulated_tokens: [&baseline, &forecast].iter().map(|side| side.tokens()).sum(),
+        cpu_s: cpu_seconds(),
+        wall_s: started.elapsed().as_secs_f64(),
+    };
+    let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
+    let timelines = [&baseline, &forecast].iter().map(|side| detail::timeline(side)).collect();
+    Ok(Comparison { result, steps, timelines })
+}
+
+impl Side<'_> {
+    /// The first RL step that counts.
+    pub(super) fn first_counted(&self) -> usize {
+        (self.prepared.resolved.warmup_steps as usize).min(self.prepared.resolved.rl_steps.saturating_sub(1) as usize)
+    }
+
+    /// The steps that count, of all draws.
+    pub(super) fn counted(&self) -> impl Iterator<Item = &StepWork> {
+        let first = self.first_counted();
+        self.draws.iter().flat_map(move |steps| &steps[first..])
+    }
+
+    /// Response tokens that were simulated.
+    fn tokens(&self) -> u64 {
+        self.draws.iter().flatten().map(|step| step.response_tokens).sum()
+    }
+}
+
+/// Simulates both sides. Timelines are kept of the first draw only.
+fn simulate<'a>(sides: [(&'static str, &'a Prepared); 2], shifts: &[InputShift]) -> [Side<'a>; 2] {
+    sides.map(|(name, prepared)| {
+        let steps = u64::from(prepared.resolved.rl_steps);
+        let simulations: Vec<Simulation<'_>> =
+            shifts.par_iter().map(|shift| Simulation::new(prepared, *shift)).collect();
+        let tasks: Vec<(usize, u64)> = (0..simulations.len()).flat_map(|draw| (0..steps).map(move |s| (draw, s))).collect();
+        let done: Vec<(StepWork, f64)> = tasks
+            .into_par_iter()
+            .map(|(draw, step)| {
+                let mut work = simulations[draw].step(draw as u64, step);
+                let tail = detail::tail_share(&work);
+                if draw > 0 {
+                    work.drop_details();
+                }
+                (work, tail)
+            })
+            .collect();
+        let warmup = prepared.resolved.warmup_steps as usize;
+        let steps = steps as usize;
+        let tail_shares = done.iter().enumerate().filter(|(i, _)| i % steps >= warmup).map(|(_, (_, tail))| *tail).collect();
+        let mut works = done.into_iter().map(|(work, _)| work);
+        let draws = (0..simulations.len()).map(|_| works.by_ref().take(steps).collect()).collect();
+        Side { name, prepared, draws, tail_shares }
+    })
+}
+
+/// Processor seconds that this process has used, where the system tells (Linux).
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The command name may hold spaces; the fields after it are counted from its closing bracket. utime and
+    // stime are the 14th and 15th of the line, in ticks of 1/100 s on every Linux that Rust supports.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    Some(ticks / 100.0)
+}

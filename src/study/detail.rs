@@ -1,0 +1,174 @@
+//! What a side looks like inside: acceptance, the batch over time, the long tail, rows and timelines.
+
+use super::compare::Side;
+use crate::estimate::FAMILIES;
+use crate::result::{BatchPoint, Counter, Span, StepRow, Timeline};
+use crate::rl::machine::{self, Stage};
+use crate::rl::{StepPlan, StepWork};
+use crate::rollout::Outcome;
+
+/// Points of the batch-over-time curve.
+const CURVE_POINTS: usize = 120;
+/// Samples that count as the long tail.
+const TAIL: f64 = 0.05;
+
+/// Pooled acceptance length (1 where nothing was drafted) and conditional rates by position.
+pub(super) fn acceptance<'a>(replicas: impl Iterator<Item = &'a Outcome>) -> (f64, Vec<f64>) {
+    let (mut rounds, mut accepted) = (0_u64, Vec::<u64>::new());
+    for replica in replicas {
+        rounds += replica.rounds;
+        accepted.resize(accepted.len().max(replica.accepted_at.len()), 0);
+        for (sum, at) in accepted.iter_mut().zip(&replica.accepted_at) {
+            *sum += at;
+        }
+    }
+    if rounds == 0 {
+        return (1.0, Vec::new());
+    }
+    let mut before = rounds;
+    let rates = accepted.iter().map(|&at| {
+        let rate = if before > 0 { at as f64 / before as f64 } else { 0.0 };
+        before = at;
+        rate
+    });
+    let rates: Vec<f64> = rates.collect();
+    (1.0 + accepted.iter().sum::<u64>() as f64 / rounds as f64, rates)
+}
+
+/// Share of a rollout's nominal seconds after all but its last 5 % of samples have completed.
+pub(super) fn tail_share(step: &StepWork) -> f64 {
+    let mut ends: Vec<f64> = step.replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
+    ends.sort_by(f64::total_cmp);
+    let Some(&last) = ends.last() else { return 0.0 };
+    let tail = ((ends.len() as f64 * TAIL).ceil() as usize).min(ends.len());
+    let before = ends.len().checked_sub(tail + 1).map_or(0.0, |i| ends[i]);
+    if last > 0.0 { 1.0 - before / last } else { 0.0 }
+}
+
+/// All replicas' batches together, at even times of the first counted step of the first draw.
+pub(super) fn batch_over_time(side: &Side<'_>) -> Vec<BatchPoint> {
+    let Some(step) = side.draws.first().and_then(|steps| steps.get(side.first_counted())) else { return Vec::new() };
+    let end = step.replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
+    let mut cursors = vec![0; step.replicas.len()];
+    (0..=CURVE_POINTS)
+        .map(|point| {
+            let seconds = end * point as f64 / CURVE_POINTS as f64;
+            let (mut running, mut waiting) = (0, 0);
+            for (replica, cursor) in step.replicas.iter().zip(&mut cursors) {
+                while replica.timeline.get(*cursor + 1).is_some_and(|next| next.seconds <= seconds) {
+                    *cursor += 1;
+                }
+                if let Some(at) = replica.timeline.get(*cursor) {
+                    running += at.running;
+                    waiting += at.waiting;
+                }
+            }
+            BatchPoint { seconds, running, waiting }
+        })
+        .collect()
+}
+
+/// Nominal plans of one draw.
+fn plans(steps: &[StepWork]) -> Vec<StepPlan> {
+    steps.iter().map(|step| step.price(&[1.0; FAMILIES])).collect()
+}
+
+/// One row a draw and RL step.
+pub(super) fn step_rows(side: &Side<'_>) -> Vec<StepRow> {
+    let first = side.first_counted();
+    let mut rows = Vec::new();
+    for (draw, steps) in side.draws.iter().enumerate() {
+        for (rl_step, (step, plan)) in steps.iter().zip(plans(steps)).enumerate() {
+            let of = |stage: Stage| plan.stages[stage as usize];
+            rows.push(StepRow {
+                side: side.name,
+                draw: draw as u64,
+                rl_step: rl_step as u64,
+                warmup: rl_step < first,
+                step_s: plan.stages.iter().sum(),
+                data_s: of(Stage::Data),
+                prepare_s: of(Stage::Prepare),
+                generation_s: of(Stage::Generation),
+                reward_s: of(Stage::Reward),
+                logprob_old_s: of(Stage::LogprobOld),
+                logprob_reference_s: of(Stage::LogprobReference),
+                training_s: of(Stage::Training),
+                response_tokens: step.response_tokens,
+                samples: step.samples,
+                clipped: step.clipped,
+                acceptance_length: acceptance(step.replicas.iter()).0,
+                preemptions: step.replicas.iter().map(|replica| replica.preemptions).sum(),
+            });
+        }
+    }
+    rows
+}
+
+/// The first draw over time: stages, replicas, and the batch of all replicas.
+pub(super) fn timeline(side: &Side<'_>) -> Timeline {
+    let mut timeline = Timeline { name: format!("{} ({})", side.name, side.prepared.resolved.name), ..Timeline::default() };
+    let Some(steps) = side.draws.first() else { return timeline };
+    let records = machine::run(&plans(steps), side.prepared.resolved.cycle.max_staleness);
+    for (index, (step, record)) in steps.iter().zip(&records).enumerate() {
+        for stage in Stage::ALL {
+            let (start, end) = record.spans[stage as usize];
+            if end > start {
+                let track = if stage == Stage::Training { "trainer" } else { "stages" };
+                timeline.spans.push(Span {
+                    track: track.to_owned(),
+                    name: format!("{} (step {index})", stage.key()),
+                    start_ns: start.ns(),
+                    duration_ns: end.since(start).ns(),
+                });
+            }
+        }
+        let start = record.spans[Stage::Generation as usize].0;
+        for (replica, end) in record.replica_ends.iter().enumerate() {
+            timeline.spans.push(Span {
+                track: format!("replica {replica}"),
+                name: format!("rollout (step {index})"),
+                start_ns: start.ns(),
+                duration_ns: end.since(start).ns(),
+            });
+        }
+        timeline.counters.extend(batch_changes(step, start.ns()));
+    }
+    timeline
+}
+
+/// The batch of all replicas at each change of any.
+fn batch_changes(step: &StepWork, start_ns: u64) -> Vec<Counter> {
+    let mut changes: Vec<(u64, i64)> = Vec::new();
+    for replica in &step.replicas {
+        let mut before = 0;
+        for point in &replica.timeline {
+            let now = i64::from(point.running);
+            changes.push((start_ns + (point.seconds * 1e9) as u64, now - before));
+            before = now;
+        }
+    }
+    changes.sort_unstable();
+    let mut running = 0;
+    changes
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|same| {
+            running += same.iter().map(|(_, change)| change).sum::<i64>();
+            Counter { name: "running sequences", time_ns: same[0].0, value: running as f64 }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acceptance_pools_counters() {
+        let replica = |rounds, accepted_at: &[u64]| Outcome { rounds, accepted_at: accepted_at.to_vec(), ..Outcome::default() };
+        let replicas = [replica(100, &[80, 40]), replica(100, &[60, 30])];
+        let (length, rates) = acceptance(replicas.iter());
+        assert!((length - 2.05).abs() < 1e-12);
+        assert!((rates[0] - 0.7).abs() < 1e-12 && (rates[1] - 0.5).abs() < 1e-12);
+        assert_eq!(acceptance([replica(0, &[])].iter()), (1.0, Vec::new()));
+    }
+}

@@ -1,0 +1,84 @@
+//! Provenance, warnings, and what is not modelled.
+
+use super::compare::Side;
+use super::summarise::tier_seconds;
+use crate::result::{Provenance, TierShare};
+use crate::rollout::Outcome;
+
+/// Extrapolated share from which a reader should know.
+const NOTABLE_EXTRAPOLATION: f64 = 0.05;
+
+/// What a side's numbers rest on.
+pub(super) fn provenance(side: &Side<'_>) -> Provenance {
+    let by_tier = tier_seconds(side);
+    let total: f64 = by_tier.iter().sum();
+    let share = |tier: usize| if total > 0.0 { by_tier[tier] / total } else { 0.0 };
+    let replicas = || side.counted().flat_map(|step| &step.replicas);
+    let nominal: f64 = replicas().map(Outcome::nominal).sum();
+    let extrapolated: f64 = replicas().map(|replica| replica.extrapolated_seconds).sum();
+    Provenance {
+        calibration: side.prepared.calibration.clone(),
+        engine_profile: side.prepared.engine_profile.clone(),
+        tier_share: TierShare { measured: share(0), published: share(1), analytic: share(2) },
+        extrapolated_share: if nominal > 0.0 { extrapolated / nominal } else { 0.0 },
+    }
+}
+
+/// What a reader should know before believing the numbers.
+pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> {
+    let resolved = &forecast.prepared.resolved;
+    let mut warnings = Vec::new();
+    let seqs = |side: &Side<'_>| side.prepared.resolved.generation.engine.max_num_seqs;
+    let given = |side: &Side<'_>| !side.prepared.resolved.assumptions.iter().any(|a| a.path == "generation.max_num_seqs");
+    if seqs(baseline) != seqs(forecast) && !given(forecast) {
+        warnings.push(format!(
+            "the engine's default max_num_seqs is {} with a drafter and {} without: part of the difference is the cap, \
+             not speculation; set generation.max_num_seqs to compare like with like",
+            seqs(forecast),
+            seqs(baseline)
+        ));
+    }
+    let provenance = provenance(forecast);
+    if provenance.extrapolated_share > NOTABLE_EXTRAPOLATION {
+        warnings.push(format!(
+            "{:.0} % of the rollout's seconds are in steps beyond the fitted range of some kernel",
+            100.0 * provenance.extrapolated_share
+        ));
+    }
+    if forecast.prepared.engine.kernels.profile().stands_in {
+        warnings.push(format!(
+            "{} has no kernel tables: another device's efficiencies stand in on its datasheet",
+            resolved.cluster.device.id
+        ));
+    }
+    if let Some(population) = forecast.prepared.acceptance_residual()
+        && population > 1e-3
+    {
+        warnings.push(format!("no spread of requests reproduces these acceptance rates; off by up to {population:.3}"));
+    }
+    let preemptions: u64 = forecast.counted().flat_map(|step| &step.replicas).map(|replica| replica.preemptions).sum();
+    if preemptions > 0 {
+        warnings.push(format!(
+            "{preemptions} preemptions over all draws: the KV cache is too small for max_num_seqs {}",
+            seqs(forecast)
+        ));
+    }
+    if resolved.cluster.usd_per_gpu_hour == 0.0 {
+        warnings.push("no price is known for this GPU: cluster.usd_per_gpu_hour gives one".to_owned());
+    }
+    warnings
+}
+
+/// What this version leaves out of every forecast.
+pub(super) fn not_modelled() -> Vec<String> {
+    [
+        "drift of lengths and acceptance over RL steps, drafters that go stale or learn",
+        "verification semantics and temperature (acceptance is taken as given)",
+        "failures, stragglers, shared networks, clock throttling in decode",
+        "pipeline, expert and context parallelism; tensor parallelism between nodes",
+        "multi-turn environments, tool calls, sandboxes, reward models",
+        "evaluation, checkpoints, start-up",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}

@@ -1,0 +1,112 @@
+//! What moves the answer: each uncertain input at its 5 % and 95 % value, the others at their best.
+//!
+//! Families of costs are priced again; inputs that change the rollout itself (acceptance, lengths) are
+//! simulated again on the first draw's first counted step.
+
+use rayon::prelude::*;
+
+use super::compare::Side;
+use crate::estimate::{FAMILIES, Family};
+use crate::resolved::{LengthModel, Source};
+use crate::result::{Basis, Sensitivity};
+use crate::rl::{InputShift, Simulation, StepWork};
+use crate::workload::LengthShift;
+
+/// The 95 % quantile of the standard normal law.
+const Z95: f64 = 1.644_853_626_951_472_2;
+/// Effects below this share of the step are not listed.
+const NEGLIGIBLE: f64 = 1e-4;
+
+/// Effects on the forecast's mean step, largest first.
+pub(super) fn table(side: &Side<'_>) -> Vec<Sensitivity> {
+    let base = mean_step(side, &[1.0; FAMILIES]);
+    let mut rows: Vec<Sensitivity> = Family::ALL
+        .into_iter()
+        .filter_map(|family| {
+            let confidence = side.prepared.confidence[family as usize];
+            let at = |z: f64| {
+                let mut world = [1.0; FAMILIES];
+                world[family as usize] = libm::exp(z * confidence.log_sigma);
+                mean_step(side, &world) - base
+            };
+            let row =
+                Sensitivity { input: family.label().to_owned(), low_s: at(-Z95), high_s: at(Z95), basis: basis(side, family) };
+            worth(row, base)
+        })
+        .collect();
+    rows.extend(simulated(side).into_iter().filter_map(|row| worth(row, base)));
+    // Ties (none in practice) keep the order of families: the sort is stable.
+    rows.sort_by(|a, b| spread(b).total_cmp(&spread(a)));
+    rows
+}
+
+fn spread(row: &Sensitivity) -> f64 {
+    (row.high_s - row.low_s).abs()
+}
+
+fn worth(row: Sensitivity, base: f64) -> Option<Sensitivity> {
+    (spread(&row) > NEGLIGIBLE * base).then_some(row)
+}
+
+fn mean_step(side: &Side<'_>, world: &[f64; FAMILIES]) -> f64 {
+    let (sum, n) = side.counted().fold((0.0, 0.0), |(sum, n), step| (sum + seconds(step, world), n + 1.0));
+    if n > 0.0 { sum / n } else { 0.0 }
+}
+
+fn seconds(step: &StepWork, world: &[f64; FAMILIES]) -> f64 {
+    step.price(world).stages.iter().sum()
+}
+
+fn basis(side: &Side<'_>, family: Family) -> Basis {
+    let resolved = &side.prepared.resolved;
+    let source = match family {
+        Family::Training => resolved.training.mfu.source,
+        Family::Logprob => resolved.training.logprob_mfu.source,
+        Family::WeightSync => resolved.cycle.weight_sync.source,
+        Family::Prepare => resolved.cycle.prepare.source,
+        Family::Data => resolved.cycle.data.source,
+        Family::Reward => resolved.reward.seconds.source,
+        kernel => return side.prepared.confidence[kernel as usize].tier.into(),
+    };
+    if source == Source::Given { Basis::Given } else { Basis::Default }
+}
+
+/// Inputs that change the rollout.
+fn simulated(side: &Side<'_>) -> Vec<Sensitivity> {
+    let resolved = &side.prepared.resolved;
+    let acceptance = |z| InputShift { acceptance: z, ..InputShift::default() };
+    let mean = |z| InputShift { lengths: LengthShift { mean: z, sigma: 0.0 }, ..InputShift::default() };
+    let sigma = |z| InputShift { lengths: LengthShift { mean: 0.0, sigma: z }, ..InputShift::default() };
+    let mut inputs: Vec<(&str, fn(f64) -> InputShift)> = Vec::new();
+    if resolved.speculation.as_ref().is_some_and(|s| s.acceptance.logit_se > 0.0 && !s.acceptance.rates.is_empty()) {
+        inputs.push(("acceptance", acceptance));
+    }
+    if let LengthModel::Lognormal { mean: given, sigma: spread } = &resolved.workload.response_tokens.model {
+        if given.se > 0.0 {
+            inputs.push(("mean response length", mean));
+        }
+        if spread.se > 0.0 {
+            inputs.push(("spread of response lengths", sigma));
+        }
+    }
+    if inputs.is_empty() {
+        return Vec::new();
+    }
+    let step = side.first_counted() as u64;
+    let at = |shift: InputShift| seconds(&Simulation::new(side.prepared, shift).step(0, step), &[1.0; FAMILIES]);
+    let shifts: Vec<InputShift> = std::iter::once(InputShift::default())
+        .chain(inputs.iter().flat_map(|(_, shift)| [shift(-Z95), shift(Z95)]))
+        .collect();
+    let results: Vec<f64> = shifts.into_par_iter().map(at).collect();
+    let base = results[0];
+    inputs
+        .iter()
+        .zip(results[1..].chunks(2))
+        .map(|((input, _), pair)| Sensitivity {
+            input: (*input).to_owned(),
+            low_s: pair[0] - base,
+            high_s: pair[1] - base,
+            basis: Basis::Given,
+        })
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! From priced draws and worlds to the numbers of one side.
+
+use super::compare::Side;
+use super::{detail, worlds};
+use crate::estimate::{Confidence, FAMILIES, Family, STEP_FAMILIES, Tier};
+use crate::math::{Summary, quantile_sorted};
+use crate::resolved::{Resolved, ScheduleInput, Source};
+use crate::result::{Arm, Basis, Exposed, StageBands, StageBasis, Stages};
+use crate::rl::machine::{self, Stage};
+use crate::rl::{StepPlan, StepWork};
+
+/// A side priced in every world of every draw; means over the RL steps that count.
+pub(super) struct Priced {
+    pub(super) step_s: Vec<f64>,
+    pub(super) rollout_s: Vec<f64>,
+    stages: [Vec<f64>; 7],
+    reward_busy: Vec<f64>,
+    tokens_per_s: Vec<f64>,
+}
+
+impl Priced {
+    pub(super) fn new(side: &Side<'_>, normals: &[[f64; FAMILIES]]) -> Self {
+        let first = side.first_counted();
+        let worlds: Vec<[f64; FAMILIES]> =
+            normals.iter().map(|z| worlds::multipliers(z, &side.prepared.confidence)).collect();
+        let mut priced = Priced {
+            step_s: Vec::new(),
+            rollout_s: Vec::new(),
+            stages: Default::default(),
+            reward_busy: Vec::new(),
+            tokens_per_s: Vec::new(),
+        };
+        for steps in &side.draws {
+            let tokens = steps[first..].iter().map(|step| step.response_tokens as f64).sum::<f64>();
+            for world in &worlds {
+                let plans: Vec<StepPlan> = steps.iter().map(|step| step.price(world)).collect();
+                let records = machine::run(&plans, side.prepared.resolved.cycle.max_staleness);
+                let counted = &records[first..];
+                let n = counted.len() as f64;
+                let step_s = counted.iter().map(|r| r.end().since(r.start()).seconds()).sum::<f64>() / n;
+                priced.step_s.push(step_s);
+                priced.rollout_s.push(counted.iter().map(machine::StepRecord::rollout_seconds).sum::<f64>() / n);
+                for stage in Stage::ALL {
+                    let seconds = counted.iter().map(|r| {
+                        let (start, end) = r.spans[stage as usize];
+                        end.since(start).seconds()
+                    });
+                    priced.stages[stage as usize].push(seconds.sum::<f64>() / n);
+                }
+                priced.reward_busy.push(steps[first..].iter().map(|s| s.reward_busy(world)).sum::<f64>() / n);
+                priced.tokens_per_s.push(tokens / n / step_s);
+            }
+        }
+        priced
+    }
+}
+
+/// a / b, paired.
+pub(super) fn ratio(a: &[f64], b: &[f64]) -> Summary {
+    Summary::of(&a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<f64>>())
+}
+
+/// Share of pairs in which b is below a.
+pub(super) fn share(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).filter(|(a, b)| b < a).count() as f64 / a.len().max(1) as f64
+}
+
+/// The numbers of one side.
+pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
+    let resolved = &side.prepared.resolved;
+    let gpus = f64::from(resolved.cluster.gpus);
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let exposed = Stages::from_array(std::array::from_fn(|stage| mean(&priced.stages[stage])));
+    let busy = Stages { reward: mean(&priced.reward_busy), ..exposed };
+    let step_s = Summary::of(&priced.step_s);
+    let quantiles = |q: f64| {
+        Stages::from_array(std::array::from_fn(|stage| {
+            let mut sorted = priced.stages[stage].clone();
+            sorted.sort_by(f64::total_cmp);
+            quantile_sorted(&sorted, q)
+        }))
+    };
+    let usd = resolved.cluster.usd_per_gpu_hour * gpus / 3600.0;
+    let scaled = |values: &[f64], factor: f64| Summary::of(&values.iter().map(|v| v * factor).collect::<Vec<f64>>());
+    let (bare_step, bare_rollout) = bare_kernels(side);
+    let counted: Vec<&StepWork> = side.counted().collect();
+    let samples: usize = counted.iter().map(|step| step.samples).sum();
+    let replicas = || counted.iter().flat_map(|step| &step.replicas);
+    let kv_peak = replicas().map(|replica| replica.kv_peak).max().unwrap_or(0);
+    let (length, per_position) = detail::acceptance(replicas());
+    Arm {
+        label: label(resolved),
+        step_s,
+        rollout_s: Summary::of(&priced.rollout_s),
+        usd_per_step: scaled(&priced.step_s, usd),
+        response_tokens_per_s_per_gpu: scaled(&priced.tokens_per_s, 1.0 / gpus),
+        stages_s: busy,
+        exposed_s: Exposed { stages: exposed, idle: (step_s.mean - exposed.to_array().iter().sum::<f64>()).max(0.0) },
+        stage_bands_s: StageBands { p05: quantiles(0.05), p95: quantiles(0.95) },
+        stage_basis: stage_basis(side),
+        bare_kernels_step_s: bare_step,
+        bare_kernels_rollout_s: bare_rollout,
+        acceptance_length: length,
+        acceptance_per_position: per_position,
+        batch_over_time: detail::batch_over_time(side),
+        tail_share: mean(&side.tail_shares),
+        preemptions: replicas().map(|replica| replica.preemptions).sum::<u64>() as f64 / counted.len().max(1) as f64,
+        kv_peak_share: kv_peak as f64 / resolved.generation.kv_blocks as f64,
+        clipped_share: counted.iter().map(|step| step.clipped).sum::<usize>() as f64 / samples.max(1) as f64,
+    }
+}
+
+fn label(resolved: &Resolved) -> String {
+    match &resolved.speculation {
+        None => "off".to_owned(),
+        Some(speculation) => match speculation.schedule {
+            ScheduleInput::Off => format!("{} loaded, not drafting", speculation.drafter.id),
+            ScheduleInput::Fixed { k } => format!("{}, chain K={k}", speculation.drafter.id),
+        },
+    }
+}
+
+/// Mean nominal step and rollout with the engine's software at zero seconds.
+fn bare_kernels(side: &Side<'_>) -> (f64, f64) {
+    let mut world = [1.0; FAMILIES];
+    world[Family::Host as usize] = 0.0;
+    world[Family::DraftHost as usize] = 0.0;
+    let plans: Vec<StepPlan> = side.counted().map(|step| step.price(&world)).collect();
+    let n = plans.len().max(1) as f64;
+    let step = plans.iter().map(|plan| plan.stages.iter().sum::<f64>()).sum::<f64>() / n;
+    let rollout = plans.iter().map(|plan| plan.stages[Stage::Generation as usize]).sum::<f64>() / n;
+    (step, rollout)
+}
+
+fn stage_basis(side: &Side<'_>) -> StageBasis {
+    let resolved = &side.prepared.resolved;
+    let of = |source: Source| match source {
+        Source::Given => Basis::Given,
+        Source::Default => Basis::Default,
+        Source::Catalog | Source::Profile => Basis::Published,
+    };
+    let cycle = &resolved.cycle;
+    let larger = if cycle.prepare.value > cycle.weight_sync.value { cycle.prepare } else { cycle.weight_sync };
+    StageBasis {
+        data: of(cycle.data.source),
+        prepare: of(larger.source),
+        generation: generation_basis(side),
+        reward: of(resolved.reward.seconds.source),
+        logprob: of(resolved.training.logprob_mfu.source),
+        training: of(resolved.training.mfu.source),
+    }
+}
+
+fn generation_basis(side: &Side<'_>) -> Basis {
+    let mut by_tier = [0.0; 3];
+    for step in side.counted() {
+        for (family, seconds) in step.family_seconds()[..STEP_FAMILIES].iter().enumerate() {
+            by_tier[side.prepared.confidence[family].tier as usize] += seconds;
+        }
+    }
+    let largest = |a: &Tier, b: &Tier| by_tier[*a as usize].total_cmp(&by_tier[*b as usize]);
+    [Tier::Measured, Tier::Analytic, Tier::Published].into_iter().max_by(largest).unwrap_or(Tier::Analytic).into()
+}
+
+/// Confidence by family, for the notes.
+pub(super) fn tier_seconds(side: &Side<'_>) -> [f64; 3] {
+    let confidence: &[Confidence; FAMILIES] = &side.prepared.confidence;
+    let mut by_tier = [0.0; 3];
+    for step in side.counted() {
+        for family in Family::ALL {
+            if (family as usize) < STEP_FAMILIES || family == Family::Training {
+                by_tier[confidence[family as usize].tier as usize] += step.family_seconds()[family as usize];
+            }
+        }
+    }
+    by_tier
+}

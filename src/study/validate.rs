@@ -1,0 +1,73 @@
+//! Forecasts against published values.
+
+use serde::Serialize;
+
+use super::compare::{StudyError, compare};
+use crate::result::{Expected, RunResult, quantity};
+use crate::scenario::Document;
+use crate::scenario::raw::Expectation;
+
+/// One scored value of one scenario.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The scenario's file.
+    pub scenario: String,
+    /// The value.
+    #[serde(flatten)]
+    pub expected: Expected,
+}
+
+/// Scored values, worst first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Validation {
+    /// Rows, by falling error; those without a forecast come first.
+    pub rows: Vec<Row>,
+}
+
+impl Validation {
+    /// Whether every gate holds.
+    pub fn passed(&self) -> bool {
+        self.rows.iter().all(|row| row.expected.passed != Some(false))
+    }
+}
+
+/// Runs scenarios and scores what they expect.
+pub fn validate(documents: &[Document]) -> Result<Validation, StudyError> {
+    let mut rows = Vec::new();
+    for document in documents {
+        let result = compare(document)?.result;
+        rows.extend(result.expect.into_iter().map(|expected| Row { scenario: document.name().to_owned(), expected }));
+    }
+    let badness = |row: &Row| row.expected.error.map_or(f64::INFINITY, f64::abs);
+    rows.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
+    Ok(Validation { rows })
+}
+
+/// Scores expectations against a result.
+pub(super) fn expected(result: &RunResult, expectations: &[Expectation]) -> Vec<Expected> {
+    if expectations.is_empty() {
+        return Vec::new();
+    }
+    // A result serialises: it holds no maps with other keys than text, and no numbers that JSON lacks.
+    let json = serde_json::to_value(result).unwrap_or_default();
+    expectations
+        .iter()
+        .map(|expectation| {
+            let published = expectation.value.get();
+            let found = quantity(&json, &expectation.quantity);
+            let error = found.map(|q| q.value / published - 1.0);
+            let gate = expectation.gate.map(crate::scenario::raw::Positive::get);
+            Expected {
+                quantity: expectation.quantity.clone(),
+                forecast: found.map(|q| q.value),
+                published,
+                error,
+                in_band: found.and_then(|q| q.band).map(|(low, high)| (low..=high).contains(&published)),
+                gate,
+                // A gate on a quantity that the result does not have is failed, not skipped.
+                passed: gate.map(|gate| error.is_some_and(|e| e.abs() <= gate)),
+                source: expectation.source.clone(),
+            }
+        })
+        .collect()
+}
