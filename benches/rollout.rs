@@ -2,8 +2,6 @@
 //!
 //! `elements` are tokens, so criterion's throughput reads as tokens per second: the target is 1e8.
 
-#![allow(missing_docs, reason = "criterion's macros make an undocumented function")]
-
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

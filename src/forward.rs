@@ -64,7 +64,8 @@ impl Engine {
                 piece.context.end = piece.context.end.min(fitted_to.next_up());
             } else {
                 piece.context.start = piece.context.start.max(fitted_to.next_up());
-                piece.extrapolated = true;
+                // Attention alone grows with context, so its slope is what is beyond the fitted range.
+                piece.extrapolated[1] = piece.per_context_token.iter().sum::<f64>().max(0.0);
             }
         }
         piece
@@ -73,8 +74,7 @@ impl Engine {
 
 /// Adds a kernel's seconds, `times` times over.
 fn add_timed(piece: &mut Piece, family: Family, timed: crate::cost::Timed, times: f64) {
-    piece.add(family, times * timed.seconds, 0.0);
-    piece.extrapolated |= timed.extrapolated;
+    piece.add_flagged(family, times * timed.seconds, 0.0, timed.extrapolated);
 }
 
 #[cfg(test)]

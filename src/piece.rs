@@ -32,8 +32,9 @@ pub struct Piece {
     pub per_context_token: StepSeconds,
     /// Total context (tokens, over the decoding sequences) in which the piece holds.
     pub context: Range<f64>,
-    /// Whether any operator lay outside the range that its constants were fitted on.
-    pub extrapolated: bool,
+    /// Of these seconds, those of operators outside the range that their constants were fitted on: fixed,
+    /// and for each token of total context.
+    pub extrapolated: [f64; 2],
 }
 
 impl Piece {
@@ -43,7 +44,7 @@ impl Piece {
             fixed: [0.0; STEP_FAMILIES],
             per_context_token: [0.0; STEP_FAMILIES],
             context: 0.0..f64::INFINITY,
-            extrapolated: false,
+            extrapolated: [0.0; 2],
         }
     }
 
@@ -51,6 +52,21 @@ impl Piece {
     pub fn add(&mut self, family: Family, fixed: f64, slope: f64) {
         self.fixed[family as usize] += fixed;
         self.per_context_token[family as usize] += slope;
+    }
+
+    /// Adds the seconds of an operator, extrapolated or not.
+    pub fn add_flagged(&mut self, family: Family, fixed: f64, slope: f64, extrapolated: bool) {
+        self.add(family, fixed, slope);
+        if extrapolated {
+            self.extrapolated[0] += fixed;
+            self.extrapolated[1] += slope;
+        }
+    }
+
+    /// Extrapolated seconds at a total context.
+    #[inline]
+    pub fn extrapolated_seconds(&self, context: f64) -> f64 {
+        self.extrapolated[0] + context * self.extrapolated[1]
     }
 
     /// Seconds at a total context, all families together.

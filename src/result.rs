@@ -270,7 +270,7 @@ pub struct Provenance {
     pub engine_profile: String,
     /// Shares of rollout and training seconds by tier; they sum to 1.
     pub tier_share: TierShare,
-    /// Share of rollout seconds in steps that any operator extrapolated.
+    /// Share of rollout seconds in operators outside the range that their constants were fitted on.
     pub extrapolated_share: f64,
 }
 

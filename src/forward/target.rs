@@ -60,8 +60,7 @@ impl Engine {
                 kv_bytes: self.kv_cache.bytes(),
             });
             let family = if shape.draft_tokens > 0 { Family::VerifyAttention } else { Family::Attention };
-            piece.add(family, layers * time.fixed, layers * time.per_context_token);
-            piece.extrapolated |= time.extrapolated;
+            piece.add_flagged(family, layers * time.fixed, layers * time.per_context_token, time.extrapolated);
         }
         if shape.prefill_tokens > 0 {
             let (tokens, pairs) = (f64::from(shape.prefill_tokens), shape.prefill_pairs as f64);

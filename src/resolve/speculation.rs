@@ -42,8 +42,9 @@ pub(super) fn resolve(
         let message = format!("{} was trained for {}, not for {name}", drafter.id, drafter.targets.join(", "));
         return Err(book.error("speculation.drafter", message, Some(hint)));
     }
-    let schedule = match config.schedule.as_ref() {
-        Some(raw::Schedule::Fixed(fixed)) => ScheduleInput::Fixed { k: fixed.k.get() as u32 },
+    let schedule = match book.required("speculation.schedule", config.schedule.as_ref())? {
+        raw::Schedule::Fixed(fixed) => ScheduleInput::Fixed { k: fixed.k.get() as u32 },
+        // The scenario's own checks refuse every schedule that is not built.
         _ => ScheduleInput::Off,
     };
     let positions = match schedule {

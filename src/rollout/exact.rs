@@ -190,9 +190,7 @@ impl<'a> Replica<'a> {
         let context = self.context as f64;
         let piece = self.pieces.get(shape, context, cost);
         piece.accumulate(context, &mut self.outcome.seconds);
-        if piece.extrapolated {
-            self.outcome.extrapolated_seconds += piece.seconds(context);
-        }
+        self.outcome.extrapolated_seconds += piece.extrapolated_seconds(context);
         self.outcome.steps += 1;
         self.outcome.prefilled += u64::from(shape.prefill_tokens);
     }

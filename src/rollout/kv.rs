@@ -59,9 +59,9 @@ impl Pool {
         }
     }
 
-    /// Takes blocks for a request that is admitted with `tokens` of context to hold. Returns the prompt tokens
-    /// that need no prefill, and the request's own blocks; `None` where there is no room. `beyond` admits it
-    /// even so.
+    /// Takes blocks for a request that is admitted with `tokens` of context to hold. Returns the prompt
+    /// tokens that need no prefill, and the request's own blocks; `None` where there is no room. `beyond`
+    /// admits it even so.
     pub(super) fn admit(&mut self, group: u32, tokens: u32, beyond: bool) -> Option<(u32, u64)> {
         let prefix = self.prefixes.get(&group).copied();
         let shared = prefix.map_or(0, |p| p.blocks);

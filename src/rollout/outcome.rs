@@ -20,7 +20,7 @@ pub struct TimelinePoint {
 pub struct Outcome {
     /// Nominal seconds by family: a dot product with a world's multipliers is that world's time.
     pub seconds: StepSeconds,
-    /// Nominal seconds of steps that any operator extrapolated.
+    /// Nominal seconds of operators outside the range that their constants were fitted on.
     pub extrapolated_seconds: f64,
     /// Engine iterations.
     pub steps: u64,

@@ -137,16 +137,16 @@ fn nothing_to_do_takes_no_time() {
 
 #[test]
 fn pieces_are_left_where_they_end_and_their_extrapolation_is_counted() {
-    /// Twice the slope, extrapolated, from a context of 1000 tokens on.
+    /// From a context of 1000 tokens on, twice the slope and attention extrapolated.
     struct TwoPieces;
     impl StepCost for TwoPieces {
         fn piece(&self, shape: &Shape, context: f64) -> Piece {
             let beyond = context >= 1000.0;
             let mut piece = Piece::zero();
             piece.add(Family::Host, if shape.decoding == 0 { 0.0 } else { FIXED }, 0.0);
-            piece.add(Family::Attention, 0.0, if beyond { 2.0 * PER_CONTEXT } else { PER_CONTEXT });
+            let slope = if beyond { 2.0 * PER_CONTEXT } else { PER_CONTEXT };
+            piece.add_flagged(Family::Attention, 1e-4, slope, beyond);
             piece.context = if beyond { 1000.0..f64::INFINITY } else { 0.0..1000.0 };
-            piece.extrapolated = beyond;
             piece
         }
     }
@@ -154,9 +154,10 @@ fn pieces_are_left_where_they_end_and_their_extrapolation_is_counted() {
     let outcome = run_replica(&job(&samples, AMPLE, None), &TwoPieces, &mut Fixed(Configuration::Off));
     let (below, beyond): (Vec<f64>, Vec<f64>) =
         (1..300).map(|t| 900.0 + f64::from(t)).partition(|c| *c < 1000.0);
-    let in_range = below.len() as f64 * FIXED + below.iter().sum::<f64>() * PER_CONTEXT;
-    let extrapolated = beyond.len() as f64 * FIXED + beyond.iter().sum::<f64>() * 2.0 * PER_CONTEXT;
-    assert!(close(outcome.nominal(), in_range + extrapolated));
+    // The prefill counts as a step without context.
+    let in_range = (below.len() + 1) as f64 * 1e-4 + below.iter().sum::<f64>() * PER_CONTEXT;
+    let extrapolated = beyond.len() as f64 * 1e-4 + beyond.iter().sum::<f64>() * 2.0 * PER_CONTEXT;
+    assert!(close(outcome.nominal(), 299.0 * FIXED + in_range + extrapolated));
     assert!(close(outcome.extrapolated_seconds, extrapolated));
 }
 
@@ -301,7 +302,7 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
     fn whatever_the_job_it_completes_within_its_limits(any in any_job()) {
@@ -321,7 +322,8 @@ proptest! {
 
         // Each count is the sum of the steps'.
         prop_assert_eq!(outcome.steps, steps.len() as u64);
-        prop_assert_eq!(outcome.prefilled, steps.iter().map(|(s, _)| u64::from(s.prefill_tokens)).sum::<u64>());
+        let prefilled: u64 = steps.iter().map(|(s, _)| u64::from(s.prefill_tokens)).sum();
+        prop_assert_eq!(outcome.prefilled, prefilled);
         let decodes: u64 = steps.iter().map(|(s, _)| u64::from(s.decoding)).sum();
         prop_assert_eq!(outcome.rounds, if k > 0 { decodes } else { 0 });
         // Tokens come from ends of prefill and from decodes; only a last round offers more than is taken.
@@ -357,7 +359,8 @@ proptest! {
         let least: u64 = any
             .samples
             .chunk_by(|a, b| a.1.group == b.1.group)
-            .map(|g| g.iter().map(|(_, s)| u64::from(s.prompt - shared(s))).sum::<u64>() + u64::from(shared(&g[0].1)))
+            .map(|group| shared(&group[0].1) + group.iter().map(|(_, s)| s.prompt - shared(s)).sum::<u32>())
+            .map(u64::from)
             .sum();
         prop_assert!(outcome.prefilled >= least);
         if !any.limits.prefix_caching && outcome.preemptions == 0 {

@@ -14,6 +14,7 @@ use crate::resolve::{Prepared, ResolveError, resolve};
 use crate::result::{RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
 use crate::rl::{InputShift, Simulation, StepWork};
 use crate::scenario::Document;
+use crate::scenario::raw::Expectation;
 
 /// Why a comparison could not be made.
 pub type StudyError = ResolveError;
@@ -69,7 +70,9 @@ pub fn compare(document: &Document) -> Result<Comparison, StudyError> {
         resolved: forecast.prepared.resolved.clone(),
         simulator: Simulator { simulated_tokens: 0, cpu_s: None, wall_s: 0.0 },
     };
-    result.expect = super::validate::expected(&result, scenario.expect.as_deref().unwrap_or_default());
+    let expectations = scenario.expect.as_deref().unwrap_or_default();
+    result.expect = super::validate::expected(&result, expectations);
+    known_quantities(document, expectations, &result)?;
     result.simulator = Simulator {
         simulated_tokens: [&baseline, &forecast].iter().map(|side| side.tokens()).sum(),
         cpu_s: cpu_seconds(),
@@ -78,6 +81,19 @@ pub fn compare(document: &Document) -> Result<Comparison, StudyError> {
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
     let timelines = [&baseline, &forecast].iter().map(|side| detail::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
+}
+
+/// An expectation about a number that no result has is a slip of the pen, not a miss.
+fn known_quantities(document: &Document, asked: &[Expectation], result: &RunResult) -> Result<(), StudyError> {
+    for (index, (expectation, row)) in asked.iter().zip(&result.expect).enumerate() {
+        if row.forecast.is_none() {
+            let message = format!("the result has no number at `{}`", expectation.quantity);
+            let hint = "a path of result.json, such as forecast.step_s, forecast.stages_s.generation or speedup.step";
+            let path = format!("expect[{index}].quantity");
+            return Err(ResolveError::Input(document.error_at(&path, message, Some(hint.to_owned()))));
+        }
+    }
+    Ok(())
 }
 
 impl Side<'_> {

@@ -96,8 +96,7 @@ impl Round<'_> {
             kv_bytes: self.engine.kv_cache.bytes(),
         });
         let family = if queries > 1 { Family::VerifyAttention } else { Family::Attention };
-        piece.add(family, layers * time.fixed, layers * time.per_context_token);
-        piece.extrapolated |= time.extrapolated;
+        piece.add_flagged(family, layers * time.fixed, layers * time.per_context_token, time.extrapolated);
     }
 
     fn prefill(&self, shape: &Shape, piece: &mut Piece) {
