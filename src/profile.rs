@@ -191,6 +191,8 @@ pub struct EngineProfile {
     pub iteration_gap_us: f64,
     /// And for each running request.
     pub per_request_us: f64,
+    /// Largest batch of the runs that these were fitted on.
+    pub fitted_batch: u32,
     /// Exposed host time of one draft pass beyond its kernels.
     pub draft_pass_us: f64,
     /// Exposed host time of one draft round.

@@ -76,7 +76,9 @@ impl Software {
     pub(super) fn gaps(&self, shape: &Shape, drafter_loaded: bool, piece: &mut Piece) {
         let Some(constants) = &self.constants else { return };
         let requests = f64::from(shape.decoding + shape.prefill_ends);
-        piece.add(Family::Host, (constants.iteration_gap_us + constants.per_request_us * requests) * 1e-6, 0.0);
+        let beyond = requests > f64::from(constants.fitted_batch);
+        piece.add(Family::Host, constants.iteration_gap_us * 1e-6, 0.0);
+        piece.add_flagged(Family::Host, constants.per_request_us * requests * 1e-6, 0.0, beyond);
         if !drafter_loaded {
             return;
         }

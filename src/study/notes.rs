@@ -41,7 +41,7 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
     let provenance = provenance(forecast);
     if provenance.extrapolated_share > NOTABLE_EXTRAPOLATION {
         warnings.push(format!(
-            "{:.0} % of the rollout's seconds are of kernels beyond the range that their constants were fitted on",
+            "{:.0} % of the rollout's seconds are of kernels or software beyond the range that their constants were fitted on",
             100.0 * provenance.extrapolated_share
         ));
     }

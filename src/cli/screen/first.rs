@@ -39,12 +39,12 @@ fn advice(result: &RunResult) -> String {
         (true, _) => format!("UNDECIDED on {}: measure what moves the answer most, below", on.label),
     };
     let price = if on.usd_per_step.mean > 0.0 {
-        format!(", {} to {} a step", usd(off.usd_per_step.median), usd(on.usd_per_step.median))
+        format!(", {} to {} a step", usd(off.usd_per_step.mean), usd(on.usd_per_step.mean))
     } else {
         String::new()
     };
     format!(
-        "{what}. Step {:.2}x as fast (5-95 %: {:.2}-{:.2}), rollout {:.2}x ({:.2}-{:.2}); P(faster) = {:.0} %; {} s to {} s{price}.",
+        "{what}. Step {:.2}x as fast (5-95 %: {:.2}-{:.2}), rollout {:.2}x ({:.2}-{:.2}); P(faster) = {:.0} %; {} s to {} s{price} (means).",
         gain.median,
         gain.p05,
         gain.p95,
@@ -52,8 +52,8 @@ fn advice(result: &RunResult) -> String {
         result.speedup.rollout.p05,
         result.speedup.rollout.p95,
         100.0 * result.speedup.p_gain,
-        seconds(off.step_s.median),
-        seconds(on.step_s.median),
+        seconds(off.step_s.mean),
+        seconds(on.step_s.mean),
     )
 }
 
