@@ -9,35 +9,37 @@ use crate::units::Bytes;
 
 /// Why a tensor-parallel width is impossible, and what would do.
 pub(super) fn layout_problem(model: &Model, cluster: &Cluster, tp: u32) -> Option<(String, Option<String>)> {
-    let possible = || {
-        let widths: Vec<String> = widths(model, cluster).map(|tp| tp.to_string()).collect();
-        Some(format!("possible here: {}", widths.join(", ")))
-    };
+    let message = obstacle(model, cluster, tp)?;
+    let possible: Vec<String> = widths(model, cluster).map(|tp| tp.to_string()).collect();
+    Some((message, Some(format!("possible here: {}", possible.join(", ")))))
+}
+
+/// Why a tensor-parallel width is impossible.
+fn obstacle(model: &Model, cluster: &Cluster, tp: u32) -> Option<String> {
+    let id = &model.id;
     if !model.heads.is_multiple_of(tp) {
-        return Some((format!("{tp} GPUs do not divide the {} query heads of {}", model.heads, model.id), possible()));
+        return Some(format!("{tp} GPUs do not divide the {} query heads of {id}", model.heads));
     }
     if !model.kv_heads.is_multiple_of(tp) && !tp.is_multiple_of(model.kv_heads) {
-        return Some((format!("{tp} GPUs do not divide the {} key-value heads of {}", model.kv_heads, model.id), possible()));
+        return Some(format!("{tp} GPUs do not divide the {} key-value heads of {id}", model.kv_heads));
     }
     if !model.intermediate.is_multiple_of(tp) {
-        return Some((format!("{tp} GPUs do not divide the MLP width {} of {}", model.intermediate, model.id), possible()));
+        return Some(format!("{tp} GPUs do not divide the MLP width {} of {id}", model.intermediate));
     }
     if !cluster.gpus.is_multiple_of(tp) {
-        return Some((format!("{} GPUs do not split into replicas of {tp}", cluster.gpus), possible()));
+        return Some(format!("{} GPUs do not split into replicas of {tp}", cluster.gpus));
     }
     let domain = cluster.device.nvlink_domain.max(1);
-    if tp > domain {
-        let message = format!(
+    (tp > domain).then(|| {
+        format!(
             "{tp} GPUs reach beyond one NVLink domain of {domain}: tensor parallelism between nodes is planned and not built yet"
-        );
-        return Some((message, possible()));
-    }
-    None
+        )
+    })
 }
 
 /// The widths that are possible, rising.
 pub(super) fn widths<'a>(model: &'a Model, cluster: &'a Cluster) -> impl Iterator<Item = u32> + 'a {
-    [1_u32, 2, 4, 8, 16, 32, 64].into_iter().filter(|tp| layout_problem(model, cluster, *tp).is_none())
+    [1_u32, 2, 4, 8, 16, 32, 64].into_iter().filter(|tp| obstacle(model, cluster, *tp).is_none())
 }
 
 /// An engine's settings as far as memory goes.

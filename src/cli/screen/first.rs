@@ -19,7 +19,7 @@ pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
     text += &rollout(result);
     text += &break_even(&result.break_even, result.forecast.acceptance_length);
     text += &sensitivity(&result.sensitivity);
-    text += &software(&result.baseline, &result.forecast);
+    text += &software(result);
     text += &expected(result);
     text += "\n";
     text += &basis(result);
@@ -30,7 +30,32 @@ fn drafts(arm: &Arm) -> bool {
     arm.acceptance_length > 1.0
 }
 
+/// Whether the scenario is its own baseline, so that there is nothing to compare.
+pub(super) fn alone(result: &RunResult) -> bool {
+    let gain = &result.speedup.step;
+    result.baseline.label == result.forecast.label && gain.p05 == 1.0 && gain.p95 == 1.0
+}
+
+/// The DO line of a scenario that is its own baseline.
+fn plain(result: &RunResult) -> String {
+    let arm = &result.forecast;
+    let price = if arm.usd_per_step.mean > 0.0 { format!(", {} a step", usd(arm.usd_per_step.mean)) } else { String::new() };
+    format!(
+        "nothing is compared (speculation {}, as in the baseline). Step {} s (5-95 %: {} - {}), rollout {} s ({} - {}){price}.",
+        arm.label,
+        seconds(arm.step_s.mean),
+        seconds(arm.step_s.p05),
+        seconds(arm.step_s.p95),
+        seconds(arm.rollout_s.mean),
+        seconds(arm.rollout_s.p05),
+        seconds(arm.rollout_s.p95),
+    )
+}
+
 fn advice(result: &RunResult) -> String {
+    if alone(result) {
+        return plain(result);
+    }
     let (off, on, gain) = (&result.baseline, &result.forecast, &result.speedup.step);
     let what = match (drafts(on), result.speedup.p_gain) {
         (false, _) => format!("compare {} with {}", on.label, off.label),
@@ -66,18 +91,19 @@ fn rollout(result: &RunResult) -> String {
     } else {
         String::new()
     };
+    let beside = |value: String| if alone(result) { String::new() } else { format!(" (baseline {value})") };
     text += &paragraph(
         "rollout",
         &format!(
-            "{acceptance}the last 5 % of samples take {:.0} % of the time (baseline {:.0} %); KV peak {:.0} %, \
-             {:.1} preemptions a step; {:.1} % of responses clipped; {:.0} tokens/s per GPU (baseline {:.0})",
+            "{acceptance}the last 5 % of samples take {:.0} % of the time{}; KV peak {:.0} %, {:.1} preemptions a step; \
+             {:.1} % of responses clipped; {:.0} tokens/s per GPU{}",
             100.0 * on.tail_share,
-            100.0 * off.tail_share,
+            beside(format!("{:.0} %", 100.0 * off.tail_share)),
             100.0 * on.kv_peak_share,
             on.preemptions,
             100.0 * on.clipped_share,
             on.response_tokens_per_s_per_gpu.median,
-            off.response_tokens_per_s_per_gpu.median,
+            beside(format!("{:.0}", off.response_tokens_per_s_per_gpu.median)),
         ),
     );
     text
@@ -122,17 +148,23 @@ fn sensitivity(rows: &[Sensitivity]) -> String {
     paragraph("moves most", &format!("the step, at 5 %/95 % of each input: {}", shown.join("; ")))
 }
 
-fn software(off: &Arm, on: &Arm) -> String {
+fn software(result: &RunResult) -> String {
+    let (off, on) = (&result.baseline, &result.forecast);
+    let shares = |arm: &Arm| (seconds(arm.rollout_s.mean), seconds(arm.bare_kernels_rollout_s));
+    if alone(result) {
+        let (whole, kernels) = shares(on);
+        return paragraph("software", &format!("rollout with the engine's software {whole} s, kernels alone {kernels} s"));
+    }
     let bare = off.bare_kernels_rollout_s / on.bare_kernels_rollout_s;
     let real = off.rollout_s.mean / on.rollout_s.mean;
     paragraph(
         "software",
         &format!(
             "rollout with the engine's software {} s, kernels alone {} s (baseline {} and {}): {real:.2}x is {bare:.2}x on bare kernels",
-            seconds(on.rollout_s.mean),
-            seconds(on.bare_kernels_rollout_s),
-            seconds(off.rollout_s.mean),
-            seconds(off.bare_kernels_rollout_s),
+            shares(on).0,
+            shares(on).1,
+            shares(off).0,
+            shares(off).1,
         ),
     )
 }

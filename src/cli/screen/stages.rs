@@ -6,7 +6,19 @@ use crate::result::{Arm, RunResult};
 /// Seconds of each stage on the critical path, and of the step.
 pub(super) fn table(result: &RunResult) -> String {
     let (off, on) = (&result.baseline, &result.forecast);
-    let header = ["seconds a step", short(off), short(on), "5-95 %", "basis"];
+    let alone = super::first::alone(result);
+    // A scenario that is its own baseline has one column of seconds.
+    let row = |name: &str, before: f64, after: f64, band: String, basis: &str| {
+        let mut cells = vec![name.to_owned(), seconds(before), seconds(after), band, basis.to_owned()];
+        if alone {
+            cells.remove(1);
+        }
+        cells
+    };
+    let mut header = vec!["seconds a step", short(off), short(on), "5-95 %", "basis"];
+    if alone {
+        header.remove(1);
+    }
     let mut table = super::table(&header);
     let basis = &on.stage_basis;
     let (a, b) = (off.exposed_s.stages.to_array(), on.exposed_s.stages.to_array());
@@ -26,11 +38,11 @@ pub(super) fn table(result: &RunResult) -> String {
             continue;
         }
         let band = format!("{} - {}", seconds(low[stage]), seconds(high[stage]));
-        table.add_row([name.to_owned(), seconds(a[stage]), seconds(b[stage]), band, basis.label().to_owned()]);
+        table.add_row(row(name, a[stage], b[stage], band, basis.label()));
     }
     let band = format!("{} - {}", seconds(on.step_s.p05), seconds(on.step_s.p95));
-    table.add_row(["step".to_owned(), seconds(off.step_s.mean), seconds(on.step_s.mean), band, String::new()]);
-    numbers(&mut table, 1..=3);
+    table.add_row(row("step", off.step_s.mean, on.step_s.mean, band, ""));
+    numbers(&mut table, if alone { 1..=2 } else { 1..=3 });
     format!("{}\n", table.trim_fmt())
 }
 
