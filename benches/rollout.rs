@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use rollcast::estimate::Family;
 use rollcast::piece::{Piece, Shape};
 use rollcast::resolved::{LengthModel, Lengths, Quantity, Workload};
-use rollcast::rollout::{Job, Limits, run_replica};
+use rollcast::rollout::{Job, Limits, run_exact};
 use rollcast::speculation::acceptance::{Population, power_law};
 use rollcast::speculation::schedule::Fixed;
 use rollcast::speculation::{Configuration, StepCost};
@@ -22,7 +22,8 @@ impl StepCost for Affine {
         let mut piece = Piece::zero();
         let tokens = shape.decoding * (shape.draft_tokens + 1) + shape.prefill_tokens;
         piece.add(Family::Gemm, 6e-3 + 2e-5 * f64::from(tokens), 0.0);
-        piece.add(Family::Attention, 2e-4 + 1e-12 * shape.prefill_pairs as f64, 4e-8);
+        piece.add(Family::Attention, 2e-4, 4e-8);
+        piece.per_prefill_pair = 1e-12;
         piece.add(Family::Host, 1e-3 * f64::from(shape.draft_tokens + 1), 0.0);
         piece
     }
@@ -71,7 +72,7 @@ fn replica(criterion: &mut Criterion) {
                 BenchmarkId::new(name, format!("{requests} requests, K = {k}")),
                 |bencher| {
                     bencher
-                        .iter(|| run_replica(black_box(&job), &Affine, &mut Fixed(Configuration::chain(k))));
+                        .iter(|| run_exact(black_box(&job), &Affine, &mut Fixed(Configuration::chain(k))));
                 },
             );
         }

@@ -5,12 +5,14 @@
 
 mod beta;
 mod clipped;
+mod discrete;
 mod interpolate;
 mod normal;
 mod summary;
 
 pub use beta::beta_nodes;
 pub use clipped::{clipped_lognormal_mean, solve_lognormal_location};
+pub use discrete::{binomial, hypergeometric};
 pub use interpolate::log_log;
 pub use normal::{normal_cdf, normal_quantile};
 pub use summary::{Summary, quantile_sorted};

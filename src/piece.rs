@@ -17,7 +17,8 @@ pub struct Shape {
     pub draft_tokens: u32,
     /// Prompt tokens that are prefilled in this step.
     pub prefill_tokens: u32,
-    /// Query-key pairs of those tokens, Σ s·(past + s/2) over the prefilled chunks.
+    /// Query-key pairs of those tokens, Σ s·(past + s/2) over the prefilled chunks. The piece of a shape does
+    /// not depend on them: what they cost is `per_prefill_pair`.
     pub prefill_pairs: u64,
     /// Prompts whose prefill ends in this step: each samples its first token.
     pub prefill_ends: u32,
@@ -30,6 +31,8 @@ pub struct Piece {
     pub fixed: StepSeconds,
     /// Seconds by family for each token of total context.
     pub per_context_token: StepSeconds,
+    /// Seconds of attention for each query-key pair of a prefill.
+    pub per_prefill_pair: f64,
     /// Total context (tokens, over the decoding sequences) in which the piece holds.
     pub context: Range<f64>,
     /// Of these seconds, those of operators outside the range that their constants were fitted on: fixed,
@@ -43,6 +46,7 @@ impl Piece {
         Piece {
             fixed: [0.0; STEP_FAMILIES],
             per_context_token: [0.0; STEP_FAMILIES],
+            per_prefill_pair: 0.0,
             context: 0.0..f64::INFINITY,
             extrapolated: [0.0; 2],
         }
@@ -63,23 +67,25 @@ impl Piece {
         }
     }
 
-    /// Extrapolated seconds at a total context.
+    /// Extrapolated seconds of `steps` steps whose contexts add up to `contexts`.
     #[inline]
-    pub fn extrapolated_seconds(&self, context: f64) -> f64 {
-        self.extrapolated[0] + context * self.extrapolated[1]
+    pub fn extrapolated_seconds(&self, steps: f64, contexts: f64) -> f64 {
+        steps * self.extrapolated[0] + contexts * self.extrapolated[1]
     }
 
-    /// Seconds at a total context, all families together.
+    /// Seconds at a total context without prefill pairs, all families together.
     pub fn seconds(&self, context: f64) -> f64 {
         self.fixed.iter().sum::<f64>() + context * self.per_context_token.iter().sum::<f64>()
     }
 
-    /// Adds the step's seconds by family to `total`.
+    /// Adds the seconds of `steps` steps by family to `total`, whose contexts add up to `contexts` and whose
+    /// prefills to `pairs` query-key pairs.
     #[inline]
-    pub fn accumulate(&self, context: f64, total: &mut StepSeconds) {
+    pub fn accumulate(&self, steps: f64, contexts: f64, pairs: f64, total: &mut StepSeconds) {
         for ((sum, fixed), slope) in total.iter_mut().zip(&self.fixed).zip(&self.per_context_token) {
-            *sum += fixed + context * slope;
+            *sum += steps * fixed + contexts * slope;
         }
+        total[Family::Attention as usize] += pairs * self.per_prefill_pair;
     }
 }
 
@@ -93,7 +99,7 @@ mod tests {
         piece.add(Family::Gemm, 2e-3, 0.0);
         piece.add(Family::Attention, 1e-4, 3e-9);
         let mut total = [0.0; STEP_FAMILIES];
-        piece.accumulate(1e6, &mut total);
+        piece.accumulate(1.0, 1e6, 0.0, &mut total);
         assert!((total.iter().sum::<f64>() - piece.seconds(1e6)).abs() < 1e-15);
         assert!((piece.seconds(1e6) - 5.1e-3).abs() < 1e-12);
     }

@@ -9,11 +9,13 @@
 mod exact;
 mod kv;
 mod outcome;
+mod pieces;
+mod replica;
 mod route;
 #[cfg(test)]
 mod tests;
 
-pub use exact::run_replica;
+pub use exact::run_exact;
 pub use outcome::{Outcome, TimelinePoint};
 pub use route::assign;
 

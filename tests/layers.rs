@@ -339,7 +339,7 @@ fn every_file_opens_with_its_purpose_and_is_short() {
             wrong.push(format!("{}: opens without `//!`", file.path.display()));
         }
         let most = if file.module == "main" { MOST_LINES_OF_MAIN } else { MOST_LINES };
-        let lines = file.code.trim_end().lines().count();
+        let lines = file.code.lines().count();
         if lines > most {
             wrong.push(format!("{}: {lines} lines without tests, at most {most}", file.path.display()));
         }
@@ -392,7 +392,7 @@ fn the_table_refuses_upward_sideways_and_unknown() {
 fn lines_of_tests_do_not_count() {
     let text = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\nfn g() {{}}\n", "    x();\n".repeat(600));
     let (code, _) = without_tests(&code_only(&text));
-    assert_eq!(code.trim_end().lines().count(), 3);
+    assert_eq!(code.lines().count(), 3);
     let code = code_only("let a = \"one\ntwo\"; // three\n");
     assert_eq!(code.lines().count(), 2, "blanked text keeps its lines");
     assert!(!code.contains("two") && !code.contains("three"));

@@ -11,11 +11,11 @@ pub(super) use first::first_screen;
 pub(super) use scores::validation;
 
 use comfy_table::{Cell, CellAlignment, Table};
-use terminal_size::{Width, terminal_size};
+use terminal_size::{Width, terminal_size_of};
 
-/// Columns that prose may use.
+/// Columns that prose may use. Only standard output counts: it may be a pipe while standard error is a terminal.
 fn columns() -> usize {
-    terminal_size().map_or(80, |(Width(columns), _)| usize::from(columns)).clamp(60, 100)
+    terminal_size_of(std::io::stdout()).map_or(80, |(Width(columns), _)| usize::from(columns)).clamp(60, 100)
 }
 
 /// A table without lines, its header first; columns after the first are right-aligned by [`numbers`].

@@ -63,9 +63,10 @@ impl Engine {
             piece.add_flagged(family, layers * time.fixed, layers * time.per_context_token, time.extrapolated);
         }
         if shape.prefill_tokens > 0 {
-            let (tokens, pairs) = (f64::from(shape.prefill_tokens), shape.prefill_pairs as f64);
-            let time = self.kernels.prefill_attention(tokens, pairs, heads, kv_heads, head_dim);
-            add_timed(piece, Family::Attention, time, layers);
+            let tokens = f64::from(shape.prefill_tokens);
+            let (fixed, per_pair) = self.kernels.prefill_attention(tokens, heads, kv_heads, head_dim);
+            piece.add(Family::Attention, layers * fixed, 0.0);
+            piece.per_prefill_pair += layers * per_pair;
         }
     }
 

@@ -86,7 +86,7 @@ impl<'a> Simulation<'a> {
                     seed: resolved.seed,
                     path: [draw, rl_step],
                 };
-                rollout::run_replica(&job, &self.prepared.engine, schedule(resolved).as_mut())
+                rollout::run_exact(&job, &self.prepared.engine, schedule(resolved).as_mut())
             })
             .collect();
         self.around(&samples, replicas)

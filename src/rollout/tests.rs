@@ -4,7 +4,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use proptest::prelude::*;
 
-use super::{Job, Limits, Outcome, run_replica};
+use super::{Job, Limits, Outcome, run_exact};
 use crate::estimate::{FAMILIES, Family};
 use crate::piece::{Piece, Shape};
 use crate::rng::{Purpose, Stream};
@@ -47,7 +47,8 @@ impl StepCost for Affine {
         let mut piece = Piece::zero();
         let tokens = shape.decoding * (shape.draft_tokens + 1) + shape.prefill_tokens;
         piece.add(Family::Gemm, PER_TOKEN * f64::from(tokens), 0.0);
-        piece.add(Family::Attention, PER_PAIR * shape.prefill_pairs as f64, PER_CONTEXT);
+        piece.add(Family::Attention, 0.0, PER_CONTEXT);
+        piece.per_prefill_pair = PER_PAIR;
         piece.add(Family::Host, FIXED, 0.0);
         piece
     }
@@ -73,12 +74,12 @@ fn job<'a>(samples: &'a [(u32, Sample)], limits: Limits, acceptance: Option<&'a 
 }
 
 fn run(job: &Job<'_>, k: u32) -> Outcome {
-    run_replica(job, &Affine, &mut Fixed(Configuration::chain(k)))
+    run_exact(job, &Affine, &mut Fixed(Configuration::chain(k)))
 }
 
 fn run_recorded(job: &Job<'_>, k: u32) -> (Outcome, Vec<(Shape, u64)>) {
     let cost = Recorder::default();
-    let outcome = run_replica(job, &cost, &mut Fixed(Configuration::chain(k)));
+    let outcome = run_exact(job, &cost, &mut Fixed(Configuration::chain(k)));
     (outcome, cost.steps())
 }
 
@@ -151,7 +152,7 @@ fn pieces_are_left_where_they_end_and_their_extrapolation_is_counted() {
         }
     }
     let samples = samples(&[(0, 900, 300)]);
-    let outcome = run_replica(&job(&samples, AMPLE, None), &TwoPieces, &mut Fixed(Configuration::Off));
+    let outcome = run_exact(&job(&samples, AMPLE, None), &TwoPieces, &mut Fixed(Configuration::Off));
     let (below, beyond): (Vec<f64>, Vec<f64>) =
         (1..300).map(|t| 900.0 + f64::from(t)).partition(|c| *c < 1000.0);
     // The prefill counts as a step without context.
@@ -243,8 +244,10 @@ fn every_step_is_the_naive_engines() {
         let (outcome, steps) = run_recorded(&job, k);
         let expected = naive_engine(&job, k);
         assert_eq!(steps, expected, "{limits:?} K = {k}");
-        let seconds: f64 =
-            expected.iter().map(|(shape, c)| Affine.piece(shape, 0.0).seconds(*c as f64)).sum();
+        let price = |(shape, context): &(Shape, u64)| {
+            Affine.piece(shape, 0.0).seconds(*context as f64) + PER_PAIR * shape.prefill_pairs as f64
+        };
+        let seconds: f64 = expected.iter().map(price).sum();
         assert!(close(outcome.nominal(), seconds));
         // Pieces that are kept between steps give the same run as pieces asked for each step.
         assert_eq!(run(&job, k), outcome);
@@ -531,7 +534,7 @@ fn a_schedule_may_change_k_with_the_batch() {
     let population = population(4);
     let job = job(&samples, AMPLE, Some(population));
     let (cost, mut schedule) = (Recorder::default(), ByBatch::default());
-    let outcome = run_replica(&job, &cost, &mut schedule);
+    let outcome = run_exact(&job, &cost, &mut schedule);
     let steps = cost.steps();
     let seen: Vec<_> = steps.iter().map(|(shape, c)| (shape.decoding, *c, shape.draft_tokens)).collect();
     assert_eq!(seen, schedule.0, "a schedule sees the step that it decides");
@@ -544,7 +547,7 @@ fn a_schedule_may_change_k_with_the_batch() {
     assert!(outcome.accepted_at[1] <= rounds(4), "only rounds of 4 reach the second position");
     let response: u32 = samples.iter().map(|(_, s)| s.response).sum();
     assert_eq!(outcome.tokens, u64::from(response));
-    assert_eq!(run_replica(&job, &Affine, &mut ByBatch::default()), outcome);
+    assert_eq!(run_exact(&job, &Affine, &mut ByBatch::default()), outcome);
 }
 
 #[test]
@@ -568,8 +571,8 @@ fn steps_of_one_batch_are_priced_by_their_own_k() {
     }
     let samples = mixed_samples(10);
     let job = job(&samples, AMPLE, Some(population(3)));
-    let kept = run_replica(&job, &Affine, &mut ByTurns::default());
-    assert_eq!(kept, run_replica(&job, &Recorder::default(), &mut ByTurns::default()));
+    let kept = run_exact(&job, &Affine, &mut ByTurns::default());
+    assert_eq!(kept, run_exact(&job, &Recorder::default(), &mut ByTurns::default()));
 }
 
 #[test]
@@ -591,7 +594,7 @@ fn k_zero_of_a_loaded_drafter_only_reserves_its_look_ahead() {
     }
     let samples = mixed_samples(20);
     let population = population(3);
-    let idle = run_replica(&job(&samples, AMPLE, Some(population)), &Affine, &mut Idle);
+    let idle = run_exact(&job(&samples, AMPLE, Some(population)), &Affine, &mut Idle);
     let off = run(&job(&samples, AMPLE, None), 0);
     assert_eq!((idle.seconds, idle.steps, idle.rounds), (off.seconds, off.steps, 0));
     assert!(idle.kv_peak > off.kv_peak);

@@ -104,11 +104,13 @@ impl Round<'_> {
             return;
         }
         let model = &self.loaded.drafter.model;
-        let (tokens, pairs) = (f64::from(shape.prefill_tokens), shape.prefill_pairs as f64);
+        let tokens = f64::from(shape.prefill_tokens);
         let heads = f64::from(model.heads) / self.tp();
         let head_dim = f64::from(model.head_dim);
-        let time = self.engine.kernels.prefill_attention(tokens, pairs, heads, self.kv_heads(), head_dim);
-        add_timed(piece, Family::Attention, time, f64::from(model.layers));
+        let (fixed, per_pair) = self.engine.kernels.prefill_attention(tokens, heads, self.kv_heads(), head_dim);
+        let layers = f64::from(model.layers);
+        piece.add(Family::Attention, layers * fixed, 0.0);
+        piece.per_prefill_pair += layers * per_pair;
     }
 
     /// Reduced head and argmax.

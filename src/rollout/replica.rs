@@ -1,0 +1,361 @@
+//! The state of one replica, and the phases of an engine iteration: schedule, price, advance.
+//!
+//! Both steppers stand on this. Each request draws its acceptance from its own stream, one number a round, so that
+//! results do not depend on the order in the batch. Work per iteration grows with the batch; nothing is
+//! allocated between changes of the batch.
+
+use std::collections::VecDeque;
+
+use super::kv::Pool;
+use super::outcome::{Outcome, TimelinePoint};
+use super::pieces::PieceCache;
+use super::{Job, Limits};
+use crate::piece::Shape;
+use crate::rng::{Purpose, Stream, mix};
+use crate::speculation::schedule::{Schedule, Snapshot};
+use crate::speculation::{Configuration, StepCost};
+use crate::workload::Sample;
+
+/// A request that waits or is being prefilled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) index: u32,
+    /// Response tokens that were emitted before a preemption.
+    pub(super) emitted: u32,
+}
+
+/// A request whose context is being computed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prefilling {
+    pub(super) pending: Pending,
+    pub(super) own_blocks: u64,
+    /// Context tokens that are in the cache.
+    pub(super) done: u32,
+    /// Context tokens that must be there before it decodes.
+    pub(super) target: u32,
+}
+
+/// The decoding requests, one array a field so that the loop over them stays tight.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) index: Vec<u32>,
+    /// Response tokens still to come.
+    pub(super) remaining: Vec<u32>,
+    /// Tokens in the KV cache.
+    pub(super) length: Vec<u32>,
+    /// Tokens that the request's blocks hold, shared ones included.
+    pub(super) capacity: Vec<u32>,
+    /// State of the request's acceptance stream.
+    pub(super) key: Vec<u64>,
+    pub(super) counter: Vec<u64>,
+    pub(super) own_blocks: Vec<u32>,
+}
+
+pub(super) struct Replica<'a> {
+    pub(super) samples: &'a [(u32, Sample)],
+    pub(super) limits: Limits,
+    pub(super) job: &'a Job<'a>,
+    pub(super) waiting: VecDeque<Pending>,
+    pub(super) prefilling: Vec<Prefilling>,
+    pub(super) batch: Batch,
+    pub(super) pool: Pool,
+    /// Draft positions of the survival table.
+    pub(super) positions: usize,
+    /// For each sample, the survival S_1 … S_K as 32-bit thresholds.
+    pub(super) thresholds: Vec<u32>,
+    /// Tokens beyond its length that a decoding request must have room for.
+    pub(super) lookahead: u32,
+    /// Total context of the decoding requests.
+    pub(super) context: u64,
+    pub(super) changed: bool,
+    pub(super) outcome: Outcome,
+    /// How often a round accepted exactly j draft tokens.
+    pub(super) accepted: Vec<u64>,
+    pub(super) pieces: PieceCache,
+}
+
+impl<'a> Replica<'a> {
+    pub(super) fn new(job: &'a Job<'a>, positions: u32) -> Self {
+        let positions = positions as usize;
+        let mut pool = Pool::new(job.limits.kv_blocks, job.limits.block_size, job.limits.prefix_caching);
+        let mut thresholds = vec![0; positions * job.samples.len()];
+        let mut survival = vec![0.0; positions];
+        for (slot, (id, sample)) in job.samples.iter().enumerate() {
+            pool.announce(sample.group, sample.prompt);
+            if let Some(population) = job.acceptance {
+                population.draw_survival(
+                    job.seed,
+                    &[job.path[0], job.path[1], u64::from(*id)],
+                    &mut survival,
+                );
+                for (j, s) in survival.iter().enumerate() {
+                    // A number of 32 random bits is below this with probability s, to within 2^-32.
+                    thresholds[slot * positions + j] = (s * f64::from(u32::MAX)) as u32;
+                }
+            }
+        }
+        Replica {
+            samples: job.samples,
+            limits: job.limits,
+            job,
+            waiting: (0..job.samples.len() as u32).map(|index| Pending { index, emitted: 0 }).collect(),
+            prefilling: Vec::new(),
+            batch: Batch::default(),
+            pool,
+            positions,
+            thresholds,
+            lookahead: positions as u32 + 1,
+            context: 0,
+            changed: false,
+            outcome: Outcome { accepted_at: vec![0; positions], ..Outcome::default() },
+            accepted: vec![0; positions + 1],
+            pieces: PieceCache::default(),
+        }
+    }
+
+    /// Whether every sample has completed.
+    pub(super) fn finished(&self) -> bool {
+        self.batch.index.is_empty() && self.waiting.is_empty() && self.prefilling.is_empty()
+    }
+
+    /// One engine iteration: schedule, price, advance.
+    pub(super) fn step(&mut self, cost: &impl StepCost, schedule: &mut dyn Schedule) {
+        let configuration = schedule.decide(&Snapshot {
+            running: self.batch.index.len() as u32,
+            waiting: self.waiting.len() as u32,
+            context: self.context,
+        });
+        let draft_tokens = configuration.draft_tokens().min(self.positions as u32);
+        let mut shape = Shape { decoding: self.batch.index.len() as u32, draft_tokens, ..Shape::default() };
+        let finished_prefills = self.schedule_prefill(&mut shape);
+        self.price(&shape, cost);
+        self.decode(Configuration::chain(draft_tokens));
+        self.start_decoding(finished_prefills);
+        self.relieve_pressure();
+        if self.changed {
+            self.record();
+        }
+    }
+
+    /// Closes the counters.
+    pub(super) fn finish(mut self) -> Outcome {
+        for j in (0..self.positions).rev() {
+            let deeper = if j + 1 < self.positions { self.outcome.accepted_at[j + 1] } else { 0 };
+            self.outcome.accepted_at[j] = deeper + self.accepted[j + 1];
+        }
+        self.outcome.kv_peak = self.outcome.kv_peak.max(self.pool.peak());
+        self.outcome
+    }
+
+    /// Spends what the decodes leave of the token budget on prefill: unfinished ones first, then new
+    /// admissions. Returns how many prefills (the first ones of the list) end in this step.
+    fn schedule_prefill(&mut self, shape: &mut Shape) -> usize {
+        if self.prefilling.is_empty() && self.waiting.is_empty() {
+            return 0;
+        }
+        let decode_tokens = shape.decoding * (shape.draft_tokens + 1);
+        let mut budget = self.limits.max_num_batched_tokens.saturating_sub(decode_tokens);
+        let mut ended = 0;
+        for prefill in &mut self.prefilling {
+            ended += usize::from(advance(prefill, &mut budget, shape));
+        }
+        while budget > 0
+            && ((self.batch.index.len() + self.prefilling.len()) as u32) < self.limits.max_num_seqs
+        {
+            let Some(mut prefill) = self.admit() else { break };
+            ended += usize::from(advance(&mut prefill, &mut budget, shape));
+            self.prefilling.push(prefill);
+        }
+        shape.prefill_ends = ended as u32;
+        ended
+    }
+
+    /// Admits the first waiting request where there is room for its context and look-ahead.
+    fn admit(&mut self) -> Option<Prefilling> {
+        let pending = *self.waiting.front()?;
+        let sample = &self.samples[pending.index as usize].1;
+        let target = sample.prompt + pending.emitted;
+        // Alone and still no room: run it all the same, or the loop would never end.
+        let alone = self.batch.index.is_empty() && self.prefilling.is_empty();
+        let (done, own_blocks) = self.pool.admit(sample.group, target + self.lookahead, alone)?;
+        self.waiting.pop_front();
+        self.changed = true;
+        // A preempted request can share no more than its prompt, and computes at least its last token.
+        Some(Prefilling { pending, own_blocks, done: done.min(target - 1), target })
+    }
+
+    /// Adds the step's seconds.
+    pub(super) fn price(&mut self, shape: &Shape, cost: &impl StepCost) {
+        let context = self.context as f64;
+        let piece = self.pieces.get(shape, context, cost);
+        piece.accumulate(1.0, context, shape.prefill_pairs as f64, &mut self.outcome.seconds);
+        self.outcome.extrapolated_seconds += piece.extrapolated_seconds(1.0, context);
+        self.outcome.steps += 1;
+        self.outcome.prefilled += u64::from(shape.prefill_tokens);
+    }
+
+    /// Emits the step's tokens of every decoding request, grows their blocks, and lets the finished go.
+    fn decode(&mut self, configuration: Configuration) {
+        let count = self.batch.index.len();
+        if count == 0 {
+            return;
+        }
+        let draft_tokens = configuration.draft_tokens() as usize;
+        let block = self.limits.block_size;
+        let mut grown = 0;
+        let mut finished = 0;
+        let mut emitted = 0_u64;
+        let Batch { index, remaining, length, capacity, key, counter, own_blocks } = &mut self.batch;
+        for i in 0..count {
+            let mut tokens = 1;
+            if draft_tokens > 0 {
+                // Same numbers as `Stream::bits`, kept in two arrays.
+                counter[i] = counter[i].wrapping_add(1);
+                let bits = (mix(key[i].wrapping_add(counter[i].wrapping_mul(STREAM_STEP))) >> 32) as u32;
+                let row = index[i] as usize * self.positions;
+                for threshold in &self.thresholds[row..row + draft_tokens] {
+                    tokens += u32::from(bits < *threshold);
+                }
+                self.accepted[tokens as usize - 1] += 1;
+            }
+            let tokens = tokens.min(remaining[i]);
+            remaining[i] -= tokens;
+            length[i] += tokens;
+            emitted += u64::from(tokens);
+            finished += u32::from(remaining[i] == 0);
+            while length[i] + self.lookahead > capacity[i] {
+                capacity[i] += block;
+                own_blocks[i] += 1;
+                grown += 1;
+            }
+        }
+        self.context += emitted;
+        self.outcome.tokens += emitted;
+        if draft_tokens > 0 {
+            self.outcome.rounds += count as u64;
+        }
+        self.pool.take(grown);
+        if finished > 0 {
+            self.remove_finished();
+        }
+    }
+
+    fn remove_finished(&mut self) {
+        let now = self.outcome.nominal();
+        let mut kept = 0;
+        for i in 0..self.batch.index.len() {
+            if self.batch.remaining[i] == 0 {
+                let (id, sample) = self.samples[self.batch.index[i] as usize];
+                self.context -= u64::from(self.batch.length[i]);
+                self.pool.finish(sample.group, u64::from(self.batch.own_blocks[i]));
+                self.outcome.completions.push((id, now));
+            } else {
+                self.batch.copy_within(i, kept);
+                kept += 1;
+            }
+        }
+        self.batch.truncate(kept);
+        self.changed = true;
+    }
+
+    /// Requests whose prefill has ended emit their first token and decode from the next step on.
+    fn start_decoding(&mut self, ended: usize) {
+        for _ in 0..ended {
+            let prefill = self.prefilling.remove(0);
+            let (id, sample) = self.samples[prefill.pending.index as usize];
+            let emitted = prefill.pending.emitted + 1;
+            self.outcome.tokens += 1;
+            self.changed = true;
+            if emitted >= sample.response {
+                self.pool.finish(sample.group, prefill.own_blocks);
+                self.outcome.completions.push((id, self.outcome.nominal()));
+                continue;
+            }
+            let length = prefill.target + 1;
+            self.batch.index.push(prefill.pending.index);
+            self.batch.remaining.push(sample.response - emitted);
+            self.batch.length.push(length);
+            // Blocks were taken for the context and its look-ahead, one token less than is held now.
+            let held = self.pool.blocks_for(prefill.target + self.lookahead) as u32 * self.limits.block_size;
+            let grown = u32::from(length + self.lookahead > held);
+            self.pool.take(u64::from(grown));
+            self.batch.capacity.push(held + grown * self.limits.block_size);
+            self.batch.own_blocks.push(prefill.own_blocks as u32 + grown);
+            let path = [self.job.path[0], self.job.path[1], u64::from(id)];
+            self.batch.key.push(Stream::new(self.job.seed, Purpose::AcceptDraft, &path).key());
+            // Tokens that were emitted before a preemption have used no more numbers than this.
+            self.batch.counter.push(u64::from(prefill.pending.emitted));
+            self.context += u64::from(length);
+        }
+    }
+
+    /// Preempts the youngest requests until the rest fit the KV cache.
+    fn relieve_pressure(&mut self) {
+        while self.pool.overdrawn() && self.batch.index.len() + self.prefilling.len() > 1 {
+            self.changed = true;
+            self.outcome.preemptions += 1;
+            if let Some(prefill) = self.prefilling.pop() {
+                let group = self.samples[prefill.pending.index as usize].1.group;
+                self.pool.preempt(group, prefill.own_blocks, prefill.done);
+                self.waiting.push_front(prefill.pending);
+                continue;
+            }
+            let last = self.batch.index.len() - 1;
+            let index = self.batch.index[last];
+            let sample = &self.samples[index as usize].1;
+            let length = self.batch.length[last];
+            self.context -= u64::from(length);
+            self.pool.preempt(sample.group, u64::from(self.batch.own_blocks[last]), length);
+            let emitted = sample.response - self.batch.remaining[last];
+            self.waiting.push_front(Pending { index, emitted });
+            self.batch.truncate(last);
+        }
+        self.pool.note_peak();
+    }
+
+    pub(super) fn record(&mut self) {
+        self.changed = false;
+        self.outcome.timeline.push(TimelinePoint {
+            seconds: self.outcome.nominal(),
+            running: (self.batch.index.len() + self.prefilling.len()) as u32,
+            waiting: self.waiting.len() as u32,
+            kv_blocks: self.pool.used(),
+        });
+    }
+}
+
+/// What `Stream` adds to its counter for each number (its golden ratio).
+const STREAM_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Gives a prefill what the budget allows; whether it ended.
+fn advance(prefill: &mut Prefilling, budget: &mut u32, shape: &mut Shape) -> bool {
+    let chunk = (prefill.target - prefill.done).min(*budget);
+    *budget -= chunk;
+    shape.prefill_tokens += chunk;
+    shape.prefill_pairs +=
+        u64::from(chunk) * u64::from(prefill.done) + u64::from(chunk) * u64::from(chunk + 1) / 2;
+    prefill.done += chunk;
+    prefill.done == prefill.target
+}
+
+impl Batch {
+    fn copy_within(&mut self, from: usize, to: usize) {
+        self.index[to] = self.index[from];
+        self.remaining[to] = self.remaining[from];
+        self.length[to] = self.length[from];
+        self.capacity[to] = self.capacity[from];
+        self.key[to] = self.key[from];
+        self.counter[to] = self.counter[from];
+        self.own_blocks[to] = self.own_blocks[from];
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.index.truncate(len);
+        self.remaining.truncate(len);
+        self.length.truncate(len);
+        self.capacity.truncate(len);
+        self.key.truncate(len);
+        self.counter.truncate(len);
+        self.own_blocks.truncate(len);
+    }
+}
