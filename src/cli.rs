@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::rollout::Stepper;
 use crate::scenario::Document;
 use error::CliError;
 
@@ -59,6 +60,17 @@ struct ScenarioOptions {
     /// Threads; by default one a core. The result does not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// How rollouts are simulated.
+    #[arg(long, value_enum, default_value_t = StepperChoice::Leap)]
+    stepper: StepperChoice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StepperChoice {
+    /// From change to change of the batch.
+    Leap,
+    /// Every engine iteration: slow, and the oracle.
+    Exact,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -77,6 +89,13 @@ impl ScenarioOptions {
             document.set(assignment)?;
         }
         Ok(document)
+    }
+
+    fn stepper(&self) -> Stepper {
+        match self.stepper {
+            StepperChoice::Leap => Stepper::Leap,
+            StepperChoice::Exact => Stepper::Exact,
+        }
     }
 
     /// Runs `work` on the asked number of threads.

@@ -30,6 +30,9 @@ pub enum Purpose {
 /// SplitMix64's increment: the golden ratio in 64 bits.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// The inverse of [`GOLDEN`] modulo 2^64.
+const GOLDEN_INVERSE: u64 = 0xf1de_83e1_9937_733d;
+
 /// SplitMix64's finaliser: a bijection of 64 bits whose output bits all depend on all input bits.
 #[inline]
 pub const fn mix(mut z: u64) -> u64 {
@@ -60,6 +63,17 @@ impl Stream {
     /// keep the state of many streams in arrays.
     pub fn key(&self) -> u64 {
         self.key
+    }
+
+    /// The stream with a key, after `drawn` numbers.
+    pub fn resume(key: u64, drawn: u64) -> Self {
+        Stream { key, counter: drawn.wrapping_mul(GOLDEN) }
+    }
+
+    /// How many numbers were drawn.
+    pub fn drawn(&self) -> u64 {
+        // The increment is odd, so it has an inverse modulo 2^64.
+        self.counter.wrapping_mul(GOLDEN_INVERSE)
     }
 
     /// The next 64 random bits.
@@ -135,6 +149,15 @@ mod tests {
         assert_ne!(base, first(1, Purpose::World, &[2]));
         assert_ne!(base, first(1, Purpose::World, &[1, 0]));
         assert_eq!(base, first(1, Purpose::World, &[1]));
+    }
+
+    #[test]
+    fn a_stream_resumes_where_it_stood() {
+        let mut stream = Stream::new(5, Purpose::AcceptDraft, &[4, 2]);
+        (0..1000).for_each(|_| _ = stream.bits());
+        assert_eq!(stream.drawn(), 1000);
+        let mut resumed = Stream::resume(stream.key(), stream.drawn());
+        assert_eq!(resumed.bits(), stream.bits());
     }
 
     #[test]

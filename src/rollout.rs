@@ -8,6 +8,7 @@
 
 mod exact;
 mod kv;
+mod leap;
 mod outcome;
 mod pieces;
 mod replica;
@@ -16,11 +17,32 @@ mod route;
 mod tests;
 
 pub use exact::run_exact;
+pub use leap::run_leap;
 pub use outcome::{Outcome, TimelinePoint};
 pub use route::assign;
 
+use crate::speculation::StepCost;
 use crate::speculation::acceptance::Population;
+use crate::speculation::schedule::Schedule;
 use crate::workload::Sample;
+
+/// How a rollout is stepped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stepper {
+    /// From change to change of the batch.
+    #[default]
+    Leap,
+    /// Every iteration: slow, and the oracle.
+    Exact,
+}
+
+/// Runs one replica. A schedule that needs every iteration is stepped exactly whatever was asked for.
+pub fn run_replica(stepper: Stepper, job: &Job<'_>, cost: &impl StepCost, schedule: &mut dyn Schedule) -> Outcome {
+    match stepper {
+        Stepper::Leap if schedule.leapable() => run_leap(job, cost, schedule),
+        _ => run_exact(job, cost, schedule),
+    }
+}
 
 /// Limits of one replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -68,7 +68,7 @@ fn a_wide_terminal_behind_standard_error_does_not_widen_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let program = rollcast().get_program().to_string_lossy().into_owned();
-    let shell = format!("stty cols 160; {program} run {QUICKSTART} {} > {}", BRIEF.join(" "), out.display());
+    let shell = format!("stty rows 50 cols 160; {program} run {QUICKSTART} {} > {}", BRIEF.join(" "), out.display());
     let script = Command::new("script").args(["-qec", &shell, "/dev/null"]).current_dir(root()).output();
     let Ok(script) = script else {
         eprint_skip("a_wide_terminal_behind_standard_error_does_not_widen_a_pipe: no `script` here");

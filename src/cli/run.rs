@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let document = arguments.options.read(&arguments.scenario)?;
-    let comparison = arguments.options.on_threads(|| study::compare(&document))??;
+    let comparison = arguments.options.on_threads(|| study::compare(&document, arguments.options.stepper()))??;
     match arguments.output.format {
         Format::Table => super::print(&screen::first_screen(&comparison.result))?,
         Format::Json => super::print_json(&comparison.result)?,

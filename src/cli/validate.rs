@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         let message = "none of these scenarios carries `expect:`, so there is nothing to score".to_owned();
         return Err(CliError::Usage { message });
     }
-    let validation = arguments.options.on_threads(|| validate(&documents))??;
+    let validation = arguments.options.on_threads(|| validate(&documents, arguments.options.stepper()))??;
     match arguments.output.format {
         Format::Table => super::print(&screen::validation(&validation))?,
         Format::Json => super::print_json(&validation)?,

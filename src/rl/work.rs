@@ -5,7 +5,7 @@ use crate::forward::training::Pass;
 use crate::resolve::Prepared;
 use crate::resolved::{Precision, Resolved, ScheduleInput};
 use crate::rl::machine::{Stage, StepPlan};
-use crate::rollout::{self, Job, Limits, Outcome};
+use crate::rollout::{self, Job, Limits, Outcome, Stepper};
 use crate::speculation::Configuration;
 use crate::speculation::acceptance::{Population, shift};
 use crate::speculation::schedule::{Fixed, Schedule};
@@ -26,6 +26,7 @@ pub struct Simulation<'a> {
     prepared: &'a Prepared,
     generator: Generator,
     acceptance: Option<Population>,
+    stepper: Stepper,
 }
 
 /// One RL step: its rollout, and the nominal seconds of the other stages.
@@ -51,7 +52,7 @@ pub struct StepWork {
 
 impl<'a> Simulation<'a> {
     /// For inputs that are shifted by standard errors.
-    pub fn new(prepared: &'a Prepared, shifts: InputShift) -> Self {
+    pub fn new(prepared: &'a Prepared, shifts: InputShift, stepper: Stepper) -> Self {
         let resolved = &prepared.resolved;
         let acceptance = resolved.speculation.as_ref().filter(|s| !s.acceptance.rates.is_empty()).map(|s| {
             let rates = shift(&s.acceptance.rates, shifts.acceptance * s.acceptance.logit_se);
@@ -61,6 +62,7 @@ impl<'a> Simulation<'a> {
             prepared,
             generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
             acceptance,
+            stepper,
         }
     }
 
@@ -86,7 +88,7 @@ impl<'a> Simulation<'a> {
                     seed: resolved.seed,
                     path: [draw, rl_step],
                 };
-                rollout::run_exact(&job, &self.prepared.engine, schedule(resolved).as_mut())
+                rollout::run_replica(self.stepper, &job, &self.prepared.engine, schedule(resolved).as_mut())
             })
             .collect();
         self.around(&samples, replicas)

@@ -92,6 +92,11 @@ impl Pool {
         self.used += blocks;
     }
 
+    /// Returns blocks that a running request had reserved and does not hold yet.
+    pub(super) fn give_back(&mut self, blocks: u64) {
+        self.used -= blocks;
+    }
+
     /// Whether running requests hold more than there is, after idle prefixes were given up.
     pub(super) fn overdrawn(&mut self) -> bool {
         !self.make_room(0)

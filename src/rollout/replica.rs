@@ -16,6 +16,15 @@ use crate::speculation::schedule::{Schedule, Snapshot};
 use crate::speculation::{Configuration, StepCost};
 use crate::workload::Sample;
 
+/// What an admission takes of the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// What the request holds now; it grows later, as engines do it.
+    Now,
+    /// All that it will ever hold: nothing can go wrong later.
+    ToTheEnd,
+}
+
 /// A request that waits or is being prefilled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pending {
@@ -113,6 +122,18 @@ impl<'a> Replica<'a> {
         }
     }
 
+    /// Survival of the first `draft_tokens` positions of a sample, as thresholds.
+    pub(super) fn thresholds_of(&self, index: u32, draft_tokens: u32) -> &[u32] {
+        let row = index as usize * self.positions;
+        &self.thresholds[row..row + draft_tokens as usize]
+    }
+
+    /// The stream of a sample's acceptance, a fresh one each time that it is admitted again.
+    pub(super) fn acceptance_stream(&self, id: u32, emitted: u32) -> Stream {
+        let path = [self.job.path[0], self.job.path[1], u64::from(id), u64::from(emitted)];
+        Stream::new(self.job.seed, Purpose::AcceptDraft, &path)
+    }
+
     /// Whether every sample has completed.
     pub(super) fn finished(&self) -> bool {
         self.batch.index.is_empty() && self.waiting.is_empty() && self.prefilling.is_empty()
@@ -127,8 +148,9 @@ impl<'a> Replica<'a> {
         });
         let draft_tokens = configuration.draft_tokens().min(self.positions as u32);
         let mut shape = Shape { decoding: self.batch.index.len() as u32, draft_tokens, ..Shape::default() };
-        let finished_prefills = self.schedule_prefill(&mut shape);
-        self.price(&shape, cost);
+        let finished_prefills = self.schedule_prefill(&mut shape, Room::Now);
+        let context = self.context as f64;
+        self.charge(&shape, 1, context, context, cost);
         self.decode(Configuration::chain(draft_tokens));
         self.start_decoding(finished_prefills);
         self.relieve_pressure();
@@ -149,7 +171,7 @@ impl<'a> Replica<'a> {
 
     /// Spends what the decodes leave of the token budget on prefill: unfinished ones first, then new
     /// admissions. Returns how many prefills (the first ones of the list) end in this step.
-    fn schedule_prefill(&mut self, shape: &mut Shape) -> usize {
+    pub(super) fn schedule_prefill(&mut self, shape: &mut Shape, room: Room) -> usize {
         if self.prefilling.is_empty() && self.waiting.is_empty() {
             return 0;
         }
@@ -159,10 +181,8 @@ impl<'a> Replica<'a> {
         for prefill in &mut self.prefilling {
             ended += usize::from(advance(prefill, &mut budget, shape));
         }
-        while budget > 0
-            && ((self.batch.index.len() + self.prefilling.len()) as u32) < self.limits.max_num_seqs
-        {
-            let Some(mut prefill) = self.admit() else { break };
+        while budget > 0 && shape.decoding + (self.prefilling.len() as u32) < self.limits.max_num_seqs {
+            let Some(mut prefill) = self.admit(shape.decoding, room) else { break };
             ended += usize::from(advance(&mut prefill, &mut budget, shape));
             self.prefilling.push(prefill);
         }
@@ -171,26 +191,30 @@ impl<'a> Replica<'a> {
     }
 
     /// Admits the first waiting request where there is room for its context and look-ahead.
-    fn admit(&mut self) -> Option<Prefilling> {
+    fn admit(&mut self, decoding: u32, room: Room) -> Option<Prefilling> {
         let pending = *self.waiting.front()?;
         let sample = &self.samples[pending.index as usize].1;
         let target = sample.prompt + pending.emitted;
         // Alone and still no room: run it all the same, or the loop would never end.
-        let alone = self.batch.index.is_empty() && self.prefilling.is_empty();
-        let (done, own_blocks) = self.pool.admit(sample.group, target + self.lookahead, alone)?;
+        let alone = decoding == 0 && self.prefilling.is_empty();
+        let tokens = match room {
+            Room::Now => target,
+            Room::ToTheEnd => sample.prompt + sample.response,
+        };
+        let (done, own_blocks) = self.pool.admit(sample.group, tokens + self.lookahead, alone)?;
         self.waiting.pop_front();
         self.changed = true;
         // A preempted request can share no more than its prompt, and computes at least its last token.
         Some(Prefilling { pending, own_blocks, done: done.min(target - 1), target })
     }
 
-    /// Adds the step's seconds.
-    pub(super) fn price(&mut self, shape: &Shape, cost: &impl StepCost) {
-        let context = self.context as f64;
+    /// Adds the seconds of `steps` steps of one shape, the first at total context `context`, whose contexts add
+    /// up to `contexts` and all lie in one piece.
+    pub(super) fn charge(&mut self, shape: &Shape, steps: u64, context: f64, contexts: f64, cost: &impl StepCost) {
         let piece = self.pieces.get(shape, context, cost);
-        piece.accumulate(1.0, context, shape.prefill_pairs as f64, &mut self.outcome.seconds);
-        self.outcome.extrapolated_seconds += piece.extrapolated_seconds(1.0, context);
-        self.outcome.steps += 1;
+        piece.accumulate(steps as f64, contexts, shape.prefill_pairs as f64, &mut self.outcome.seconds);
+        self.outcome.extrapolated_seconds += piece.extrapolated_seconds(steps as f64, contexts);
+        self.outcome.steps += steps;
         self.outcome.prefilled += u64::from(shape.prefill_tokens);
     }
 
@@ -281,10 +305,9 @@ impl<'a> Replica<'a> {
             self.pool.take(u64::from(grown));
             self.batch.capacity.push(held + grown * self.limits.block_size);
             self.batch.own_blocks.push(prefill.own_blocks as u32 + grown);
-            let path = [self.job.path[0], self.job.path[1], u64::from(id)];
-            self.batch.key.push(Stream::new(self.job.seed, Purpose::AcceptDraft, &path).key());
-            // Tokens that were emitted before a preemption have used no more numbers than this.
-            self.batch.counter.push(u64::from(prefill.pending.emitted));
+            let stream = self.acceptance_stream(id, prefill.pending.emitted);
+            self.batch.key.push(stream.key());
+            self.batch.counter.push(stream.drawn());
             self.context += u64::from(length);
         }
     }

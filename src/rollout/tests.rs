@@ -183,7 +183,8 @@ fn naive_engine(job: &Job<'_>, k: u32) -> Vec<(Shape, u64)> {
         if let Some(population) = job.acceptance {
             population.draw_survival(job.seed, &path, &mut survival);
         }
-        let stream = Stream::new(job.seed, Purpose::AcceptDraft, &path);
+        let fresh = [path[0], path[1], path[2], 0];
+        let stream = Stream::new(job.seed, Purpose::AcceptDraft, &fresh);
         let (prompt, response) = (sample.prompt, sample.response);
         requests.push(Naive { prompt, response, computed: 0, emitted: 0, admitted: false, stream, survival });
     }

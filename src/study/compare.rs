@@ -13,6 +13,7 @@ use super::{break_even, detail, notes, sensitivity, worlds};
 use crate::resolve::{Prepared, ResolveError, resolve};
 use crate::result::{RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
 use crate::rl::{InputShift, Simulation, StepWork};
+use crate::rollout::Stepper;
 use crate::scenario::Document;
 use crate::scenario::raw::Expectation;
 
@@ -34,19 +35,20 @@ pub struct Comparison {
 pub(super) struct Side<'a> {
     pub(super) name: &'static str,
     pub(super) prepared: &'a Prepared,
+    pub(super) stepper: Stepper,
     pub(super) draws: Vec<Vec<StepWork>>,
     /// Share of each counted rollout that its last 5 % of samples take.
     pub(super) tail_shares: Vec<f64>,
 }
 
 /// Runs a scenario and its baseline.
-pub fn compare(document: &Document) -> Result<Comparison, StudyError> {
+pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, StudyError> {
     let started = Instant::now();
     let forecast = resolve(document)?;
     let baseline = resolve(&document.baseline()?)?;
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
     let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
-    let [baseline, forecast] = simulate([("baseline", &baseline), ("forecast", &forecast)], &shifts);
+    let [baseline, forecast] = simulate([("baseline", &baseline), ("forecast", &forecast)], &shifts, stepper);
     let (slow, fast) = (Priced::new(&baseline, &normals), Priced::new(&forecast, &normals));
 
     let scenario = document.scenario()?;
@@ -115,11 +117,15 @@ impl Side<'_> {
 }
 
 /// Simulates both sides. Timelines are kept of the first draw only.
-fn simulate<'a>(sides: [(&'static str, &'a Prepared); 2], shifts: &[InputShift]) -> [Side<'a>; 2] {
+fn simulate<'a>(
+    sides: [(&'static str, &'a Prepared); 2],
+    shifts: &[InputShift],
+    stepper: Stepper,
+) -> [Side<'a>; 2] {
     sides.map(|(name, prepared)| {
         let steps = u64::from(prepared.resolved.rl_steps);
         let simulations: Vec<Simulation<'_>> =
-            shifts.par_iter().map(|shift| Simulation::new(prepared, *shift)).collect();
+            shifts.par_iter().map(|shift| Simulation::new(prepared, *shift, stepper)).collect();
         let tasks: Vec<(usize, u64)> = (0..simulations.len()).flat_map(|draw| (0..steps).map(move |s| (draw, s))).collect();
         let done: Vec<(StepWork, f64)> = tasks
             .into_par_iter()
@@ -137,7 +143,7 @@ fn simulate<'a>(sides: [(&'static str, &'a Prepared); 2], shifts: &[InputShift])
         let tail_shares = done.iter().enumerate().filter(|(i, _)| i % steps >= warmup).map(|(_, (_, tail))| *tail).collect();
         let mut works = done.into_iter().map(|(work, _)| work);
         let draws = (0..simulations.len()).map(|_| works.by_ref().take(steps).collect()).collect();
-        Side { name, prepared, draws, tail_shares }
+        Side { name, prepared, stepper, draws, tail_shares }
     })
 }
 

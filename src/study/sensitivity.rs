@@ -93,7 +93,7 @@ fn simulated(side: &Side<'_>) -> Vec<Sensitivity> {
         return Vec::new();
     }
     let step = side.first_counted() as u64;
-    let at = |shift: InputShift| seconds(&Simulation::new(side.prepared, shift).step(0, step), &[1.0; FAMILIES]);
+    let at = |shift: InputShift| seconds(&Simulation::new(side.prepared, shift, side.stepper).step(0, step), &[1.0; FAMILIES]);
     let shifts: Vec<InputShift> = std::iter::once(InputShift::default())
         .chain(inputs.iter().flat_map(|(_, shift)| [shift(-Z95), shift(Z95)]))
         .collect();

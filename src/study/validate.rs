@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::compare::{StudyError, compare};
 use crate::result::{Expected, RunResult, quantity};
+use crate::rollout::Stepper;
 use crate::scenario::Document;
 use crate::scenario::raw::Expectation;
 
@@ -32,10 +33,10 @@ impl Validation {
 }
 
 /// Runs scenarios and scores what they expect.
-pub fn validate(documents: &[Document]) -> Result<Validation, StudyError> {
+pub fn validate(documents: &[Document], stepper: Stepper) -> Result<Validation, StudyError> {
     let mut rows = Vec::new();
     for document in documents {
-        let result = compare(document)?.result;
+        let result = compare(document, stepper)?.result;
         rows.extend(result.expect.into_iter().map(|expected| Row { scenario: document.name().to_owned(), expected }));
     }
     let badness = |row: &Row| row.expected.error.map_or(f64::INFINITY, f64::abs);

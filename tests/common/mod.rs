@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use rollcast::resolve::ResolveError;
+use rollcast::rollout::Stepper;
 use rollcast::scenario::Document;
 use rollcast::study::{Comparison, compare};
 use serde_json::Value;
@@ -46,13 +47,13 @@ pub(crate) fn small(changes: &[(&str, &str)]) -> String {
     })
 }
 
-/// Runs a scenario's text with overrides, in this process.
+/// Runs a scenario's text with overrides, in this process, as the program does by default.
 pub(crate) fn forecast(text: &str, overrides: &[&str]) -> Result<Comparison, ResolveError> {
     let mut document = Document::parse("test.yaml", text)?;
     for assignment in overrides {
         document.set(assignment)?;
     }
-    compare(&document)
+    compare(&document, Stepper::Leap)
 }
 
 /// The same for one that must run, as `result.json` has it.
