@@ -5,8 +5,9 @@
 //! may also be given as the path of a Hugging Face `config.json`; the same reader ([`model`]) takes both. To add
 //! an entry, add its file and its line in `catalog/entries.rs`.
 //!
-//! Only dense decoders with grouped-query attention and gated MLPs are described so far; everything else is
-//! refused by name ([`CatalogError::Unsupported`]) rather than approximated. Left out: measured or fitted
+//! Described are decoders with grouped-query or latent attention (windows in some layers or none) and gated
+//! MLPs, dense or with experts. Everything else is refused by name ([`CatalogError::Unsupported`]) rather than
+//! approximated; of what people train, the hybrids are listed with that reason. Left out: measured or fitted
 //! figures (those are calibration profiles), and the weights' own precision (the scenario gives it).
 
 mod config;
@@ -16,6 +17,7 @@ mod error;
 mod listing;
 mod models;
 mod names;
+mod parts;
 mod refusals;
 
 use std::path::Path;
@@ -26,7 +28,7 @@ use crate::resolved::{Device, Drafter, Model, Network};
 use crate::yaml;
 
 pub use error::{CatalogError, Kind};
-pub use listing::{DeviceRow, DrafterRow, Listing, ModelRow, NetworkRow, list};
+pub use listing::{DeviceRow, DrafterRow, Listing, ModelRow, NetworkRow, RefusedRow, list};
 
 use entries::Entry;
 
@@ -50,9 +52,15 @@ pub fn drafter(id: &str) -> Result<Drafter, CatalogError> {
     drafters::read(names::find(Kind::Drafter, entries::DRAFTERS, id)?)
 }
 
-/// Ids of the drafters that fit a target, given by catalog id, alias or Hugging Face id; none for a path.
-pub fn drafters_for(target: &str) -> Vec<String> {
+/// Ids of the drafters that fit a target, in the catalog's order; see [`fits`].
+pub fn drafters_for(target: &Model) -> Vec<String> {
     drafters::of(target).unwrap_or_default()
+}
+
+/// Whether a drafter can draft for a target: it was made for any, or for this one by its catalog id, or, where
+/// the target was read from a `config.json`, for one of the same sizes (longest sequence and name aside).
+pub fn fits(drafter: &Drafter, target: &Model) -> bool {
+    drafters::fits(drafter, target)
 }
 
 /// A device by catalog id.

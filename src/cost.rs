@@ -3,18 +3,21 @@
 //! Matrix products, decode and verify attention, prefill attention, memory-bound kernels, sampling and
 //! all-reduce. Attention is affine in total context, so that a step's cost is (decision 1). Verify attention
 //! reads the KV cache *once* for all query tokens of a sequence: charging one read for each, as pricing a
-//! verify step like a larger decode batch does, is 2-3 times too slow at long context. Leaves out: experts,
-//! collectives between nodes, fitted surfaces (they will replace these forms behind the same methods).
+//! verify step like a larger decode batch does, is 2-3 times too slow at long context. Leaves out: fitted
+//! surfaces (they will replace these forms behind the same methods).
 
 mod attention;
 mod collective;
 mod gemm;
 mod memory_bound;
+mod moe;
 
 pub use attention::{AttentionShape, AttentionTime};
+pub use moe::ExpertShape;
 
+use crate::piece::Bound;
 use crate::profile::KernelProfile;
-use crate::resolved::Device;
+use crate::resolved::{Device, Network};
 
 /// A time that does not depend on context.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +26,24 @@ pub struct Timed {
     pub seconds: f64,
     /// Whether the shape lay outside the fitted range.
     pub extrapolated: bool,
+    /// What limits it.
+    pub bound: Bound,
+}
+
+impl Timed {
+    /// Nothing happens.
+    pub const NONE: Timed = Timed { seconds: 0.0, extrapolated: false, bound: Bound::Latency };
+}
+
+/// The largest of fixed, memory and compute time.
+fn bound(fixed: f64, memory: f64, compute: f64) -> Bound {
+    if fixed >= memory.max(compute) {
+        Bound::Latency
+    } else if memory >= compute {
+        Bound::Memory
+    } else {
+        Bound::Compute
+    }
 }
 
 /// Kernel times of one device.
@@ -38,6 +59,9 @@ pub struct Kernels {
     sm_count: f64,
     /// NVLink bandwidth over that of the device whose collectives were measured.
     link_ratio: f64,
+    /// GPUs that one NVLink domain holds.
+    domain: u32,
+    network: Network,
 }
 
 /// NVLink bandwidth of the devices in the all-reduce tables (H100, H200), GB/s in one direction.
@@ -45,7 +69,7 @@ const TABLE_NVLINK_GB_PER_S: f64 = 450.0;
 
 impl Kernels {
     /// For a device, with its own constants or a stand-in's.
-    pub fn new(device: &Device, profile: KernelProfile) -> Self {
+    pub fn new(device: &Device, network: &Network, profile: KernelProfile) -> Self {
         let bf16 = device.bf16_tflops * 1e12;
         Kernels {
             bf16,
@@ -53,6 +77,8 @@ impl Kernels {
             bandwidth: device.memory_gb_per_s * 1e9,
             sm_count: f64::from(device.sm_count),
             link_ratio: device.nvlink_gb_per_s / TABLE_NVLINK_GB_PER_S,
+            domain: device.nvlink_domain,
+            network: network.clone(),
             profile,
         }
     }
@@ -73,7 +99,11 @@ pub(crate) mod testing {
     //! Kernels of an H100 for the tests of this layer and those above.
 
     use super::Kernels;
-    use crate::resolved::Device;
+    use crate::resolved::{Device, Network};
+
+    pub(crate) fn ndr400() -> Network {
+        Network { id: "ib-ndr400".into(), source: "datasheet".into(), gb_per_s_per_gpu: 50.0, latency_us: 30.0 }
+    }
 
     pub(crate) fn h100() -> Device {
         Device {
@@ -95,6 +125,6 @@ pub(crate) mod testing {
 
     pub(crate) fn kernels() -> Kernels {
         let profile = crate::profile::device("h100-sxm").unwrap_or_else(|error| panic!("{error}"));
-        Kernels::new(&h100(), profile)
+        Kernels::new(&h100(), &ndr400(), profile)
     }
 }

@@ -1,9 +1,10 @@
 //! Operators composed into engine steps, draft rounds and training passes.
 //!
 //! An [`Engine`] prices one iteration of one replica as a [`Piece`]: the target's forward over decoded,
-//! verified and prefilled tokens, the drafter's round, sampling, and the software around them. Tensor
-//! parallelism only. Leaves out: experts, pipeline, context and data parallelism inside a replica.
+//! verified and prefilled tokens, the drafter's round, sampling, and the software around them, under
+//! tensor and expert parallelism and data-parallel attention. Leaves out: pipeline and context parallelism.
 
+mod decoder;
 pub mod drafter;
 pub mod memory;
 mod software;
@@ -14,8 +15,8 @@ pub use software::Software;
 
 use crate::cost::Kernels;
 use crate::estimate::Family;
-use crate::piece::{Piece, Shape};
-use crate::resolved::{Drafter, Model, Precision};
+use crate::piece::{Bound, Line, Piece, Shape};
+use crate::resolved::{Drafter, Layout, Model, Precision, Routing};
 
 /// One replica of an inference engine, as far as its time goes.
 #[derive(Debug, Clone)]
@@ -28,8 +29,10 @@ pub struct Engine {
     pub weights: Precision,
     /// Format of the KV cache.
     pub kv_cache: Precision,
-    /// Tensor-parallel width.
-    pub tp: u32,
+    /// Layout of the replica.
+    pub layout: Layout,
+    /// How tokens choose experts.
+    pub routing: Routing,
     /// The loaded drafter, drafting or idle.
     pub drafter: Option<LoadedDrafter>,
     /// Software costs.
@@ -50,14 +53,23 @@ pub struct LoadedDrafter {
 impl Engine {
     /// The cost of an iteration with this shape, valid at a total context (tokens over decoding sequences).
     pub fn piece(&self, shape: &Shape, context: f64) -> Piece {
-        let mut piece = Piece::zero();
-        let rows = self.software.rows(shape);
-        self.target_step(shape, &rows, &mut piece);
+        self.fill(Piece::zero(), shape, context)
+    }
+
+    /// The same with the operators that make it up.
+    pub fn itemised(&self, shape: &Shape, context: f64) -> Piece {
+        self.fill(Piece::itemised(), shape, context)
+    }
+
+    fn fill(&self, mut piece: Piece, shape: &Shape, context: f64) -> Piece {
+        let rank = self.fullest_rank(shape);
+        let rows = self.software.rows(&rank);
+        self.target_step(shape, &rank, &rows, context, &mut piece);
         self.software.bound_by_launches(self.model.layers, &rows, context, &mut piece);
         if let Some(loaded) = &self.drafter {
-            self.draft_round(loaded, shape, &mut piece);
+            self.draft_round(loaded, shape, &rank, context, &mut piece);
         }
-        self.software.gaps(shape, self.drafter.is_some(), &mut piece);
+        self.software.gaps(&rank, self.drafter.as_ref().map(|d| d.drafter.kind), &mut piece);
         let fitted_to = self.kernels.profile().form.attention_decode.context[1] * f64::from(shape.decoding);
         if shape.decoding > 0 {
             if context <= fitted_to {
@@ -73,8 +85,14 @@ impl Engine {
 }
 
 /// Adds a kernel's seconds, `times` times over.
-fn add_timed(piece: &mut Piece, family: Family, timed: crate::cost::Timed, times: f64) {
-    piece.add_flagged(family, times * timed.seconds, 0.0, timed.extrapolated);
+fn add_timed(piece: &mut Piece, operator: &'static str, family: Family, timed: crate::cost::Timed, times: f64) {
+    let line = Line { operator, family, fixed: times * timed.seconds, per_context_token: 0.0, bound: timed.bound };
+    piece.add_operator(line, timed.extrapolated);
+}
+
+/// Adds seconds that are known without a fitted range.
+fn add_plain(piece: &mut Piece, operator: &'static str, family: Family, seconds: f64, bound: Bound) {
+    piece.add_operator(Line { operator, family, fixed: seconds, per_context_token: 0.0, bound }, false);
 }
 
 #[cfg(test)]
@@ -98,6 +116,10 @@ pub(crate) mod tests {
             attention_bias: false,
             qk_norm: true,
             max_positions: 40_960,
+            experts: None,
+            latent: None,
+            sliding: None,
+            mtp_layers: 0,
         }
     }
 
@@ -109,9 +131,10 @@ pub(crate) mod tests {
                 source: "SpecForge".into(),
                 kind: DrafterKind::Eagle3,
                 targets: vec!["qwen3-8b".into()],
-                model,
+                model: Some(model),
                 draft_vocab: 32_000,
                 fused_layers: 3,
+                block: 0,
             },
             weights: Precision::Bf16,
             tp: 1,
@@ -121,7 +144,8 @@ pub(crate) mod tests {
             model: qwen3_8b(),
             weights: Precision::Bf16,
             kv_cache: Precision::Bf16,
-            tp: 1,
+            layout: Layout::tensor_parallel(1),
+            routing: Routing::EVEN,
             drafter,
             software,
         }

@@ -24,6 +24,37 @@ pub struct Shape {
     pub prefill_ends: u32,
 }
 
+/// What limits an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "simulator", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+pub enum Bound {
+    /// Bytes of device memory.
+    Memory,
+    /// Arithmetic.
+    Compute,
+    /// Fixed times: launches, waves, small collectives.
+    Latency,
+    /// Bytes between GPUs.
+    Network,
+    /// The engine's software.
+    Host,
+}
+
+/// One line of a step's breakdown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line {
+    /// What runs.
+    pub operator: &'static str,
+    /// Its family.
+    pub family: Family,
+    /// Seconds that do not depend on context.
+    pub fixed: f64,
+    /// Seconds for each token of total context.
+    pub per_context_token: f64,
+    /// What limits it.
+    pub bound: Bound,
+}
+
 /// The cost of a step with a given shape, affine in total context, valid in `context`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
@@ -38,6 +69,8 @@ pub struct Piece {
     /// Of these seconds, those of operators outside the range that their constants were fitted on: fixed,
     /// and for each token of total context.
     pub extrapolated: [f64; 2],
+    /// The operators that make it up, where somebody asked for them.
+    pub lines: Option<Vec<Line>>,
 }
 
 impl Piece {
@@ -49,6 +82,20 @@ impl Piece {
             per_prefill_pair: 0.0,
             context: 0.0..f64::INFINITY,
             extrapolated: [0.0; 2],
+            lines: None,
+        }
+    }
+
+    /// A piece that costs nothing and keeps its operators.
+    pub fn itemised() -> Self {
+        Piece { lines: Some(Vec::new()), ..Piece::zero() }
+    }
+
+    /// Adds an operator: seconds, what limits them, and whether they are extrapolated.
+    pub fn add_operator(&mut self, line: Line, extrapolated: bool) {
+        self.add_flagged(line.family, line.fixed, line.per_context_token, extrapolated);
+        if let Some(lines) = &mut self.lines {
+            lines.push(line);
         }
     }
 

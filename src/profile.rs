@@ -121,6 +121,84 @@ pub struct SamplingForm {
     pub sigma: f64,
 }
 
+/// Form of a mixture-of-experts layer: t0 + per_expert·touched + p-norm(compute, memory).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpertForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Microseconds for each distinct expert.
+    pub per_expert_us: f64,
+    /// Reached share of the memory bandwidth.
+    pub memory_efficiency: f64,
+    /// Reached share of the matrix peak.
+    pub compute_efficiency: f64,
+    /// Exponent of the p-norm.
+    pub p: f64,
+    /// Log-sigma on held-out shapes.
+    pub sigma: f64,
+    /// Fitted range of the tokens.
+    pub tokens: [f64; 2],
+}
+
+/// What the popularity exponents of the tables' routings are.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkewAlpha {
+    /// Even routing.
+    pub balanced: f64,
+    /// The tables' power law 1.01.
+    pub pl101: f64,
+    /// The tables' power law 1.2.
+    pub pl12: f64,
+}
+
+/// How skewed routing overloads a GPU: 1 + per_alpha·α·ln(ep)·(1 - exp(-(tokens per expert)/tokens)).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Imbalance {
+    /// Overload for each unit of the exponent.
+    pub per_alpha: f64,
+    /// Tokens per expert at which it sets in.
+    pub tokens: f64,
+}
+
+/// Mixture-of-experts layers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpertForms {
+    /// bf16.
+    pub bf16: ExpertForm,
+    /// fp8 in blocks.
+    pub fp8: ExpertForm,
+    /// The tables' routings.
+    pub skew_alpha: SkewAlpha,
+    /// Overload of skewed routing.
+    pub imbalance: Imbalance,
+}
+
+/// Times by tokens of one GPU.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenTable {
+    /// Tokens, rising.
+    pub tokens: Vec<f64>,
+    /// Microseconds.
+    pub us: Vec<f64>,
+}
+
+/// The experts' all-to-all inside one NVLink domain, hidden width 4096, 8 experts a token.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllToAllForm {
+    /// Log-sigma.
+    pub sigma: f64,
+    /// Tokens to their experts.
+    pub dispatch: TokenTable,
+    /// Results back.
+    pub combine: TokenTable,
+}
+
 /// Times by size at one number of GPUs.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,6 +247,10 @@ pub struct DeviceProfile {
     pub sampling: SamplingForm,
     /// All-reduce.
     pub all_reduce: AllReduceForm,
+    /// Experts.
+    pub moe: ExpertForms,
+    /// The experts' all-to-all.
+    pub all_to_all: AllToAllForm,
 }
 
 /// What a captured graph size counts.
@@ -295,6 +377,8 @@ impl KernelProfile {
             Family::Attention => (form.attention_decode.sigma, form.tier),
             // No public table has several query tokens over a cache: a proxy by large head groups.
             Family::VerifyAttention => (form.attention_decode.verify_sigma, Tier::Analytic),
+            Family::Moe if fp8 => (form.moe.fp8.sigma, form.tier),
+            Family::Moe => (form.moe.bf16.sigma, form.tier),
             Family::Elementwise => (form.elementwise.sigma, form.tier),
             Family::Collective => (form.all_reduce.sigma, form.tier),
             _ => (form.sampling.sigma, Tier::Analytic),

@@ -112,14 +112,15 @@ pub fn resolve(document: &Document) -> Result<Prepared, ResolveError> {
     let name = raw.name.clone().unwrap_or_else(|| document.name().to_owned());
 
     let kernel_profile = profile::device(&cluster.device.id)?;
-    let kernels = crate::cost::Kernels::new(&cluster.device, kernel_profile);
+    let kernels = crate::cost::Kernels::new(&cluster.device, &cluster.network, kernel_profile);
     let software = generation::software(&generation, &engine_constants);
     let engine = Engine {
         kernels,
         model: model.clone(),
         weights: generation.weights,
         kv_cache: generation.kv_cache,
-        tp: generation.tp,
+        layout: generation.layout,
+        routing: generation.routing,
         drafter: speculation.as_ref().map(|s| crate::forward::LoadedDrafter {
             drafter: s.drafter.clone(),
             weights: s.weights,

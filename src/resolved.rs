@@ -7,9 +7,9 @@
 mod facts;
 mod run;
 
-pub use facts::{Device, Drafter, DrafterKind, Model, Network, Precision};
+pub use facts::{Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision, SlidingWindow};
 pub use run::{
-    AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, LengthModel, Lengths, LoopSettings,
-    Overhead, Quantity, Resolved, Reward, Router, ScheduleInput, Source, Speculation, Training, Uncertainty,
+    AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, Layout, LengthModel, Lengths, LoopSettings,
+    Overhead, Quantity, Resolved, Reward, Router, Routing, ScheduleInput, Source, Speculation, Training, Uncertainty,
     Workload,
 };

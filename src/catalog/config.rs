@@ -1,29 +1,35 @@
 //! Reads the keys of a Hugging Face `config.json` into a [`Model`].
 //!
 //! Sizes must be written out: the only defaults taken are those that a family of models documents (`head_dim` =
-//! hidden / heads; untied embeddings and no attention bias for llama, biases on q, k and v for qwen2). An
-//! architecture that was not checked is accepted when every size is there, as a llama-like decoder (gated MLP,
-//! RMSNorm), and its source says so; what has other formulas is refused (see `refusals`). Not read: precision
-//! and quantisation (the scenario gives them), RoPE (it changes no size), MLP and output-projection biases
-//! (under 0.1 % of the weights).
+//! hidden / heads; untied embeddings; attention biases where the family has them). With latent attention the
+//! model's `head_dim` is that of a query or key head (`qk_nope_head_dim` + `qk_rope_head_dim`), whatever the
+//! file says, for this is what attention's arithmetic counts; values are in [`Model::latent`]. Experts, latent
+//! attention and windows are read in `parts`.
+//!
+//! An architecture that was not checked is accepted when every size is there, as a llama-like decoder (gated
+//! MLPs, RMSNorm), and its source says so; what has other formulas is refused (see `refusals`). Not read:
+//! precision and quantisation (the scenario gives them), RoPE (it changes no size), biases of MLPs, experts and
+//! output projections, routing groups (they change which experts are taken, not how many).
 
 use serde_json::{Map, Value};
 
-use super::{CatalogError, refusals};
+use super::{CatalogError, parts, refusals};
 use crate::resolved::Model;
 
 /// Sizes that must be there, with the largest value that is taken for one.
 const SIZES: [(&str, u32); 7] = [
     ("num_hidden_layers", 1 << 10),
     ("hidden_size", 1 << 17),
-    ("intermediate_size", 1 << 20),
+    ("intermediate_size", parts::MOST_WIDTH),
     ("num_attention_heads", 1 << 12),
     ("num_key_value_heads", 1 << 12),
     ("vocab_size", 1 << 23),
     ("max_position_embeddings", 1 << 28),
 ];
 /// Largest head.
-const MAX_HEAD_DIM: u32 = 1 << 12;
+pub(super) const MAX_HEAD_DIM: u32 = 1 << 12;
+/// Most multi-token-prediction layers.
+const MOST_MTP_LAYERS: u32 = 16;
 
 /// The keys of one `config.json`, with the name to use in errors.
 pub(super) struct Config<'a> {
@@ -40,16 +46,7 @@ impl<'a> Config<'a> {
     /// The model that the keys describe.
     pub(super) fn model(&self, id: &str, source: &str) -> Result<Model, CatalogError> {
         refusals::check(self)?;
-        let missing: Vec<_> = SIZES
-            .iter()
-            .filter(|(key, _)| self.value(key).is_none())
-            .map(|(key, _)| format!("`{key}`"))
-            .collect();
-        if !missing.is_empty() {
-            return Err(
-                self.error(format!("missing {}: is this a Hugging Face config.json?", missing.join(", ")))
-            );
-        }
+        self.present(&SIZES.map(|(key, _)| key), "is this a Hugging Face config.json?")?;
         let mut sizes = [0; SIZES.len()];
         for (size, (key, largest)) in sizes.iter_mut().zip(SIZES) {
             *size = self.size(key, largest)?;
@@ -73,9 +70,15 @@ impl<'a> Config<'a> {
         };
         let attention_bias =
             self.flag("attention_bias")?.unwrap_or(known.is_some_and(|known| known.attention_bias));
+        let qk_norm = self.flag("use_qk_norm")?.unwrap_or(known.is_some_and(|known| known.qk_norm));
         let source = match known {
             Some(_) => source.to_owned(),
-            None => format!("{source}; `{family}` was not checked, read as a llama-like dense decoder"),
+            None => format!("{source}; `{family}` was not checked, read as a llama-like decoder"),
+        };
+        let latent = parts::latent(self)?;
+        let head_dim = match &latent {
+            Some(latent) => latent.nope + latent.rope,
+            None => self.head_dim(hidden, heads)?,
         };
         Ok(Model {
             id: id.to_owned(),
@@ -85,12 +88,16 @@ impl<'a> Config<'a> {
             intermediate,
             heads,
             kv_heads,
-            head_dim: self.head_dim(hidden, heads)?,
+            head_dim,
             vocab,
             tied_embeddings,
             attention_bias,
-            qk_norm: known.is_some_and(|known| known.qk_norm),
+            qk_norm,
             max_positions,
+            experts: parts::experts(self, layers, known.is_some_and(|known| known.experts))?,
+            latent,
+            sliding: parts::sliding(self, layers, max_positions)?,
+            mtp_layers: self.count("num_nextn_predict_layers", MOST_MTP_LAYERS)?.unwrap_or(0),
         })
     }
 
@@ -126,16 +133,35 @@ impl<'a> Config<'a> {
         self.value(key)?.as_str()
     }
 
+    /// Fails with all of the keys that are missing, and with `hint`.
+    pub(super) fn present(&self, keys: &[&str], hint: &str) -> Result<(), CatalogError> {
+        let missing: Vec<_> =
+            keys.iter().filter(|key| self.value(key).is_none()).map(|key| format!("`{key}`")).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(self.error(format!("missing {}: {hint}", missing.join(", "))))
+    }
+
     /// A size that must be there: a whole number from 1 to `largest`.
     pub(super) fn size(&self, key: &str, largest: u32) -> Result<u32, CatalogError> {
         let value = self.value(key).ok_or_else(|| self.error(format!("missing `{key}`")))?;
+        self.whole(key, value, 1, largest)
+    }
+
+    /// A number that may be absent: a whole number from 0 to `largest`.
+    pub(super) fn count(&self, key: &str, largest: u32) -> Result<Option<u32>, CatalogError> {
+        self.value(key).map(|value| self.whole(key, value, 0, largest)).transpose()
+    }
+
+    fn whole(&self, key: &str, value: &Value, smallest: u32, largest: u32) -> Result<u32, CatalogError> {
         value
             .as_u64()
             .and_then(|size| u32::try_from(size).ok())
-            .filter(|size| (1..=largest).contains(size))
+            .filter(|size| (smallest..=largest).contains(size))
             .ok_or_else(|| {
                 self.error(format!(
-                    "`{key}` must be a whole number from 1 to {largest}, found {}",
+                    "`{key}` must be a whole number from {smallest} to {largest}, found {}",
                     shown(value)
                 ))
             })
@@ -147,9 +173,9 @@ impl<'a> Config<'a> {
     }
 
     /// The error for what has no formulas here.
-    pub(super) fn refuse(&self, feature: &'static str, key: &str, planned: bool) -> CatalogError {
+    pub(super) fn refuse(&self, feature: &'static str, key: &str) -> CatalogError {
         let because = self.value(key).map_or(key.to_owned(), |value| format!("{key}: {}", shown(value)));
-        CatalogError::Unsupported { origin: self.origin.to_owned(), feature, because, planned }
+        CatalogError::Unsupported { origin: self.origin.to_owned(), feature, because }
     }
 
     /// A yes or no that may be absent.
@@ -180,18 +206,26 @@ struct Known {
     architecture: &'static str,
     attention_bias: bool,
     qk_norm: bool,
+    /// Whether its models always have experts.
+    experts: bool,
 }
 
-const KNOWN: [Known; 4] = [
-    Known { model_type: "llama", architecture: "LlamaForCausalLM", attention_bias: false, qk_norm: false },
-    Known {
-        model_type: "mistral",
-        architecture: "MistralForCausalLM",
-        attention_bias: false,
-        qk_norm: false,
-    },
-    Known { model_type: "qwen2", architecture: "Qwen2ForCausalLM", attention_bias: true, qk_norm: false },
-    Known { model_type: "qwen3", architecture: "Qwen3ForCausalLM", attention_bias: false, qk_norm: true },
+const fn known(model_type: &'static str, architecture: &'static str) -> Known {
+    Known { model_type, architecture, attention_bias: false, qk_norm: false, experts: false }
+}
+
+const KNOWN: [Known; 11] = [
+    known("llama", "LlamaForCausalLM"),
+    known("mistral", "MistralForCausalLM"),
+    Known { attention_bias: true, ..known("qwen2", "Qwen2ForCausalLM") },
+    Known { qk_norm: true, ..known("qwen3", "Qwen3ForCausalLM") },
+    Known { qk_norm: true, experts: true, ..known("qwen3_moe", "Qwen3MoeForCausalLM") },
+    Known { attention_bias: true, ..known("mimo", "MiMoForCausalLM") },
+    Known { experts: true, ..known("mixtral", "MixtralForCausalLM") },
+    Known { experts: true, ..known("deepseek_v3", "DeepseekV3ForCausalLM") },
+    Known { experts: true, ..known("kimi_k2", "DeepseekV3ForCausalLM") },
+    Known { experts: true, ..known("glm4_moe", "Glm4MoeForCausalLM") },
+    Known { attention_bias: true, experts: true, ..known("gpt_oss", "GptOssForCausalLM") },
 ];
 
 /// A value as an error shows it: no longer than a line.

@@ -19,10 +19,17 @@ pub(super) const MODELS: &[Entry] = entries!(
     "models",
     ".json",
     [
+        "deepseek-v3",
+        "glm-4.5",
+        "glm-4.5-air",
+        "gpt-oss-120b",
+        "gpt-oss-20b",
+        "kimi-k2",
         "llama-3.1-405b",
         "llama-3.1-70b",
         "llama-3.1-8b",
         "llama-3.3-70b",
+        "mimo-7b",
         "qwen2.5-0.5b",
         "qwen2.5-1.5b",
         "qwen2.5-14b",
@@ -34,10 +41,26 @@ pub(super) const MODELS: &[Entry] = entries!(
         "qwen3-0.6b",
         "qwen3-1.7b",
         "qwen3-14b",
+        "qwen3-235b-a22b",
+        "qwen3-30b-a3b",
         "qwen3-32b",
         "qwen3-4b",
         "qwen3-8b",
         "qwen3-8b-base",
+        "qwen3-coder-480b-a35b",
+    ]
+);
+
+/// Targets that have no formulas here, `refused/*.json`: the reader says why.
+pub(super) const REFUSED: &[Entry] = entries!(
+    "refused",
+    ".json",
+    [
+        "nemotron-3-nano-30b-a3b",
+        "nemotron-3-super-120b-a12b",
+        "nemotron-3-ultra-550b-a55b",
+        "qwen3.5-35b-a3b",
+        "qwen3.5-9b",
     ]
 );
 
@@ -46,12 +69,32 @@ pub(super) const DRAFTERS: &[Entry] = entries!(
     "drafters",
     ".json",
     [
+        "dflash-qwen3-8b",
+        "draft-qwen2.5-0.5b",
+        "draft-qwen3-0.6b",
+        "draft-qwen3-1.7b",
+        "dspark-qwen3-8b",
+        "eagle-llama-3.3-70b-fastrl",
+        "eagle-qwen2.5-32b-fastrl",
+        "eagle-qwen2.5-7b-fastrl",
+        "eagle3-deepseek-v3",
+        "eagle3-gpt-oss-120b",
+        "eagle3-gpt-oss-20b",
         "eagle3-llama-3.1-8b",
         "eagle3-llama-3.3-70b",
         "eagle3-qwen2.5-7b",
+        "eagle3-qwen3-235b-a22b",
+        "eagle3-qwen3-30b-a3b",
         "eagle3-qwen3-32b",
         "eagle3-qwen3-4b",
         "eagle3-qwen3-8b",
+        "mtp-deepseek-v3",
+        "mtp-glm-4.5",
+        "mtp-glm-4.5-air",
+        "mtp-mimo-7b",
+        "ngram",
+        "peagle-qwen3-8b",
+        "suffix",
     ]
 );
 
@@ -66,28 +109,13 @@ pub(super) const NETWORKS: &[Entry] = entries!(
     ["efa-3200", "ethernet-100", "ib-hdr200", "ib-ndr400", "nvl72", "roce-400"]
 );
 
-/// Names that a user may well ask for, with why they are not here yet. Compared after the last slash.
-pub(super) const PLANNED: &[(&str, &str)] = &[
-    ("deepseek-r1", "mixture of experts"),
-    ("deepseek-v3", "mixture of experts"),
-    ("glm-4.5", "mixture of experts"),
-    ("glm-4.5-air", "mixture of experts"),
-    ("gpt-oss-120b", "mixture of experts"),
-    ("gpt-oss-20b", "mixture of experts"),
-    ("kimi-k2", "mixture of experts"),
-    ("mimo-7b", "multi-token prediction"),
-    ("qwen3-235b-a22b", "mixture of experts"),
-    ("qwen3-30b-a3b", "mixture of experts"),
-    ("qwen3-coder-480b-a35b", "mixture of experts"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn tables_are_sorted_and_hold_each_file_once() {
-        for table in [MODELS, DRAFTERS, DEVICES, NETWORKS] {
+        for table in [MODELS, REFUSED, DRAFTERS, DEVICES, NETWORKS] {
             assert!(table.windows(2).all(|pair| pair[0].id < pair[1].id));
         }
     }
@@ -97,6 +125,7 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalog");
         for (name, ending, table) in [
             ("models", "json", MODELS),
+            ("refused", "json", REFUSED),
             ("drafters", "json", DRAFTERS),
             ("devices", "yaml", DEVICES),
             ("networks", "yaml", NETWORKS),

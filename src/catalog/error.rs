@@ -44,16 +44,6 @@ pub enum CatalogError {
         /// All ids of this kind.
         known: Vec<String>,
     },
-    /// The name is of something that the catalog will hold later.
-    #[error("{kind} `{name}` is not in the catalog: {feature} is planned and not built yet")]
-    Planned {
-        /// What was asked for.
-        kind: Kind,
-        /// The name as it was written.
-        name: String,
-        /// What would have to be modelled first.
-        feature: &'static str,
-    },
     /// A model was given by a path at which nothing lies.
     #[error("{}", missing(name, path, nearest))]
     Missing {
@@ -93,7 +83,7 @@ pub enum CatalogError {
         message: String,
     },
     /// A `config.json` describes an architecture that Rollcast has no formulas for.
-    #[error("{origin}: {feature} ({because}) is {}", if *planned { "planned and not built yet" } else { "not modelled" })]
+    #[error("{origin}: {feature} ({because}) is not modelled")]
     Unsupported {
         /// The file or the catalog entry.
         origin: String,
@@ -101,8 +91,6 @@ pub enum CatalogError {
         feature: &'static str,
         /// The key that says so.
         because: String,
-        /// Whether it is planned.
-        planned: bool,
     },
     /// An embedded entry is broken: a fault of this program, not of its user.
     #[error("catalog entry of {kind} `{id}`: {message}")]

@@ -2,16 +2,18 @@
 
 use serde::Serialize;
 
-use super::entries::{DEVICES, DRAFTERS, MODELS, NETWORKS};
+use super::entries::{DEVICES, DRAFTERS, Entry, MODELS, NETWORKS, REFUSED};
 use super::models::ModelFile;
 use super::{CatalogError, Kind, drafters, facts};
-use crate::resolved::{Device, Network, Precision};
+use crate::resolved::{Device, DrafterKind, Network, Precision};
 
 /// Everything in the catalog.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Listing {
     /// Targets.
     pub models: Vec<ModelRow>,
+    /// Targets that are known by name and not modelled.
+    pub refused: Vec<RefusedRow>,
     /// Drafters.
     pub drafters: Vec<DrafterRow>,
     /// GPUs.
@@ -31,6 +33,8 @@ pub struct ModelRow {
     pub aliases: Vec<String>,
     /// Weights by our formulas, billions.
     pub params_billions: f64,
+    /// Of them, those that one token multiplies with (the head, and the experts that it takes), billions.
+    pub params_per_token_billions: f64,
     /// Weights as published, billions.
     pub published_params_billions: f64,
     /// Keys and values that one token leaves in a bf16 cache, bytes.
@@ -45,16 +49,29 @@ pub struct ModelRow {
     pub source: String,
 }
 
+/// A target that is known by name and not modelled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RefusedRow {
+    /// Catalog id.
+    pub id: String,
+    /// Name on Hugging Face.
+    pub hf_id: String,
+    /// What has no formulas here, and the key that says so.
+    pub why: String,
+}
+
 /// A drafter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DrafterRow {
     /// Catalog id.
     pub id: String,
-    /// Ids of the targets that it fits.
+    /// How it drafts.
+    pub kind: DrafterKind,
+    /// Ids of the targets that it fits; none: any.
     pub targets: Vec<String>,
-    /// Weights that one draft pass reads, millions.
+    /// Weights of its own that one draft pass reads, millions; 0 for a head that is the target's own layer.
     pub params_per_pass_millions: f64,
-    /// Rows of its output head.
+    /// Rows of its output head; 0 where it has none.
     pub draft_vocab: u32,
     /// Where the facts come from.
     pub source: String,
@@ -108,10 +125,14 @@ fn read() -> Result<Listing, CatalogError> {
     let models = MODELS.iter().map(|entry| {
         let file = ModelFile::read(entry)?;
         let model = file.model()?;
-        let fits = drafters.iter().filter(|drafter| drafter.targets.contains(&model.id));
+        let Some(published) = file.published_params else {
+            return Err(broken(entry, "a target without its published size"));
+        };
+        let fits = drafters.iter().filter(|drafter| drafters::fits(drafter, &model));
         Ok(ModelRow {
             params_billions: model.params() / 1e9,
-            published_params_billions: file.published_params.value / 1e9,
+            params_per_token_billions: model.params_per_token() / 1e9,
+            published_params_billions: published.value / 1e9,
             kv_bytes_per_token: model.kv_bytes_per_token(Precision::Bf16),
             layers: model.layers,
             max_positions: model.max_positions,
@@ -126,10 +147,12 @@ fn read() -> Result<Listing, CatalogError> {
     let networks = NETWORKS.iter().map(|entry| facts::<Network>(Kind::Network, entry).map(NetworkRow::from));
     Ok(Listing {
         models: models.collect::<Result<_, CatalogError>>()?,
+        refused: REFUSED.iter().map(refused).collect::<Result<_, _>>()?,
         drafters: drafters
             .iter()
             .map(|drafter| DrafterRow {
                 id: drafter.id.clone(),
+                kind: drafter.kind,
                 targets: drafter.targets.clone(),
                 params_per_pass_millions: drafter.params_per_pass() / 1e6,
                 draft_vocab: drafter.draft_vocab,
@@ -139,6 +162,22 @@ fn read() -> Result<Listing, CatalogError> {
         devices: devices.collect::<Result<_, _>>()?,
         networks: networks.collect::<Result<_, _>>()?,
     })
+}
+
+/// Why a target is refused, in the reader's own words.
+fn refused(entry: &Entry) -> Result<RefusedRow, CatalogError> {
+    let file = ModelFile::read(entry)?;
+    match file.model() {
+        Err(CatalogError::Unsupported { feature, because, .. }) => {
+            Ok(RefusedRow { id: file.id, hf_id: file.hf_id, why: format!("{feature} ({because})") })
+        }
+        Err(error) => Err(error),
+        Ok(_) => Err(broken(entry, "a target that is modelled among the refused")),
+    }
+}
+
+fn broken(entry: &Entry, message: &str) -> CatalogError {
+    CatalogError::Entry { kind: Kind::Model, id: entry.id.to_owned(), message: message.to_owned() }
 }
 
 impl From<Device> for DeviceRow {

@@ -1,4 +1,4 @@
-//! Targets: the catalog's own entries, and `config.json` files of the user.
+//! Targets: the catalog's own entries, those that it refuses, and `config.json` files of the user.
 
 use std::fs;
 use std::path::Path;
@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::Config;
-use super::entries::{Entry, MODELS, PLANNED};
+use super::entries::{Entry, MODELS, REFUSED};
 use super::{CatalogError, Kind, names};
 use crate::resolved::Model;
 
 /// Largest `config.json` that is read, bytes; real ones have a few thousand.
 const LARGEST: u64 = 1 << 20;
 
-/// One file of `models/`.
+/// One file of `models/` or `refused/`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModelFile {
@@ -29,8 +29,8 @@ pub(super) struct ModelFile {
     source: String,
     /// What a reader should know beside it.
     note: Option<String>,
-    /// Its published size, which the one derived from `config` must meet.
-    pub(super) published_params: Published,
+    /// Its published size, which the one derived from `config` must meet; of a refused one nothing is derived.
+    pub(super) published_params: Option<Published>,
     /// The published `config.json`, the keys that matter here.
     config: Map<String, Value>,
 }
@@ -63,12 +63,12 @@ impl ModelFile {
     }
 }
 
-/// The entry of this id, alias or Hugging Face id. Ids need no reading; aliases do.
+/// The entry of this id, alias or Hugging Face id, refused ones too. Ids need no reading; aliases do.
 pub(super) fn find(name: &str) -> Result<Option<&'static Entry>, CatalogError> {
-    if let Some(entry) = names::by_id(MODELS, name) {
+    if let Some(entry) = names::by_id(MODELS, name).or_else(|| names::by_id(REFUSED, name)) {
         return Ok(Some(entry));
     }
-    for entry in MODELS {
+    for entry in MODELS.iter().chain(REFUSED) {
         let file = ModelFile::read(entry)?;
         if file.spellings().any(|spelling| spelling.eq_ignore_ascii_case(name)) {
             return Ok(Some(entry));
@@ -96,11 +96,7 @@ pub(super) fn from_path(name: &str, directory: &Path) -> Result<Model, CatalogEr
     }
     let Ok(metadata) = fs::metadata(&path) else {
         let last = name.rsplit('/').next().unwrap_or(name);
-        return Err(planned(name).unwrap_or_else(|| CatalogError::Missing {
-            name: name.to_owned(),
-            path,
-            nearest: nearest(last),
-        }));
+        return Err(CatalogError::Missing { name: name.to_owned(), path, nearest: nearest(last) });
     };
     let origin = path.display().to_string();
     if metadata.len() > LARGEST {
@@ -114,7 +110,7 @@ pub(super) fn from_path(name: &str, directory: &Path) -> Result<Model, CatalogEr
 
 /// The error for a name that is neither in the catalog nor a path.
 pub(super) fn unknown(name: &str) -> CatalogError {
-    planned(name).unwrap_or_else(|| names::unknown(Kind::Model, MODELS, name, nearest(name)))
+    names::unknown(Kind::Model, MODELS, name, nearest(name))
 }
 
 /// What to say of the source and of the note beside it.
@@ -146,12 +142,6 @@ fn without_place(error: &serde_json::Error) -> String {
 
 fn broken(id: &str, error: &serde_json::Error) -> CatalogError {
     CatalogError::Entry { kind: Kind::Model, id: id.to_owned(), message: error.to_string() }
-}
-
-fn planned(name: &str) -> Option<CatalogError> {
-    let last = name.rsplit('/').next()?;
-    let (_, feature) = PLANNED.iter().find(|(planned, _)| planned.eq_ignore_ascii_case(last))?;
-    Some(CatalogError::Planned { kind: Kind::Model, name: name.to_owned(), feature })
 }
 
 fn nearest(name: &str) -> Vec<String> {

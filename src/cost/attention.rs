@@ -7,22 +7,21 @@
 
 use super::Kernels;
 use crate::math::p_norm;
+use crate::piece::Bound;
 
 /// One layer's decode or verify attention on one GPU.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionShape {
     /// Sequences.
     pub batch: f64,
-    /// Query tokens per sequence.
-    pub queries: f64,
-    /// Query heads on this GPU.
-    pub heads: f64,
-    /// Key and value heads on this GPU (1 where a head is replicated).
+    /// Key and value heads on this GPU (1 where a head is replicated, and with latent attention).
     pub kv_heads: f64,
-    /// Numbers in a head.
-    pub head_dim: f64,
-    /// Bytes of one number in the cache.
-    pub kv_bytes: f64,
+    /// Bytes read of the cache for each token of context, once for all queries of the sequence.
+    pub bytes_per_token: f64,
+    /// Operations for each token of context, all queries and heads together.
+    pub flops_per_token: f64,
+    /// Whether public tables hold this kind of head.
+    pub tabulated: bool,
 }
 
 /// A time affine in total context.
@@ -34,24 +33,25 @@ pub struct AttentionTime {
     pub per_context_token: f64,
     /// Total context up to which the constants were fitted, tokens.
     pub fitted_to: f64,
-    /// Whether the batch lay outside the fitted range.
+    /// Whether the batch or the kind of head lay outside the fitted range.
     pub extrapolated: bool,
+    /// What limits it at long context.
+    pub bound: Bound,
 }
 
 impl Kernels {
     /// Decode (`queries` = 1) or verify attention of one layer.
     pub fn attention(&self, shape: &AttentionShape) -> AttentionTime {
         let form = &self.profile.form.attention_decode;
-        let bytes = 2.0 * shape.kv_heads * shape.head_dim * shape.kv_bytes;
-        let flops = 4.0 * shape.queries * shape.heads * shape.head_dim;
-        let memory = bytes / (form.memory_efficiency * self.bandwidth);
-        let compute = flops / (form.compute_efficiency * self.bf16);
+        let memory = shape.bytes_per_token / (form.memory_efficiency * self.bandwidth);
+        let compute = shape.flops_per_token / (form.compute_efficiency * self.bf16);
         let waves = shape.batch * shape.kv_heads / self.sm_count;
         AttentionTime {
             fixed: (form.t0_us + form.wave_us * waves) * 1e-6,
             per_context_token: p_norm(memory, compute, form.p),
             fitted_to: form.context[1] * shape.batch,
-            extrapolated: shape.batch > form.batch[1],
+            extrapolated: shape.batch > form.batch[1] || !shape.tabulated,
+            bound: if memory >= compute { Bound::Memory } else { Bound::Compute },
         }
     }
 
@@ -69,14 +69,21 @@ mod tests {
     use super::*;
     use crate::cost::testing::kernels;
 
-    const QWEN3_8B: AttentionShape =
-        AttentionShape { batch: 32.0, queries: 1.0, heads: 32.0, kv_heads: 8.0, head_dim: 128.0, kv_bytes: 2.0 };
+    fn qwen3_8b(batch: f64, queries: f64) -> AttentionShape {
+        AttentionShape {
+            batch,
+            kv_heads: 8.0,
+            bytes_per_token: 2.0 * 8.0 * 128.0 * 2.0,
+            flops_per_token: 4.0 * queries * 32.0 * 128.0,
+            tabulated: true,
+        }
+    }
 
     #[test]
     fn decode_matches_published_layer_sums() {
         // 36 layers of Qwen3-8B on an H100 at context 4k: 6.73 ms at batch 32, 24.8 ms at 128 (vLLM 0.24 tables).
         for (batch, ms) in [(32.0, 6.73), (128.0, 24.8)] {
-            let time = kernels().attention(&AttentionShape { batch, ..QWEN3_8B });
+            let time = kernels().attention(&qwen3_8b(batch, 1.0));
             let total = 36.0 * (time.fixed + time.per_context_token * batch * 4096.0) * 1e3;
             assert!((total / ms - 1.0).abs() < 0.12, "{total} {ms}");
         }
@@ -85,11 +92,11 @@ mod tests {
     #[test]
     fn verify_reads_the_cache_once() {
         let kernels = kernels();
-        let decode = kernels.attention(&QWEN3_8B);
-        let verify = kernels.attention(&AttentionShape { queries: 4.0, ..QWEN3_8B });
+        let decode = kernels.attention(&qwen3_8b(32.0, 1.0));
+        let verify = kernels.attention(&qwen3_8b(32.0, 4.0));
         let ratio = verify.per_context_token / decode.per_context_token;
         assert!((1.0..1.1).contains(&ratio), "4 query tokens are nearly free: {ratio}");
-        let wide = kernels.attention(&AttentionShape { queries: 64.0, ..QWEN3_8B });
+        let wide = kernels.attention(&qwen3_8b(32.0, 64.0));
         assert!(wide.per_context_token / decode.per_context_token > 1.3, "64 are not");
     }
 

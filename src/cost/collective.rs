@@ -1,9 +1,14 @@
-//! All-reduce inside an NVLink domain, from a table by size (one latency and one bandwidth miss the middle
-//! sizes by a factor of two). Devices with another link: the size is scaled by the ratio of bandwidths, so
-//! that the latency floor stays and the bandwidth part follows the link.
+//! Collectives: all-reduce and the experts' all-to-all.
+//!
+//! Inside an NVLink domain all-reduce comes from a table by size (one latency and one bandwidth miss the middle
+//! sizes by a factor of two), and all-to-all from one by tokens. Devices with another link: the size is scaled
+//! by the ratio of bandwidths, so that the latency floor stays and the bandwidth part follows the link. Beyond a
+//! domain the network's latency and bandwidth are added to what happens inside: a formula, flagged as such.
 
 use super::{Kernels, Timed};
 use crate::math::log_log;
+use crate::piece::Bound;
+use crate::profile::TokenTable;
 
 impl Kernels {
     /// All-reduce of `bytes` over `ranks` GPUs; `eager` outside a CUDA graph. Rank counts between the
@@ -11,10 +16,19 @@ impl Kernels {
     pub fn all_reduce(&self, bytes: f64, ranks: u32, eager: bool) -> Timed {
         let form = &self.profile.form.all_reduce;
         if ranks <= 1 || bytes <= 0.0 {
-            return Timed { seconds: 0.0, extrapolated: false };
+            return Timed::NONE;
+        }
+        if ranks > self.domain {
+            // Reduced inside each domain, then between domains over all links at once, then spread inside.
+            let inside = self.all_reduce(bytes, self.domain, eager);
+            let domains = f64::from(ranks) / f64::from(self.domain);
+            let share = bytes / f64::from(self.domain);
+            let between = 2.0 * (domains - 1.0) / domains * share / (self.network.gb_per_s_per_gpu * 1e9);
+            let seconds = inside.seconds + self.network.latency_us * 1e-6 + between;
+            return Timed { seconds, extrapolated: true, bound: Bound::Network };
         }
         let table = form.tables.iter().find(|table| table.gpus >= ranks).or(form.tables.last());
-        let Some(table) = table else { return Timed { seconds: 0.0, extrapolated: true } };
+        let Some(table) = table else { return Timed { extrapolated: true, ..Timed::NONE } };
         let size = bytes / self.link_ratio;
         let (first, last) = (table.bytes.first().copied().unwrap_or(0.0), table.bytes.last().copied().unwrap_or(0.0));
         let us = if size <= first {
@@ -24,8 +38,45 @@ impl Kernels {
             log_log(&table.bytes, &table.us, size)
         };
         let eager_extra = if eager { form.eager_extra_us } else { 0.0 };
-        Timed { seconds: (us + eager_extra) * 1e-6, extrapolated: ranks > table.gpus || size > last }
+        // Twice the floor is as much bandwidth as latency.
+        let floor = table.us.first().copied().unwrap_or(0.0);
+        let bound = if us > 2.0 * floor { Bound::Network } else { Bound::Latency };
+        Timed { seconds: (us + eager_extra) * 1e-6, extrapolated: ranks > table.gpus || size > last, bound }
     }
+}
+
+impl Kernels {
+    /// Dispatch and combine of `tokens` tokens a GPU, `elements` numbers each (hidden width times experts per
+    /// token), over `ranks` GPUs.
+    pub fn all_to_all(&self, tokens: f64, elements: f64, ranks: u32) -> Timed {
+        let form = &self.profile.form.all_to_all;
+        if ranks <= 1 || tokens <= 0.0 {
+            return Timed::NONE;
+        }
+        // The tables are of hidden 4096 and 8 experts a token: other sizes move as many bytes as more tokens.
+        let scaled = tokens * elements / (4096.0 * 8.0) / self.link_ratio;
+        let of = |table: &TokenTable| {
+            let first = table.tokens.first().copied().unwrap_or(1.0);
+            log_log(&table.tokens, &table.us, scaled.max(first))
+        };
+        let us = of(&form.dispatch) + of(&form.combine);
+        let last = form.dispatch.tokens.last().copied().unwrap_or(0.0);
+        if ranks <= self.domain {
+            let floor = of_first(&form.dispatch) + of_first(&form.combine);
+            let bound = if us > 2.0 * floor { Bound::Network } else { Bound::Latency };
+            return Timed { seconds: us * 1e-6, extrapolated: scaled > last, bound };
+        }
+        // What leaves the domain goes over the network, there (8 bits) and back (16 bits).
+        let leaving = 1.0 - f64::from(self.domain) / f64::from(ranks);
+        let network = 3.0 * tokens * elements * leaving / (self.network.gb_per_s_per_gpu * 1e9);
+        let seconds = us * 1e-6 + 2.0 * self.network.latency_us * 1e-6 + network;
+        Timed { seconds, extrapolated: true, bound: Bound::Network }
+    }
+}
+
+/// The smallest time of a table.
+fn of_first(table: &TokenTable) -> f64 {
+    table.us.first().copied().unwrap_or(0.0)
 }
 
 #[cfg(test)]
@@ -47,6 +98,7 @@ mod tests {
             last = seconds;
         }
         assert!(kernels.all_reduce(1e6, 16, false).extrapolated);
+        assert!(kernels.all_reduce(1e6, 16, false).seconds > kernels.all_reduce(1e6, 8, false).seconds + 3e-5);
         assert!(kernels.all_reduce(1e6, 8, true).seconds > kernels.all_reduce(1e6, 8, false).seconds + 1e-5);
     }
 }

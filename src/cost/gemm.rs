@@ -3,7 +3,7 @@
 //! t = t0 + c·k + ((2mnk / (ce·P))^p + (bytes / (me·BW))^p)^(1/p). The soft corner stands for imperfect
 //! overlap of loads and arithmetic around the ridge, which is where verification of drafts lives.
 
-use super::{Kernels, Timed, outside};
+use super::{Kernels, Timed, bound, outside};
 use crate::math::p_norm;
 use crate::resolved::Precision;
 
@@ -21,6 +21,7 @@ impl Kernels {
         Timed {
             seconds: fixed + p_norm(compute, memory, form.p),
             extrapolated: outside(m, form.m) || outside(n, form.n) || outside(k, form.k),
+            bound: bound(fixed, memory, compute),
         }
     }
 }

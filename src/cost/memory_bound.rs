@@ -9,6 +9,11 @@ impl Kernels {
         form.t0_us * 1e-6 + bytes / (form.memory_efficiency * self.bandwidth)
     }
 
+    /// Bytes a second of elementwise kernels.
+    pub fn elementwise_rate(&self) -> f64 {
+        self.profile.form.elementwise.memory_efficiency * self.bandwidth
+    }
+
     /// Sampling or verification over `rows` rows of `vocab` fp32 logits, seconds.
     pub fn sampling(&self, rows: f64, vocab: f64) -> f64 {
         if rows <= 0.0 {

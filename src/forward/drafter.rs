@@ -1,16 +1,93 @@
 //! Draft rounds. One file a drafter kind.
 
+mod block;
 mod eagle3;
+mod model;
+mod mtp;
 
-use super::{Engine, LoadedDrafter};
-use crate::piece::{Piece, Shape};
-use crate::resolved::DrafterKind;
+use super::decoder::Decoder;
+use super::{Engine, LoadedDrafter, add_plain, add_timed};
+use crate::estimate::Family;
+use crate::piece::{Bound, Piece, Shape};
+use crate::resolved::{DrafterKind, Layout, Model};
 
 impl Engine {
     /// Adds what the drafter does in a step: its round, its own prefill, or keeping its cache in step.
-    pub(super) fn draft_round(&self, loaded: &LoadedDrafter, shape: &Shape, piece: &mut Piece) {
+    pub(super) fn draft_round(
+        &self,
+        loaded: &LoadedDrafter,
+        whole: &Shape,
+        rank: &Shape,
+        context: f64,
+        piece: &mut Piece,
+    ) {
+        let round = Round { engine: self, loaded, whole, rank, context };
         match loaded.drafter.kind {
-            DrafterKind::Eagle3 => eagle3::round(self, loaded, shape, piece),
+            DrafterKind::Eagle3 => eagle3::round(&round, piece),
+            DrafterKind::Mtp => mtp::round(&round, piece),
+            DrafterKind::Model => model::round(&round, piece),
+            DrafterKind::Block => block::round(&round, piece),
+            // Matching runs on the host, inside the engine's draft software.
+            DrafterKind::Ngram | DrafterKind::Suffix => {}
         }
+    }
+}
+
+/// One round of one attention rank.
+struct Round<'a> {
+    engine: &'a Engine,
+    loaded: &'a LoadedDrafter,
+    whole: &'a Shape,
+    rank: &'a Shape,
+    context: f64,
+}
+
+impl Round<'_> {
+    /// Tokens that the target verified and the drafter's cache is behind by, and prompt tokens.
+    fn catch_up_tokens(&self) -> f64 {
+        f64::from(self.rank.decoding * (self.rank.draft_tokens + 1) + self.rank.prefill_tokens)
+    }
+
+    fn drafts(&self) -> bool {
+        self.rank.draft_tokens > 0 && self.rank.decoding > 0
+    }
+
+    /// A transformer of the drafter's over the drafter's own GPUs.
+    fn decoder<'a>(&'a self, model: &'a Model) -> Decoder<'a> {
+        Decoder {
+            model,
+            layout: Layout { tp: self.loaded.tp, ep: 1, dp_attention: false },
+            weights: self.loaded.weights,
+            ..self.engine.decoder()
+        }
+    }
+
+    /// The layers over the tokens that the drafter is behind by, prompts included.
+    fn catch_up(&self, decoder: &Decoder<'_>, piece: &mut Piece) {
+        let tokens = self.catch_up_tokens();
+        if tokens > 0.0 {
+            decoder.layers(&self.engine.pass(self.whole, self.rank, tokens, self.context, false), piece);
+        }
+    }
+
+    /// The layers over `queries` new tokens of each sequence.
+    fn draft_pass(&self, decoder: &Decoder<'_>, queries: u32, piece: &mut Piece) {
+        let one = Shape {
+            draft_tokens: queries - 1,
+            prefill_tokens: 0,
+            prefill_pairs: 0,
+            prefill_ends: 0,
+            ..*self.rank
+        };
+        let tokens = f64::from(one.decoding * queries);
+        decoder.layers(&self.engine.pass(self.whole, &one, tokens, self.context, false), piece);
+    }
+
+    /// Output head and argmax over `rows` rows.
+    fn propose(&self, rows: f64, vocab: f64, hidden: f64, piece: &mut Piece) {
+        let kernels = &self.engine.kernels;
+        let head = kernels.gemm(rows, vocab / f64::from(self.loaded.tp), hidden, self.loaded.weights);
+        add_timed(piece, "draft head", Family::Gemm, head, 1.0);
+        add_plain(piece, "draft sampling", Family::Sampling, kernels.sampling(rows, vocab), Bound::Memory);
     }
 }

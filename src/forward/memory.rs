@@ -4,7 +4,7 @@
 //! its rows, CUDA context, libraries and graphs. These last are assumed figures, not measured ones; a
 //! scenario that knows better gives `num_gpu_blocks`.
 
-use crate::resolved::{Device, Drafter, Model, Precision};
+use crate::resolved::{Device, Drafter, DrafterKind, Layout, Model, Precision};
 use crate::units::Bytes;
 
 /// CUDA context, communication buffers and captured graphs of one GPU, GiB (assumed).
@@ -19,8 +19,8 @@ pub struct Demand<'a> {
     pub weights: Precision,
     /// Format of the KV cache.
     pub kv_cache: Precision,
-    /// Tensor-parallel width.
-    pub tp: u32,
+    /// Layout of the replica.
+    pub layout: Layout,
     /// The drafter, its weight format and its tensor-parallel width.
     pub drafter: Option<(&'a Drafter, Precision, u32)>,
     /// Most tokens of a step.
@@ -49,7 +49,7 @@ impl Demand<'_> {
     pub fn plan(&self, device: &Device, utilization: f64) -> Plan {
         let budget = Bytes::from_gib(device.memory_gib).0 * utilization;
         let weights = self.weight_bytes();
-        let drafter = self.drafter.map_or(0.0, |(d, precision, tp)| d.params() * precision.bytes() / f64::from(tp));
+        let drafter = self.drafter.map_or(0.0, |(d, precision, tp)| self.drafter_bytes(d, precision, tp));
         let working = self.working_bytes();
         Plan {
             weights: Bytes(weights),
@@ -62,24 +62,53 @@ impl Demand<'_> {
 
     fn weight_bytes(&self) -> f64 {
         let model = self.model;
-        let layers = f64::from(model.layers) * model.params_per_layer();
-        let tables = model.params() - layers;
-        (layers * self.weights.bytes() + tables * Precision::Bf16.bytes()) / f64::from(self.tp)
+        let (tp, all) = (f64::from(self.layout.tp), f64::from(self.layout.gpus()));
+        let routed = model.routed_params();
+        let common = model.layer_params() - routed;
+        let tables = model.params() - model.layer_params();
+        // Experts lie over all GPUs of the replica, the rest over each attention rank's.
+        (common * self.weights.bytes() + tables * Precision::Bf16.bytes()) / tp + routed * self.weights.bytes() / all
+    }
+
+    /// Bytes of a drafter on one GPU. Multi-token prediction adds a layer of the target and its projection.
+    fn drafter_bytes(&self, drafter: &Drafter, precision: Precision, tp: u32) -> f64 {
+        if drafter.kind == DrafterKind::Mtp {
+            let model = self.model;
+            let expert = model.expert_params() * model.experts.map_or(0.0, |e| f64::from(e.count));
+            let dense = 3.0 * f64::from(model.hidden) * f64::from(model.intermediate);
+            let mlp = if expert > 0.0 { expert } else { dense };
+            let width = f64::from(model.hidden);
+            return (model.attention_params() + 2.0 * width * width) * precision.bytes() / f64::from(self.layout.tp)
+                + mlp * precision.bytes() / f64::from(self.layout.gpus());
+        }
+        drafter.params() * precision.bytes() / f64::from(tp)
     }
 
     fn kv_bytes_per_token(&self) -> f64 {
         let of = |model: &Model, tp: u32| {
-            // A head is replicated where there are fewer heads than GPUs.
-            let share = (1.0 / f64::from(tp)).max(1.0 / f64::from(model.kv_heads));
-            model.kv_bytes_per_token(self.kv_cache) * share
+            // A head is replicated where there are fewer heads than GPUs; a latent cache always is.
+            let heads = if model.latent.is_some() { 1 } else { model.kv_heads };
+            let share = (1.0 / f64::from(tp)).max(1.0 / f64::from(heads));
+            let windowed = model.sliding.map_or(0, |sliding| sliding.layers);
+            // Windows hold a fixed, small number of tokens.
+            f64::from(model.layers - windowed) * model.kv_bytes_per_layer(self.kv_cache) * share
         };
-        of(self.model, self.tp) + self.drafter.map_or(0.0, |(d, _, tp)| of(&d.model, tp))
+        let drafter = self.drafter.map_or(0.0, |(drafter, _, tp)| match (&drafter.model, drafter.kind) {
+            (Some(model), _) => of(model, tp),
+            (None, DrafterKind::Mtp) => of(&Model { layers: 1, sliding: None, ..self.model.clone() }, self.layout.tp),
+            (None, _) => 0.0,
+        });
+        of(self.model, self.layout.tp) + drafter
     }
 
     fn working_bytes(&self) -> f64 {
         let model = self.model;
         // Residual stream in and out, and the widest intermediate of the layer, in 16 bits.
-        let per_token = 2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(model.intermediate) / f64::from(self.tp));
+        let width = match &model.experts {
+            Some(experts) => experts.intermediate * experts.per_token,
+            None => model.intermediate,
+        };
+        let per_token = 2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(width) / f64::from(self.layout.gpus()));
         // Logits and their softmax in fp32.
         let per_row = 8.0 * f64::from(model.vocab);
         Bytes::from_gib(RESERVED_GIB).0
@@ -108,7 +137,7 @@ mod tests {
             model: &model,
             weights: Precision::Bf16,
             kv_cache: Precision::Bf16,
-            tp: 1,
+            layout: Layout::tensor_parallel(1),
             drafter: None,
             max_num_batched_tokens: 8192,
             max_logit_rows: 256,
@@ -128,7 +157,7 @@ mod tests {
             model: &model,
             weights: Precision::Fp8,
             kv_cache: Precision::Fp8,
-            tp,
+            layout: Layout::tensor_parallel(tp),
             drafter: None,
             max_num_batched_tokens: 8192,
             max_logit_rows: 256,

@@ -6,8 +6,9 @@
 //! and eagerly where they count requests (SGLang). With `overhead: none` all of this is zero.
 
 use crate::estimate::{Family, STEP_FAMILIES};
-use crate::piece::{Piece, Shape};
+use crate::piece::{Bound, Line, Piece, Shape};
 use crate::profile::{CaptureCounts, EngineProfile};
+use crate::resolved::DrafterKind;
 
 /// Software costs of one engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,28 +70,46 @@ impl Software {
             return;
         }
         piece.context.end = piece.context.end.min(knot);
-        piece.add(Family::Host, launches - kernels, -slope);
+        let line = Line {
+            operator: "kernel launches",
+            family: Family::Host,
+            fixed: launches - kernels,
+            per_context_token: -slope,
+            bound: Bound::Host,
+        };
+        piece.add_operator(line, false);
     }
 
     /// Gaps that the host leaves around a step.
-    pub(super) fn gaps(&self, shape: &Shape, drafter_loaded: bool, piece: &mut Piece) {
+    pub(super) fn gaps(&self, shape: &Shape, drafter: Option<DrafterKind>, piece: &mut Piece) {
         let Some(constants) = &self.constants else { return };
         let requests = f64::from(shape.decoding + shape.prefill_ends);
         let beyond = requests > f64::from(constants.fitted_batch);
-        piece.add(Family::Host, constants.iteration_gap_us * 1e-6, 0.0);
-        piece.add_flagged(Family::Host, constants.per_request_us * requests * 1e-6, 0.0, beyond);
-        if !drafter_loaded {
-            return;
-        }
+        let line = |operator, family, us: f64| Line {
+            operator,
+            family,
+            fixed: us * 1e-6,
+            per_context_token: 0.0,
+            bound: Bound::Host,
+        };
+        piece.add_operator(line("iteration gap", Family::Host, constants.iteration_gap_us), false);
+        piece.add_operator(line("requests on the host", Family::Host, constants.per_request_us * requests), beyond);
+        let Some(kind) = drafter else { return };
+        // Passes that the host launches: one a token, one a round, or none on the GPU at all.
+        let passes = match kind {
+            DrafterKind::Eagle3 | DrafterKind::Mtp | DrafterKind::Model => f64::from(shape.draft_tokens.max(1)),
+            DrafterKind::Block => 1.0,
+            DrafterKind::Ngram | DrafterKind::Suffix => 0.0,
+        };
         let us = if shape.draft_tokens > 0 && shape.decoding > 0 {
             constants.draft_round_us
-                + constants.draft_pass_us * f64::from(shape.draft_tokens)
+                + constants.draft_pass_us * passes
                 + constants.per_request_draft_us * f64::from(shape.decoding)
         } else {
             // Keeping the drafter's cache in step takes one pass.
-            constants.draft_pass_us
+            constants.draft_pass_us * passes.min(1.0)
         };
-        piece.add(Family::DraftHost, us * 1e-6, 0.0);
+        piece.add_operator(line("draft software", Family::DraftHost, us), false);
     }
 }
 
@@ -144,8 +163,8 @@ mod tests {
         let software = engine("vllm");
         let shape = Shape { decoding: 8, ..Shape::default() };
         let (mut without, mut with) = (Piece::zero(), Piece::zero());
-        software.gaps(&shape, false, &mut without);
-        software.gaps(&shape, true, &mut with);
+        software.gaps(&shape, None, &mut without);
+        software.gaps(&shape, Some(DrafterKind::Eagle3), &mut with);
         assert_eq!(without.fixed[Family::DraftHost as usize], 0.0);
         assert!(with.fixed[Family::DraftHost as usize] > 0.0);
     }

@@ -64,7 +64,7 @@ pub(super) fn resolve(
         Some(WeightSync::Seconds(seconds)) => Quantity { value: seconds.value, se: seconds.se, source: Source::Given },
         named => {
             let preset = named.as_ref().and_then(preset).unwrap_or(COLOCATED);
-            let share = 1.0 / f64::from(generation.tp);
+            let share = 1.0 / f64::from(generation.layout.gpus());
             let bytes = model.params() * Precision::Bf16.bytes() * share;
             let value = preset.fixed_s + bytes / (preset.gb_per_s * 1e9);
             let shown = format!("{} ({value:.2} s)", preset.name);

@@ -6,7 +6,8 @@ use super::memory::{self, Fit};
 use crate::forward::Software;
 use crate::profile::EngineProfile;
 use crate::resolved::{
-    Cluster, EngineSettings, Generation, Model, Overhead, Precision, Router, ScheduleInput, Source, Speculation, Workload,
+    Cluster, EngineSettings, Generation, Layout, Model, Overhead, Precision, Router, Routing, ScheduleInput, Source,
+    Speculation, Workload,
 };
 use crate::scenario::raw;
 
@@ -83,14 +84,15 @@ pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) 
         "the engine's default; RL frameworks often lower it when training shares the GPU",
     );
     let fit = Fit { inputs, weights, kv_cache, max_num_seqs, max_num_batched_tokens, lookahead, block_size, utilization };
-    let tp = tensor_parallel(book, &fit)?;
+    let layout = layout(book, &fit)?;
     if let Some(speculation) = inputs.speculation
-        && speculation.tp > tp
+        && speculation.tp > layout.gpus()
     {
-        let message = format!("a drafter on {} GPUs beside a target on {tp}", speculation.tp);
+        let message = format!("a drafter on {} GPUs beside a target on {}", speculation.tp, layout.gpus());
         return Err(book.error("speculation.drafter.tp", message, None));
     }
-    let kv_blocks = fit.kv_blocks(book, tp)?;
+    let kv_blocks = fit.kv_blocks(book, layout)?;
+    let routing = routing(book, inputs);
     let enforce_eager = raw.enforce_eager.unwrap_or(false);
     let capture_sizes = capture_sizes(book, inputs, enforce_eager);
     let prefix_caching = book.or("generation.prefix_caching", raw.prefix_caching, true, "the engines' default");
@@ -122,8 +124,9 @@ pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) 
             router,
             temperature,
         },
-        tp,
-        replicas: inputs.cluster.gpus / tp,
+        layout,
+        routing,
+        replicas: inputs.cluster.gpus / layout.gpus(),
         weights,
         kv_cache,
         kv_blocks,
@@ -183,18 +186,46 @@ fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, eager: bool) -> Vec<u
     }
 }
 
-/// The given width, checked; or the smallest that fits.
-fn tensor_parallel(book: &mut Book<'_>, fit: &Fit<'_>) -> Result<u32, ResolveError> {
+/// The given layout, checked; or the smallest tensor-parallel width that fits.
+fn layout(book: &mut Book<'_>, fit: &Fit<'_>) -> Result<Layout, ResolveError> {
     let (model, cluster) = (fit.inputs.model, fit.inputs.cluster);
-    let path = "generation.layout.tp";
-    let given = fit.inputs.raw.layout.as_ref().and_then(|layout| layout.tp).map(|n| n.get() as u32);
-    if let Some(tp) = given {
-        if let Some((message, hint)) = memory::layout_problem(model, cluster, tp) {
-            return Err(book.error(path, message, hint));
-        }
-        return Ok(tp);
+    let given = fit.inputs.raw.layout.clone().unwrap_or_default();
+    let count = |n: Option<raw::Count>| n.map(|n| n.get() as u32);
+    let dp_attention = given.dp_attention.unwrap_or(false);
+    let ep = count(given.ep).unwrap_or(1);
+    if (ep > 1 || dp_attention) && model.experts.is_none() {
+        let message = format!("{} has no experts to spread", model.id);
+        let key = if ep > 1 { "generation.layout.ep" } else { "generation.layout.dp_attention" };
+        return Err(book.error(key, message, Some("1, or leave it out".to_owned())));
     }
-    let fitting = memory::widths(model, cluster).find(|tp| fit.missing_gib(*tp) <= 0.0).unwrap_or(1);
-    book.note(path, fitting, Source::Default, "the smallest that fits memory");
-    Ok(fitting)
+    let wide = |tp: u32| Layout { tp, ep, dp_attention };
+    let tp = match count(given.tp) {
+        Some(tp) => tp,
+        None => {
+            let narrow = memory::widths(model, cluster).find(|tp| fit.missing_gib(wide(*tp)) <= 0.0).unwrap_or(1);
+            book.note("generation.layout.tp", narrow, Source::Default, "the smallest that fits memory");
+            narrow
+        }
+    };
+    if let Some((message, hint)) = memory::layout_problem(model, cluster, tp) {
+        return Err(book.error("generation.layout.tp", message, hint));
+    }
+    let layout = wide(tp);
+    if let Some(message) = memory::expert_problem(model, cluster, layout) {
+        return Err(book.error("generation.layout.ep", message, None));
+    }
+    Ok(layout)
+}
+
+/// How tokens choose experts; noted only where there are any.
+fn routing(book: &mut Book<'_>, inputs: &Inputs<'_>) -> Routing {
+    if inputs.model.experts.is_none() {
+        return Routing::EVEN;
+    }
+    let given = inputs.raw.routing.clone().unwrap_or_default();
+    let why = "even routing: real popularity is not published for rollouts";
+    let skew = book.or("generation.routing.skew", given.skew.map(raw::NonNegative::get), 0.0, why);
+    let overlap = given.chain_overlap.map(raw::Probability::get);
+    let why = "a draft chain's tokens choose experts independently: the dearest assumption";
+    Routing { skew, chain_overlap: book.or("generation.routing.chain_overlap", overlap, 0.0, why) }
 }

@@ -4,7 +4,7 @@ use super::ResolveError;
 use super::book::Book;
 use super::generation::Inputs;
 use crate::forward::memory::{Demand, Plan};
-use crate::resolved::{Cluster, Model, Precision, Source};
+use crate::resolved::{Cluster, Layout, Model, Precision, Source};
 use crate::units::Bytes;
 
 /// Why a tensor-parallel width is impossible, and what would do.
@@ -23,18 +23,35 @@ fn obstacle(model: &Model, cluster: &Cluster, tp: u32) -> Option<String> {
     if !model.kv_heads.is_multiple_of(tp) && !tp.is_multiple_of(model.kv_heads) {
         return Some(format!("{tp} GPUs do not divide the {} key-value heads of {id}", model.kv_heads));
     }
-    if !model.intermediate.is_multiple_of(tp) {
+    if model.dense_layers() > 0 && !model.intermediate.is_multiple_of(tp) {
         return Some(format!("{tp} GPUs do not divide the MLP width {} of {id}", model.intermediate));
     }
     if !cluster.gpus.is_multiple_of(tp) {
         return Some(format!("{} GPUs do not split into replicas of {tp}", cluster.gpus));
     }
-    let domain = cluster.device.nvlink_domain.max(1);
-    (tp > domain).then(|| {
-        format!(
-            "{tp} GPUs reach beyond one NVLink domain of {domain}: tensor parallelism between nodes is planned and not built yet"
-        )
-    })
+    None
+}
+
+/// Why experts cannot lie like this.
+pub(super) fn expert_problem(model: &Model, cluster: &Cluster, layout: Layout) -> Option<String> {
+    let experts = model.experts?;
+    let (tp, ep, gpus) = (layout.tp, layout.ep, layout.gpus());
+    if !experts.count.is_multiple_of(ep) {
+        return Some(format!("{ep} GPUs do not divide the {} experts of {}", experts.count, model.id));
+    }
+    if !gpus.is_multiple_of(tp) || !gpus.is_multiple_of(ep) {
+        return Some(format!("tensor parallelism {tp} and expert parallelism {ep} do not divide each other"));
+    }
+    if !experts.intermediate.is_multiple_of(layout.expert_tp()) {
+        return Some(format!("{} GPUs do not divide an expert's width of {}", layout.expert_tp(), experts.intermediate));
+    }
+    if layout.dp_attention && ep <= tp {
+        return Some(format!("data-parallel attention needs more GPUs for experts than the {tp} of an attention rank"));
+    }
+    if !cluster.gpus.is_multiple_of(gpus) {
+        return Some(format!("{} GPUs do not split into replicas of {gpus}", cluster.gpus));
+    }
+    None
 }
 
 /// The widths that are possible, rising.
@@ -56,16 +73,16 @@ pub(super) struct Fit<'a> {
 }
 
 impl Fit<'_> {
-    fn plan(&self, tp: u32) -> Plan {
+    fn plan(&self, layout: Layout) -> Plan {
         let inputs = self.inputs;
         // Engines size their logits for full batches; a replica never sees more samples than it gets.
-        let replicas = (inputs.cluster.gpus / tp).max(1);
+        let replicas = (inputs.cluster.gpus / layout.gpus()).max(1);
         let samples = inputs.workload.samples().div_ceil(replicas);
         let demand = Demand {
             model: inputs.model,
             weights: self.weights,
             kv_cache: self.kv_cache,
-            tp,
+            layout,
             drafter: inputs.speculation.map(|s| (&s.drafter, s.weights, s.tp)),
             max_num_batched_tokens: self.max_num_batched_tokens,
             max_logit_rows: self.max_num_seqs.min(samples) * (self.lookahead + 1),
@@ -80,14 +97,14 @@ impl Fit<'_> {
     }
 
     /// GiB by which one GPU is short of weights, working space and the longest sequence; negative: to spare.
-    pub(super) fn missing_gib(&self, tp: u32) -> f64 {
-        let plan = self.plan(tp);
+    pub(super) fn missing_gib(&self, layout: Layout) -> f64 {
+        let plan = self.plan(layout);
         let sequence = self.longest() as f64 * f64::from(self.block_size) * plan.kv_per_token;
         Bytes(sequence - plan.kv.0).gib()
     }
 
     /// KV blocks of a replica, given or what memory leaves; an error where the longest sequence does not fit.
-    pub(super) fn kv_blocks(&self, book: &mut Book<'_>, tp: u32) -> Result<u64, ResolveError> {
+    pub(super) fn kv_blocks(&self, book: &mut Book<'_>, layout: Layout) -> Result<u64, ResolveError> {
         if let Some(blocks) = self.inputs.raw.num_gpu_blocks {
             let (blocks, longest) = (blocks.get(), self.longest());
             if blocks < longest {
@@ -96,18 +113,19 @@ impl Fit<'_> {
             }
             return Ok(blocks);
         }
-        let missing = self.missing_gib(tp);
+        let missing = self.missing_gib(layout);
         if missing > 0.0 {
-            return Err(self.does_not_fit(tp, missing));
+            return Err(self.does_not_fit(layout, missing));
         }
-        let blocks = self.plan(tp).blocks(self.block_size);
+        // Attention ranks hold caches of their own.
+        let blocks = self.plan(layout).blocks(self.block_size) * u64::from(layout.attention_ranks());
         book.note("generation.num_gpu_blocks", blocks, Source::Profile, "what weights and working space leave");
         Ok(blocks)
     }
 
-    fn does_not_fit(&self, tp: u32, missing: f64) -> ResolveError {
+    fn does_not_fit(&self, layout: Layout, missing: f64) -> ResolveError {
         let inputs = self.inputs;
-        let (plan, device) = (self.plan(tp), &inputs.cluster.device);
+        let (plan, device) = (self.plan(layout), &inputs.cluster.device);
         let sequence = Bytes(self.longest() as f64 * f64::from(self.block_size) * plan.kv_per_token);
         let drafter = if plan.drafter.0 > 0.0 { format!(", drafter {}", plan.drafter) } else { String::new() };
         let needs = format!(
@@ -117,26 +135,26 @@ impl Fit<'_> {
             100.0 * self.utilization
         );
         ResolveError::DoesNotFit {
-            what: format!("{} with tensor parallelism {tp} does not fit", inputs.model.id),
+            what: format!("{} on {} GPUs a replica does not fit", inputs.model.id, layout.gpus()),
             missing,
             device: device.id.clone(),
             memory: device.memory_gib,
             needs,
-            advice: self.advice(tp),
+            advice: self.advice(layout),
         }
     }
 
     /// Changes, one at a time, that would make it fit.
-    fn advice(&self, tp: u32) -> String {
+    fn advice(&self, layout: Layout) -> String {
         let mut fits = Vec::new();
-        if let Some(wider) = widths(self.inputs.model, self.inputs.cluster).find(|w| *w > tp && self.missing_gib(*w) <= 0.0) {
+        if let Some(wider) = widths(self.inputs.model, self.inputs.cluster).find(|w| *w > layout.tp && self.missing_gib(Layout { tp: *w, ..layout }) <= 0.0) {
             fits.push(format!("generation.layout.tp: {wider}"));
         }
         let has_fp8 = self.inputs.cluster.device.fp8_tflops.is_some();
-        if has_fp8 && self.weights == Precision::Bf16 && (Fit { weights: Precision::Fp8, ..*self }).missing_gib(tp) <= 0.0 {
+        if has_fp8 && self.weights == Precision::Bf16 && (Fit { weights: Precision::Fp8, ..*self }).missing_gib(layout) <= 0.0 {
             fits.push("generation.weights: fp8".to_owned());
         }
-        if self.utilization < 0.95 && (Fit { utilization: 0.95, ..*self }).missing_gib(tp) <= 0.0 {
+        if self.utilization < 0.95 && (Fit { utilization: 0.95, ..*self }).missing_gib(layout) <= 0.0 {
             fits.push("generation.gpu_memory_utilization: 0.95".to_owned());
         }
         if fits.is_empty() {

@@ -4,7 +4,7 @@ use super::ResolveError;
 use super::book::Book;
 use crate::catalog;
 use crate::math::logit;
-use crate::resolved::{AcceptanceInput, Model, Precision, ScheduleInput, Source, Speculation};
+use crate::resolved::{AcceptanceInput, DrafterKind, Model, Precision, ScheduleInput, Source, Speculation};
 use crate::scenario::raw::{self, Acceptance, Uncertain};
 use crate::speculation::acceptance::{power_law, solve_first_rate};
 
@@ -31,9 +31,9 @@ pub(super) fn resolve(
     let named = book.required("speculation.drafter", config.drafter.as_ref())?;
     let id = book.required("speculation.drafter", named.id.as_ref())?;
     let drafter = catalog::drafter(id).map_err(|e| book.lookup("speculation.drafter", &e))?;
-    if !drafter.targets.contains(&model.id) {
+    if !catalog::fits(&drafter, model) {
         let name = model_name.unwrap_or(&model.id);
-        let fitting = catalog::drafters_for(&model.id);
+        let fitting = catalog::drafters_for(model);
         let hint = if fitting.is_empty() {
             format!("no drafter of the catalog fits {name}")
         } else {
@@ -61,9 +61,17 @@ pub(super) fn resolve(
         }
     };
     let tp = named.tp.map_or(1, |n| n.get() as u32);
-    if !drafter.model.heads.is_multiple_of(tp) {
-        let message = format!("{tp} GPUs do not divide the drafter's {} heads", drafter.model.heads);
+    if let Some(own) = drafter.model.as_ref().filter(|own| !own.heads.is_multiple_of(tp)) {
+        let message = format!("{tp} GPUs do not divide the drafter's {} heads", own.heads);
         return Err(book.error("speculation.drafter.tp", message, None));
+    }
+    if drafter.block > 0 && positions > drafter.block as usize {
+        let message = format!("{positions} draft tokens; {} proposes at most {} a round", drafter.id, drafter.block);
+        return Err(book.error("speculation.schedule", message, None));
+    }
+    if drafter.kind == DrafterKind::Mtp && model.mtp_layers == 0 {
+        let message = format!("{} has no multi-token-prediction layer", model.id);
+        return Err(book.error("speculation.drafter", message, None));
     }
     Ok(Some(Speculation { drafter, weights, tp, acceptance, schedule }))
 }

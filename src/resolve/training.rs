@@ -13,6 +13,9 @@ const BYTES_PER_WEIGHT: f64 = 18.0;
 const MFU_BF16: (f64, f64) = (0.40, 0.05);
 /// Of the fp8 peak: Megatron-Bridge reports 36-38 % for pure training of dense 8B-70B on H100.
 const MFU_FP8: (f64, f64) = (0.33, 0.06);
+/// Mixture-of-experts training, of the bf16 and of the fp8 peak: Megatron-Bridge reports 233-242 TFLOP/s for
+/// Qwen3-235B in fp8 and 118-241 for Qwen3-30B-A3B on H100.
+const MFU_EXPERTS: [(f64, f64); 2] = [(0.20, 0.04), (0.12, 0.025)];
 /// Log-prob passes over training passes, per operation; published stage times give 0.8 to 1.2.
 const LOGPROB_OVER_TRAINING: f64 = 0.9;
 
@@ -28,11 +31,21 @@ pub(super) fn resolve(
     if let Some((message, hint)) = super::memory::layout_problem(model, cluster, tp) {
         return Err(book.error("training.layout.tp", message, hint));
     }
-    if let Some(dp) = given.layout.as_ref().and_then(|l| l.dp).map(|n| n.get() as u32)
-        && dp * tp != cluster.gpus
+    let axis = |of: fn(&raw::TrainingLayout) -> Option<raw::Count>| {
+        given.layout.as_ref().and_then(of).map_or(1, |n| n.get() as u32)
+    };
+    // A sequence is shared by its tensor-, context- and pipeline-parallel GPUs.
+    let gpus_per_sequence = u64::from(tp) * u64::from(axis(|l| l.cp)) * u64::from(axis(|l| l.pp));
+    if !u64::from(cluster.gpus).is_multiple_of(gpus_per_sequence) {
+        let message = format!("{} GPUs do not split into groups of {gpus_per_sequence} (tp x cp x pp)", cluster.gpus);
+        return Err(book.error("training.layout", message, None));
+    }
+    if let Some(dp) = given.layout.as_ref().and_then(|l| l.dp).map(|n| n.get())
+        && dp * gpus_per_sequence != u64::from(cluster.gpus)
     {
-        let message = format!("{dp} replicas of {tp} GPUs are {}, not the cluster's {}", dp * tp, cluster.gpus);
-        return Err(book.error("training.layout.dp", message, Some(format!("{}", cluster.gpus / tp))));
+        let message = format!("{dp} replicas of {gpus_per_sequence} GPUs are not the cluster's {}", cluster.gpus);
+        let fitting = u64::from(cluster.gpus) / gpus_per_sequence;
+        return Err(book.error("training.layout.dp", message, Some(fitting.to_string())));
     }
     fits(model, cluster)?;
     let precision = match given.precision {
@@ -47,6 +60,7 @@ pub(super) fn resolve(
     let global_batch_size =
         book.count("training.global_batch_size", given.global_batch_size, samples, "one optimizer step per RL step");
     let (default_mfu, why) = match precision {
+        _ if model.experts.is_some() => (MFU_EXPERTS[usize::from(precision == Precision::Fp8)], "mixture of experts on H100: Megatron-Bridge reports 15-27 % of the bf16 peak for 235B and 30B"),
         Precision::Bf16 => (MFU_BF16, "dense training on H100: Megatron-LM 41-48 %, RL users about 33 %"),
         Precision::Fp8 => (MFU_FP8, "dense fp8 training on H100: Megatron-Bridge 36-38 % of the fp8 peak"),
     };
@@ -57,7 +71,7 @@ pub(super) fn resolve(
     let why = "0.9 of the training efficiency; published stage times give 0.8 to 1.2";
     let logprob_mfu = book.quantity("training.logprob_mfu", given.logprob_mfu, logprob, why);
     Ok(Training {
-        tp,
+        gpus_per_sequence: gpus_per_sequence as u32,
         precision,
         global_batch_size,
         epochs: book.count("training.epochs", given.epochs, 1, "one pass over the samples"),

@@ -23,7 +23,46 @@ impl Precision {
     }
 }
 
-/// A dense decoder-only transformer with grouped-query attention.
+/// Experts of a mixture-of-experts model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Experts {
+    /// Routed experts of a layer.
+    pub count: u32,
+    /// Of them, those that one token takes.
+    pub per_token: u32,
+    /// Width of one expert's gated MLP (of one of its two up projections).
+    pub intermediate: u32,
+    /// Width of the shared experts together, which every token takes; 0 where there are none.
+    pub shared_intermediate: u32,
+    /// First layers that have a dense MLP of the model's `intermediate` width instead.
+    pub dense_layers: u32,
+}
+
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): keys and values come from one small vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatentAttention {
+    /// Width of the compressed query; absent where queries are not compressed.
+    pub q_rank: Option<u32>,
+    /// Width of the compressed keys and values.
+    pub kv_rank: u32,
+    /// Numbers of a query or key head without positions.
+    pub nope: u32,
+    /// Numbers of a query or key head with positions; the key's are shared by all heads.
+    pub rope: u32,
+    /// Numbers of a value head.
+    pub value: u32,
+}
+
+/// Layers that attend only to the last tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlidingWindow {
+    /// Tokens that they see.
+    pub tokens: u32,
+    /// How many such layers there are.
+    pub layers: u32,
+}
+
+/// A decoder-only transformer: grouped-query or latent attention, dense or with experts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Catalog id, or the path of the `config.json` it was read from.
@@ -34,7 +73,7 @@ pub struct Model {
     pub layers: u32,
     /// Width of the residual stream.
     pub hidden: u32,
-    /// Width of the gated MLP (of one of its two up projections).
+    /// Width of the dense gated MLP (of one of its two up projections).
     pub intermediate: u32,
     /// Query heads.
     pub heads: u32,
@@ -52,32 +91,97 @@ pub struct Model {
     pub qk_norm: bool,
     /// Longest sequence that the model was made for, in tokens.
     pub max_positions: u32,
+    /// Experts; absent in a dense model.
+    pub experts: Option<Experts>,
+    /// Latent attention; absent with grouped queries.
+    pub latent: Option<LatentAttention>,
+    /// Sliding-window layers; absent where every layer sees everything.
+    pub sliding: Option<SlidingWindow>,
+    /// Multi-token-prediction layers beside the decoder layers.
+    pub mtp_layers: u32,
 }
 
 impl Model {
-    /// Weights of the attention and MLP projections of one layer.
-    pub fn params_per_layer(&self) -> f64 {
-        let (h, f) = (f64::from(self.hidden), f64::from(self.intermediate));
+    /// Weights of one layer's attention, its biases and norms included.
+    pub fn attention_params(&self) -> f64 {
+        let h = f64::from(self.hidden);
+        if let Some(latent) = &self.latent {
+            let heads = f64::from(self.heads);
+            let (kv, rope) = (f64::from(latent.kv_rank), f64::from(latent.rope));
+            let (nope, value) = (f64::from(latent.nope), f64::from(latent.value));
+            let queries = match latent.q_rank {
+                Some(rank) => f64::from(rank) * (h + heads * (nope + rope) + 1.0),
+                None => h * heads * (nope + rope),
+            };
+            return queries + h * (kv + rope) + kv + kv * heads * (nope + value) + heads * value * h;
+        }
         let (q, kv) = (self.q_width(), self.kv_width());
         let bias = if self.attention_bias { q + 2.0 * kv } else { 0.0 };
         let qk_norm = if self.qk_norm { 2.0 * f64::from(self.head_dim) } else { 0.0 };
-        h * (q + 2.0 * kv) + q * h + bias + qk_norm + 3.0 * h * f + 2.0 * h
+        h * (q + 2.0 * kv) + q * h + bias + qk_norm
     }
 
-    /// All weights: layers, embedding, head (once when tied) and final norm.
+    /// Layers with experts.
+    pub fn expert_layers(&self) -> u32 {
+        self.experts.map_or(0, |experts| self.layers.saturating_sub(experts.dense_layers))
+    }
+
+    /// Layers with a dense MLP.
+    pub fn dense_layers(&self) -> u32 {
+        self.layers - self.expert_layers()
+    }
+
+    /// Weights of a gated MLP of a width.
+    fn mlp_params(&self, width: u32) -> f64 {
+        3.0 * f64::from(self.hidden) * f64::from(width)
+    }
+
+    /// Weights of one routed expert.
+    pub fn expert_params(&self) -> f64 {
+        self.experts.map_or(0.0, |experts| self.mlp_params(experts.intermediate))
+    }
+
+    /// Weights of all routed experts of all layers.
+    pub fn routed_params(&self) -> f64 {
+        self.experts.map_or(0.0, |e| f64::from(self.expert_layers()) * f64::from(e.count) * self.expert_params())
+    }
+
+    /// Weights of the decoder layers without routed experts.
+    fn common_layer_params(&self) -> f64 {
+        let norms = 2.0 * f64::from(self.hidden);
+        let every = f64::from(self.layers) * (self.attention_params() + norms);
+        let dense = f64::from(self.dense_layers()) * self.mlp_params(self.intermediate);
+        let routed = self.experts.map_or(0.0, |experts| {
+            let router = f64::from(self.hidden) * f64::from(experts.count);
+            f64::from(self.expert_layers()) * (router + self.mlp_params(experts.shared_intermediate))
+        });
+        every + dense + routed
+    }
+
+    /// Weights of the decoder layers.
+    pub fn layer_params(&self) -> f64 {
+        self.common_layer_params() + self.routed_params()
+    }
+
+    /// All weights: layers, embedding, head (once when tied) and final norm; no multi-token-prediction layers.
     pub fn params(&self) -> f64 {
-        let table = f64::from(self.vocab) * f64::from(self.hidden);
-        let tables = if self.tied_embeddings { table } else { 2.0 * table };
-        f64::from(self.layers) * self.params_per_layer() + tables + f64::from(self.hidden)
+        let tables = if self.tied_embeddings { self.table_params() } else { 2.0 * self.table_params() };
+        self.layer_params() + tables + f64::from(self.hidden)
     }
 
-    /// Weights that one token multiplies with: all but the embedding look-up.
+    /// Weights that one token multiplies with: all but the embedding look-up and the experts not taken.
     pub fn params_per_token(&self) -> f64 {
-        let table = f64::from(self.vocab) * f64::from(self.hidden);
-        f64::from(self.layers) * self.params_per_layer() + table + f64::from(self.hidden)
+        let taken = self.experts.map_or(0.0, |experts| {
+            f64::from(self.expert_layers()) * f64::from(experts.per_token) * self.expert_params()
+        });
+        self.common_layer_params() + taken + self.table_params() + f64::from(self.hidden)
     }
 
-    /// Width of all query heads together.
+    fn table_params(&self) -> f64 {
+        f64::from(self.vocab) * f64::from(self.hidden)
+    }
+
+    /// Width of all query heads together, as attention's arithmetic counts it.
     pub fn q_width(&self) -> f64 {
         f64::from(self.heads) * f64::from(self.head_dim)
     }
@@ -87,9 +191,18 @@ impl Model {
         f64::from(self.kv_heads) * f64::from(self.head_dim)
     }
 
+    /// Bytes of keys and values that one token leaves in one layer's cache.
+    pub fn kv_bytes_per_layer(&self, precision: Precision) -> f64 {
+        let numbers = match &self.latent {
+            Some(latent) => f64::from(latent.kv_rank + latent.rope),
+            None => 2.0 * self.kv_width(),
+        };
+        numbers * precision.bytes()
+    }
+
     /// Bytes of keys and values that one token leaves in the cache, over all layers.
     pub fn kv_bytes_per_token(&self, precision: Precision) -> f64 {
-        f64::from(self.layers) * 2.0 * self.kv_width() * precision.bytes()
+        f64::from(self.layers) * self.kv_bytes_per_layer(precision)
     }
 }
 
@@ -99,6 +212,16 @@ impl Model {
 pub enum DrafterKind {
     /// One transformer layer over the target's fused hidden states (Li et al. 2503.01840).
     Eagle3,
+    /// The target's own multi-token-prediction layer, the same one for every position, with the target's head.
+    Mtp,
+    /// A small model of its own.
+    Model,
+    /// Matches of the last tokens in the text so far: no GPU cost.
+    Ngram,
+    /// A suffix tree over earlier responses: no GPU cost.
+    Suffix,
+    /// A few layers that propose a whole block of tokens in one pass (DFlash, DSpark, P-EAGLE).
+    Block,
 }
 
 /// A drafter and the target that it was trained for.
@@ -110,34 +233,45 @@ pub struct Drafter {
     pub source: String,
     /// How it drafts.
     pub kind: DrafterKind,
-    /// Catalog ids of the targets it fits (same hidden states: fine-tunes and siblings of one architecture).
+    /// Catalog ids of the targets it fits (same hidden states or vocabulary); empty: any target.
     pub targets: Vec<String>,
-    /// The drafter's own transformer: layers, widths, heads.
-    pub model: Model,
-    /// Rows of its reduced output head.
+    /// The drafter's own transformer; absent where it has none (n-gram, suffix) or uses the target's (MTP).
+    pub model: Option<Model>,
+    /// Rows of its output head.
     pub draft_vocab: u32,
-    /// Target layers whose hidden states are fused (EAGLE-3: 3).
+    /// Target layers whose hidden states are fused (EAGLE-3: 3); 0 where none are.
     pub fused_layers: u32,
+    /// Most tokens of one round, where one pass proposes them all; 0: a pass a token.
+    pub block: u32,
 }
 
 impl Drafter {
-    /// Weights read by one draft pass: the layer with its doubled q/k/v input, and the reduced head.
+    /// Weights read by one draft pass: the layers (EAGLE-3: with their doubled q/k/v input) and the head.
     pub fn params_per_pass(&self) -> f64 {
-        let m = &self.model;
-        let (h, f) = (f64::from(m.hidden), f64::from(m.intermediate));
+        let Some(m) = &self.model else { return 0.0 };
+        let h = f64::from(m.hidden);
+        let head = h * f64::from(self.draft_vocab);
+        if self.kind != DrafterKind::Eagle3 {
+            return m.layer_params() + head;
+        }
+        let f = f64::from(m.intermediate);
         let qkv = 2.0 * h * (m.q_width() + 2.0 * m.kv_width());
-        f64::from(m.layers) * (qkv + m.q_width() * h + 3.0 * h * f) + h * f64::from(self.draft_vocab)
+        f64::from(m.layers) * (qkv + m.q_width() * h + 3.0 * h * f) + head
     }
 
     /// Weights of the fusion of the target's hidden states, used once a round.
     pub fn fusion_params(&self) -> f64 {
-        let h = f64::from(self.model.hidden);
+        let h = self.model.as_ref().map_or(0.0, |m| f64::from(m.hidden));
         f64::from(self.fused_layers) * h * h
     }
 
-    /// Weights that it adds to a serving GPU (the embedding table is the target's).
+    /// Weights that it adds to a serving GPU (EAGLE-3 and block drafters use the target's embedding; a small
+    /// model brings its own).
     pub fn params(&self) -> f64 {
-        self.params_per_pass() + self.fusion_params()
+        match (&self.model, self.kind) {
+            (Some(m), DrafterKind::Model) => m.params(),
+            _ => self.params_per_pass() + self.fusion_params(),
+        }
     }
 }
 

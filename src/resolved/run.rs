@@ -175,13 +175,62 @@ pub struct EngineSettings {
     pub temperature: f64,
 }
 
+/// How one replica lies on GPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Tensor-parallel width of attention and dense layers.
+    pub tp: u32,
+    /// GPUs that the experts are spread over; 1: they are split by tensor parallelism too.
+    pub ep: u32,
+    /// Whether attention ranks have batches of their own and meet only in the experts.
+    pub dp_attention: bool,
+}
+
+impl Layout {
+    /// A dense replica.
+    pub fn tensor_parallel(tp: u32) -> Self {
+        Layout { tp, ep: 1, dp_attention: false }
+    }
+
+    /// GPUs of one replica.
+    pub fn gpus(&self) -> u32 {
+        self.tp.max(self.ep)
+    }
+
+    /// Attention ranks with batches of their own.
+    pub fn attention_ranks(&self) -> u32 {
+        if self.dp_attention { self.gpus() / self.tp } else { 1 }
+    }
+
+    /// GPUs that one expert is split over.
+    pub fn expert_tp(&self) -> u32 {
+        (self.gpus() / self.ep).max(1)
+    }
+}
+
+/// How tokens choose experts: nobody publishes it for RL rollouts, so it is an explicit assumption.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Routing {
+    /// Exponent of the experts' popularity by rank; 0 is even.
+    pub skew: f64,
+    /// Share of its experts that a further token of a draft chain has in common with the chain, 0 to 1.
+    pub chain_overlap: f64,
+}
+
+impl Routing {
+    /// Even routing, nothing in common.
+    pub const EVEN: Routing = Routing { skew: 0.0, chain_overlap: 0.0 };
+}
+
 /// The generation side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generation {
     /// Engine settings.
     pub engine: EngineSettings,
-    /// Tensor-parallel width of one replica.
-    pub tp: u32,
+    /// Layout of one replica.
+    pub layout: Layout,
+    /// How tokens choose experts.
+    pub routing: Routing,
     /// Data-parallel replicas.
     pub replicas: u32,
     /// Weight format.
@@ -237,8 +286,8 @@ pub struct Speculation {
 /// The training side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    /// Tensor-parallel width.
-    pub tp: u32,
+    /// GPUs that share one sequence: tensor-, context- and pipeline-parallel.
+    pub gpus_per_sequence: u32,
     /// Number format of the matrix products.
     pub precision: Precision,
     /// Samples of one optimizer step.

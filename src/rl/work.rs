@@ -106,7 +106,7 @@ impl<'a> Simulation<'a> {
         let pass = |forwards: f64, efficiency: f64| Pass {
             forwards,
             gpus: f64::from(resolved.cluster.gpus),
-            gpus_per_sequence: f64::from(training.tp),
+            gpus_per_sequence: f64::from(training.gpus_per_sequence),
             rate: peak * efficiency,
             packing: training.packing,
             batch: training.global_batch_size as usize,

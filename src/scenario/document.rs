@@ -11,7 +11,7 @@ const VERSION: u64 = 1;
 
 /// Keys that hold sections: in `baseline` they are merged key by key. Everything else is replaced whole, `reward`
 /// too, as it is a choice of kinds.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "cluster",
     "pools",
     "pools.generation",
@@ -20,6 +20,7 @@ const SECTIONS: [&str; 13] = [
     "workload",
     "generation",
     "generation.layout",
+    "generation.routing",
     "speculation",
     "training",
     "training.layout",

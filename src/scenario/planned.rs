@@ -4,7 +4,7 @@
 //! here goes.
 
 use super::raw::{Count, CountOrZero, GenerationLayout, Loop, Mode, Planned, Reward, Schedule, Speculation};
-use super::raw::{Scenario, TrainingLayout};
+use super::raw::Scenario;
 use super::{Document, Error};
 
 /// The first planned key in use, as an error at that key.
@@ -25,9 +25,6 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
     }
     if let Some(training) = &scenario.training {
         refuse.value("training.drafter", training.drafter.as_ref())?;
-        if let Some(layout) = &training.layout {
-            training_layout(&refuse, layout)?;
-        }
     }
     if let Some(reward) = &scenario.reward {
         self::reward(&refuse, reward)?;
@@ -36,16 +33,7 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
 }
 
 fn generation_layout(refuse: &Refusal<'_>, layout: &GenerationLayout) -> Result<(), Error> {
-    refuse.above_one("generation.layout.pp", layout.pp)?;
-    refuse.above_one("generation.layout.ep", layout.ep)?;
-    let dp_attention = layout.dp_attention == Some(true);
-    refuse.if_asked(dp_attention, "generation.layout.dp_attention", "`dp_attention: true`", "false")
-}
-
-fn training_layout(refuse: &Refusal<'_>, layout: &TrainingLayout) -> Result<(), Error> {
-    refuse.above_one("training.layout.pp", layout.pp)?;
-    refuse.above_one("training.layout.cp", layout.cp)?;
-    refuse.above_one("training.layout.ep", layout.ep)
+    refuse.above_one("generation.layout.pp", layout.pp)
 }
 
 fn schedule(refuse: &Refusal<'_>, schedule: &Schedule) -> Result<(), Error> {

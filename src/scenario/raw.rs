@@ -9,7 +9,7 @@ mod number;
 mod speculation;
 mod training;
 
-pub use engine::{Engine, Generation, GenerationLayout, Overhead, Router};
+pub use engine::{Engine, Generation, GenerationLayout, Overhead, Router, Routing};
 pub use number::{Count, CountOrZero, Fraction, NonNegative, Number, Positive, Probability, Uncertain};
 pub use speculation::{
     Acceptance, AcceptanceLength, Drafter, FixedSchedule, PowerLaw, Schedule, Speculation, SpeculationConfig,

@@ -75,7 +75,7 @@ pub(super) fn not_modelled() -> Vec<String> {
         "drift of lengths and acceptance over RL steps, drafters that go stale or learn",
         "verification semantics and temperature (acceptance is taken as given)",
         "failures, stragglers, shared networks, clock throttling in decode",
-        "pipeline, expert and context parallelism; tensor parallelism between nodes",
+        "pipeline parallelism in generation; overlap of collectives with kernels",
         "multi-turn environments, tool calls, sandboxes, reward models",
         "evaluation, checkpoints, start-up",
     ]

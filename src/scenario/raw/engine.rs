@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Count, Fraction, NonNegative, Precision};
+use super::{Count, Fraction, NonNegative, Precision, Probability};
 
 /// The inference engine and its settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -43,6 +43,8 @@ pub struct Generation {
     pub router: Option<Router>,
     /// True: requests of one group share their prompt's KV blocks.
     pub prefix_caching: Option<bool>,
+    /// How tokens choose experts: an assumption, as nobody publishes it for rollouts.
+    pub routing: Option<Routing>,
     /// True: a prefill is cut into chunks that run beside decodes.
     pub chunked_prefill: Option<bool>,
 }
@@ -55,10 +57,20 @@ pub struct GenerationLayout {
     pub tp: Option<Count>,
     /// Pipeline-parallel stages (above 1: planned).
     pub pp: Option<Count>,
-    /// Expert-parallel GPUs (above 1: planned).
+    /// GPUs that the experts are spread over; 1: they are split by tensor parallelism.
     pub ep: Option<Count>,
-    /// True: attention is data-parallel while experts are shared (planned).
+    /// True: attention ranks of `tp` GPUs have batches of their own and share the experts of all `ep` GPUs.
     pub dp_attention: Option<bool>,
+}
+
+/// How tokens choose experts.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Routing {
+    /// Exponent of the experts' popularity by rank; 0 is even routing.
+    pub skew: Option<NonNegative>,
+    /// Share of its experts that a further token of a draft chain has in common with the chain, 0 to 1.
+    pub chain_overlap: Option<Probability>,
 }
 
 /// An inference engine.

@@ -39,11 +39,11 @@ pub struct Training {
 pub struct TrainingLayout {
     /// Tensor-parallel GPUs.
     pub tp: Option<Count>,
-    /// Pipeline-parallel stages (above 1: planned).
+    /// Pipeline-parallel stages; their bubbles are part of `mfu`.
     pub pp: Option<Count>,
-    /// Context-parallel GPUs (above 1: planned).
+    /// Context-parallel GPUs: they share one sequence.
     pub cp: Option<Count>,
-    /// Expert-parallel GPUs (above 1: planned).
+    /// Expert-parallel GPUs; their all-to-all is part of `mfu`.
     pub ep: Option<Count>,
     /// Data-parallel replicas; by default all GPUs divided by the others.
     pub dp: Option<Count>,

@@ -1,0 +1,132 @@
+//! The parts that only some models have: experts, latent attention, layers with a window.
+//!
+//! Each reads the keys of its families: experts as Qwen3-MoE (`num_experts`), DeepSeek, Kimi and GLM
+//! (`n_routed_experts`) or gpt-oss and Mixtral (`num_local_experts`) write them, latent attention as DeepSeek
+//! does, windows as gpt-oss (`layer_types`), Mistral (every layer) and Qwen (`max_window_layers`) do.
+
+use serde_json::Value;
+
+use super::CatalogError;
+use super::config::{Config, MAX_HEAD_DIM};
+use crate::resolved::{Experts, LatentAttention, SlidingWindow};
+
+/// Largest width of an MLP.
+pub(super) const MOST_WIDTH: u32 = 1 << 20;
+/// Most experts of a layer.
+const MOST_EXPERTS: u32 = 1 << 14;
+/// Most shared experts of a layer.
+const MOST_SHARED: u32 = 1 << 8;
+/// Largest compressed vector.
+const MOST_RANK: u32 = 1 << 16;
+
+/// Keys of the number of experts.
+const EXPERTS: [&str; 3] = ["num_experts", "n_routed_experts", "num_local_experts"];
+/// Keys of the width of all shared experts together.
+const SHARED_WIDTH: [&str; 3] =
+    ["shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size"];
+
+/// Families that use `sliding_window` only when `use_sliding_window` says so.
+const WINDOW_OFF_BY_DEFAULT: [&str; 5] = ["mimo", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"];
+/// Families of which every layer has the window.
+const WINDOW_IN_EVERY_LAYER: [&str; 2] = ["mistral", "mixtral"];
+
+/// The experts, of which a model of a `required` family must have some; one expert is a dense MLP.
+pub(super) fn experts(
+    config: &Config<'_>,
+    layers: u32,
+    required: bool,
+) -> Result<Option<Experts>, CatalogError> {
+    let several = |key: &str| config.value(key).is_some_and(|count| count.as_f64().is_none_or(|n| n > 1.0));
+    let choice = several("num_experts_per_tok");
+    let Some(key) = EXPERTS.into_iter().find(|key| config.value(key).is_some()) else {
+        if choice || required {
+            let keys = EXPERTS.map(|key| format!("`{key}`")).join(" or ");
+            return Err(config.error(format!("missing the number of experts ({keys})")));
+        }
+        return Ok(None);
+    };
+    if !(required || choice || several(key)) {
+        return Ok(None);
+    }
+    let count = config.size(key, MOST_EXPERTS)?;
+    let per_token = config.size("num_experts_per_tok", MOST_EXPERTS)?;
+    if per_token > count {
+        return Err(
+            config.error(format!("`num_experts_per_tok` ({per_token}) is more than `{key}` ({count})"))
+        );
+    }
+    let width = if key == "num_local_experts" && config.value("moe_intermediate_size").is_none() {
+        "intermediate_size"
+    } else {
+        "moe_intermediate_size"
+    };
+    let intermediate = config.size(width, MOST_WIDTH)?;
+    let shared_intermediate = match SHARED_WIDTH.into_iter().find(|key| config.value(key).is_some()) {
+        Some(key) => config.count(key, MOST_WIDTH)?.unwrap_or(0),
+        None => config.count("n_shared_experts", MOST_SHARED)?.unwrap_or(0) * intermediate,
+    };
+    let dense_layers = config.count("first_k_dense_replace", layers)?.unwrap_or(0);
+    if dense_layers == layers {
+        return Err(config.error(format!(
+            "`first_k_dense_replace` ({dense_layers}) leaves none of {layers} layers with experts"
+        )));
+    }
+    Ok(Some(Experts { count, per_token, intermediate, shared_intermediate, dense_layers }))
+}
+
+/// The latent attention.
+pub(super) fn latent(config: &Config<'_>) -> Result<Option<LatentAttention>, CatalogError> {
+    let ranks = ["kv_lora_rank", "q_lora_rank"];
+    let Some(key) = ranks.into_iter().find(|key| config.value(key).is_some()) else { return Ok(None) };
+    let needed = ["kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"];
+    config.present(&needed, &format!("`{key}` means latent attention, which needs them"))?;
+    let q_rank = config.value("q_lora_rank").map(|_| config.size("q_lora_rank", MOST_RANK)).transpose()?;
+    Ok(Some(LatentAttention {
+        q_rank,
+        kv_rank: config.size("kv_lora_rank", MOST_RANK)?,
+        nope: config.size("qk_nope_head_dim", MAX_HEAD_DIM)?,
+        rope: config.size("qk_rope_head_dim", MAX_HEAD_DIM)?,
+        value: config.size("v_head_dim", MAX_HEAD_DIM)?,
+    }))
+}
+
+/// The layers with a window; none where the window is as long as the longest sequence and so hides nothing.
+pub(super) fn sliding(
+    config: &Config<'_>,
+    layers: u32,
+    max_positions: u32,
+) -> Result<Option<SlidingWindow>, CatalogError> {
+    let types = match config.value("layer_types") {
+        None => None,
+        Some(Value::Array(types)) if types.len() >= layers as usize => Some(types),
+        Some(other) => {
+            let found = other.as_array().map_or("no list".to_owned(), |types| types.len().to_string());
+            return Err(config.error(format!("`layer_types` must list {layers} layers, found {found}")));
+        }
+    };
+    let family = config.family();
+    let on = config
+        .flag("use_sliding_window")?
+        .unwrap_or_else(|| types.is_some() || !WINDOW_OFF_BY_DEFAULT.contains(&family));
+    let windowed = match types {
+        // `refusals` let only full and sliding attention pass.
+        Some(types) => {
+            let of_model = types.iter().take(layers as usize);
+            Some(of_model.filter(|layer| **layer != "full_attention").count() as u32)
+        }
+        None if WINDOW_IN_EVERY_LAYER.contains(&family) => Some(layers),
+        None => config.count("max_window_layers", u32::MAX)?.map(|first| layers.saturating_sub(first)),
+    };
+    let missing = config.value("sliding_window").is_none();
+    if !on || windowed == Some(0) || (missing && types.is_none()) {
+        return Ok(None);
+    }
+    let tokens = config.size("sliding_window", u32::MAX)?;
+    if tokens >= max_positions {
+        return Ok(None);
+    }
+    match windowed {
+        Some(layers) => Ok(Some(SlidingWindow { tokens, layers })),
+        None => Err(config.refuse("sliding-window attention in unnamed layers", "sliding_window")),
+    }
+}

@@ -1,0 +1,165 @@
+//! One engine step or one operator, priced with its error: what `rollcast cost` shows.
+//!
+//! The median is the nominal time; the band comes from the same calibration worlds as a forecast's. Each operator's
+//! own band is its family's spread.
+
+use serde::Serialize;
+
+use super::worlds;
+use crate::estimate::{Confidence, FAMILIES, Family, Tier};
+use crate::math::quantile_sorted;
+use crate::piece::{Bound, Shape};
+use crate::resolve::Prepared;
+
+/// Worlds behind a band.
+const WORLDS: u32 = 512;
+
+/// A time with its band.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Band {
+    /// Nominal.
+    pub median: f64,
+    /// 5 % quantile.
+    pub p05: f64,
+    /// 95 % quantile.
+    pub p95: f64,
+}
+
+/// The part of one operator, over all layers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OperatorCost {
+    /// What runs.
+    pub operator: &'static str,
+    /// Its family.
+    pub family: Family,
+    /// Nominal seconds.
+    pub seconds: f64,
+    /// Share of the step.
+    pub share: f64,
+    /// What limits it.
+    pub bound: Bound,
+    /// What it rests on.
+    pub tier: Tier,
+    /// Standard deviation of the logarithm.
+    pub log_sigma: f64,
+}
+
+/// The cost of one step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepReport {
+    /// What was priced, for people.
+    pub label: String,
+    /// The whole step.
+    pub seconds: Band,
+    /// Its operators, dearest first.
+    pub by_op: Vec<OperatorCost>,
+    /// What limits most of it.
+    pub bound: Bound,
+    /// What most of it rests on.
+    pub tier: Tier,
+    /// Whether any operator is beyond its fitted range.
+    pub extrapolated: bool,
+    /// Nominal seconds of operators beyond their fitted range.
+    pub extrapolated_s: f64,
+}
+
+/// What is asked of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepQuestion {
+    /// Sequences of a replica that decode.
+    pub batch: u32,
+    /// Tokens of context of each.
+    pub context: f64,
+    /// Draft tokens; 0: plain decoding.
+    pub draft_tokens: u32,
+    /// Prompt tokens prefilled beside them.
+    pub prefill_tokens: u32,
+}
+
+/// Prices one step of a prepared run's engine.
+pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
+    let shape = Shape {
+        decoding: question.batch,
+        draft_tokens: question.draft_tokens,
+        prefill_tokens: question.prefill_tokens,
+        prefill_pairs: u64::from(question.prefill_tokens) * u64::from(question.prefill_tokens + 1) / 2,
+        prefill_ends: u32::from(question.prefill_tokens > 0),
+    };
+    let total = question.context * f64::from(question.batch);
+    let piece = prepared.engine.itemised(&shape, total);
+    let pairs = shape.prefill_pairs as f64 * piece.per_prefill_pair;
+    let mut families = [0.0; FAMILIES];
+    let mut by_op: Vec<OperatorCost> = Vec::new();
+    let mut add = |operator, family: Family, seconds: f64, bound| {
+        families[family as usize] += seconds;
+        let Confidence { log_sigma, tier } = prepared.confidence[family as usize];
+        match by_op.iter_mut().find(|line| line.operator == operator && line.family == family) {
+            Some(line) => line.seconds += seconds,
+            None => by_op.push(OperatorCost { operator, family, seconds, share: 0.0, bound, tier, log_sigma }),
+        }
+    };
+    for line in piece.lines.iter().flatten() {
+        add(line.operator, line.family, line.fixed + total * line.per_context_token, line.bound);
+    }
+    if pairs > 0.0 {
+        add("prefill attention", Family::Attention, pairs, Bound::Compute);
+    }
+    let nominal: f64 = families.iter().sum();
+    for line in &mut by_op {
+        line.share = line.seconds / nominal;
+    }
+    by_op.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let extrapolated_s = piece.extrapolated_seconds(1.0, total);
+    StepReport {
+        label: label(prepared, question),
+        seconds: band(&families, nominal, prepared),
+        bound: heaviest(&by_op, |line| line.bound).unwrap_or(Bound::Latency),
+        tier: heaviest(&by_op, |line| line.tier).unwrap_or(Tier::Analytic),
+        by_op,
+        extrapolated: extrapolated_s > 0.0,
+        extrapolated_s,
+    }
+}
+
+fn label(prepared: &Prepared, question: &StepQuestion) -> String {
+    let resolved = &prepared.resolved;
+    let what = match (question.draft_tokens, question.prefill_tokens) {
+        (0, 0) => "decode".to_owned(),
+        (k, 0) => format!("draft round and verification, K={k}"),
+        (0, p) => format!("decode beside {p} prompt tokens"),
+        (k, p) => format!("draft round and verification, K={k}, beside {p} prompt tokens"),
+    };
+    format!(
+        "{} on {} ({} GPUs a replica), {what}, batch {}, context {:.0}",
+        resolved.model.id,
+        resolved.cluster.device.id,
+        resolved.generation.layout.gpus(),
+        question.batch,
+        question.context
+    )
+}
+
+fn band(families: &[f64; FAMILIES], nominal: f64, prepared: &Prepared) -> Band {
+    let mut samples: Vec<f64> = worlds::normals(prepared.resolved.seed, WORLDS)
+        .iter()
+        .map(|z| {
+            let world = worlds::multipliers(z, &prepared.confidence);
+            families.iter().zip(&world).map(|(seconds, multiplier)| seconds * multiplier).sum()
+        })
+        .collect();
+    samples.sort_by(f64::total_cmp);
+    Band { median: nominal, p05: quantile_sorted(&samples, 0.05), p95: quantile_sorted(&samples, 0.95) }
+}
+
+/// What most of the seconds have in common.
+fn heaviest<T: Copy + Ord>(lines: &[OperatorCost], key: fn(&OperatorCost) -> T) -> Option<T> {
+    let mut sums: Vec<(T, f64)> = Vec::new();
+    for line in lines {
+        let kind = key(line);
+        match sums.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, sum)) => *sum += line.seconds,
+            None => sums.push((kind, line.seconds)),
+        }
+    }
+    sums.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(kind, _)| kind)
+}
