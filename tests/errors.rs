@@ -284,3 +284,56 @@ fn a_config_json_by_path_runs_like_the_catalog_entry() {
     fs::remove_file(folder.join("config.json")).unwrap();
     run(&["run", file.name()]).exits(2).says(&["s.yaml:3:8: model:", "mine/config.json"]);
 }
+
+// ---- numbers beyond all use: refused, rather than an aborted process or an infinite second ----
+
+#[test]
+fn what_would_not_fit_this_machine_is_refused() {
+    refused(&[(GPUS, "gpus: 1000000000")], "1000000000", &["cluster.gpus", "at most 100000"]);
+    refused(&[("rl_steps: 2", "rl_steps: 1000000000")], "1000000000", &["rl_steps", "at most 10000"]);
+    let together = [(GPUS, "gpus: 80000"), ("rl_steps: 2", "rl_steps: 100")];
+    refused(&together, "100\nseed", &["rl_steps", "80000 GPUs x 100 RL steps x 2 draws"]);
+    let worlds = [("workload_draws: 2, worlds: 8", "workload_draws: 1000, worlds: 10000")];
+    refused(&worlds, "uncertainty", &["1000 draws x 10000 worlds"]);
+}
+
+#[test]
+fn a_standard_error_beyond_its_number_is_refused() {
+    let of = |from: &str, to: &str, path: &str| {
+        let at = to.find("se: ").map(|start| &to[start + 4..]).unwrap();
+        refused(&[(from, to)], at, &[path, "standard error of at most"]);
+    };
+    of("data_seconds: 0.2", "data_seconds: { value: 0.2, se: 1e15 }", "loop.data_seconds.se");
+    of("rule: { seconds: 2 }", "rule: { seconds: { value: 0, se: 0.5 } }", "reward.rule.seconds.se");
+    of("mfu: 0.4,", "mfu: { value: 0.4, se: 5 },", "training.mfu.se");
+    of("mean: 500", "mean: { value: 500, se: 501 }", "lognormal.mean.se");
+    of("sigma: 0.8", "sigma: { value: 0.8, se: 4 }", "lognormal.sigma.se");
+    of("first: 0.776", "first: { value: 0.776, se: 0.6 }", "power_law.first.se");
+    of("decay: 0.074", "decay: { value: 0.074, se: 11 }", "power_law.decay.se");
+    accepted(&[("data_seconds: 0.2", "data_seconds: { value: 0.2, se: 0.2 }"), ("mean: 500", "mean: { value: 500, se: 500 }")]);
+}
+
+#[test]
+fn a_step_too_small_for_one_draft_says_what_it_needs() {
+    let tiny = "layout: { tp: 1 }, max_num_seqs: 1, max_num_batched_tokens: 3";
+    refused(&[(ENGINE, tiny)], "1, max_num_b", &["generation.max_num_batched_tokens of 4 or more"]);
+    accepted(&[(ENGINE, &tiny.replace("tokens: 3", "tokens: 4"))]);
+}
+
+#[test]
+fn equal_lengths_may_be_written_as_a_law_without_spread() {
+    let constant = accepted(&[(RESPONSES, "response_tokens: { constant: { tokens: 300 } }")]);
+    let law = accepted(&[(RESPONSES, "response_tokens: { lognormal: { mean: 300, sigma: 0, max: 300 } }")]);
+    assert_eq!(number(&law, "forecast.step_s.mean"), number(&constant, "forecast.step_s.mean"));
+    accepted(&[(RESPONSES, "response_tokens: { lognormal: { mean: 1, sigma: { value: 0, se: 0.1 }, max: 1 } }")]);
+}
+
+#[test]
+fn a_large_concentration_is_no_spread_and_takes_no_time() {
+    let with = |concentration: &str| accepted(&[("concentration: 12", &format!("concentration: {concentration}"))]);
+    let length = |result: Value| number(&result, "forecast.acceptance_length");
+    let started = std::time::Instant::now();
+    let (alike, nearly) = (length(with("1e15")), length(with("1e5")));
+    assert!(started.elapsed().as_secs_f64() < 5.0, "{:?}", started.elapsed());
+    assert!((alike / nearly - 1.0).abs() < 0.02, "{alike} {nearly}");
+}

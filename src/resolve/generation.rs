@@ -163,7 +163,11 @@ fn max_num_seqs(
             "{sequences} sequences of {} tokens a step are {needed}, beyond generation.max_num_batched_tokens of {budget}",
             lookahead + 1
         );
-        return Err(book.error(path, message, Some(format!("{} fit", budget / (lookahead + 1)))));
+        let hint = match budget / (lookahead + 1) {
+            0 => format!("generation.max_num_batched_tokens of {} or more", lookahead + 1),
+            fitting => format!("{fitting} fit"),
+        };
+        return Err(book.error(path, message, Some(hint)));
     }
     Ok(sequences)
 }

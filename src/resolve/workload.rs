@@ -67,7 +67,8 @@ fn lengths(book: &mut Book<'_>, path: &str, given: &raw::Lengths, room: u32) -> 
         raw::Lengths::Lognormal(l) => {
             let max_path = format!("{path}.lognormal.max");
             let max = book.count(&max_path, l.max, room, "what the context leaves");
-            if l.mean.value >= f64::from(max) {
+            let flat = l.sigma.value == 0.0 && l.mean.value == f64::from(max);
+            if l.mean.value >= f64::from(max) && !flat {
                 let message = format!("a mean of {} cannot come out of lengths clipped at {max}", l.mean.value);
                 return Err(book.error(&format!("{path}.lognormal.mean"), message, None));
             }

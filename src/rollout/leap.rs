@@ -306,12 +306,11 @@ impl<'a> Leaper<'a> {
         let seated: Vec<usize> = (0..self.slots.len()).filter(|slot| self.slots[*slot].seated).collect();
         for at in &seated {
             self.cut(*at);
-            self.rate -= self.slots[*at].mean;
         }
         self.draft_tokens = draft_tokens;
         for at in seated {
             self.slots[at].version += 1;
-            self.enrol(at);
+            self.leap(at);
         }
     }
 
@@ -331,21 +330,16 @@ impl<'a> Leaper<'a> {
             self.slots.push(slot);
             self.slots.len() - 1
         };
-        self.enrol(at);
-    }
-
-    /// Takes a request's mean rate for the configuration in force, and starts a leap.
-    fn enrol(&mut self, at: usize) {
-        let thresholds = self.replica.thresholds_of(self.slots[at].index, self.draft_tokens);
-        self.slots[at].mean = slot::mean_tokens(thresholds);
-        self.rate += self.slots[at].mean;
         self.leap(at);
     }
 
+    /// Starts a leap, and takes the mean of the rounds that were drawn for it as the request's rate.
     fn leap(&mut self, at: usize) {
         let thresholds = self.replica.thresholds_of(self.slots[at].index, self.draft_tokens);
         let slot = &mut self.slots[at];
+        self.rate -= slot.mean;
         slot.leap(self.now, thresholds);
+        self.rate += slot.mean;
         self.ends.push(Reverse((self.now + u64::from(slot.rounds), at as u32, slot.version)));
     }
 

@@ -31,13 +31,14 @@ pub struct LengthSampler {
 
 impl LengthSampler {
     /// For a distribution whose uncertain numbers are shifted by standard errors. A shifted mean stays
-    /// just below the maximum, which no clipped mean can reach.
+    /// just below the maximum, which no clipped mean can reach unless all lengths are equal.
     pub fn new(lengths: &Lengths, shift: LengthShift) -> Self {
         let max = f64::from(lengths.max);
         let inverse = match &lengths.model {
             LengthModel::Lognormal { mean, sigma } => {
                 let sigma = (sigma.value + shift.sigma * sigma.se).max(0.0);
-                let mean = shifted(mean, shift.mean).clamp(1.0, 0.995 * max);
+                let highest = if sigma == 0.0 { max } else { (0.995 * max).max(1.0) };
+                let mean = shifted(mean, shift.mean).clamp(1.0, highest);
                 // A mean below the maximum always has a location; the fallback is never taken.
                 let location = solve_lognormal_location(mean, sigma, max).unwrap_or_else(|| libm::log(mean));
                 Inverse::Lognormal { location, sigma }
