@@ -11,7 +11,7 @@ mod screen;
 mod validate;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -83,7 +83,7 @@ enum Format {
 
 impl ScenarioOptions {
     /// Reads a scenario and applies the overrides.
-    fn read(&self, path: &PathBuf) -> Result<Document, CliError> {
+    fn read(&self, path: &Path) -> Result<Document, CliError> {
         let mut document = Document::read(path)?;
         for assignment in &self.overrides {
             document.set(assignment)?;

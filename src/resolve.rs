@@ -32,7 +32,9 @@ pub enum ResolveError {
     #[error("{0}")]
     Input(#[from] scenario::Error),
     /// The scenario is fine and does not fit the memory.
-    #[error("{what}: {missing:.1} GiB too much for one GPU ({device}, {memory:.1} GiB)\n  it needs {needs}\n  {advice}")]
+    #[error(
+        "{what}: {missing:.1} GiB too much for one GPU ({device}, {memory:.1} GiB)\n  it needs {needs}\n  {advice}"
+    )]
     DoesNotFit {
         /// What does not fit.
         what: String,
@@ -90,7 +92,8 @@ pub fn resolve(document: &Document) -> Result<Prepared, ResolveError> {
     let model = catalog::model(model_name, document.directory()).map_err(|e| book.lookup("model", &e))?;
     let cluster = cluster::resolve(&mut book, raw.cluster.as_ref())?;
     let (workload, max_model_len) = workload::resolve(&mut book, &raw, &model)?;
-    let speculation = speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model)?;
+    let speculation =
+        speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model)?;
     let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
     let engine_constants = profile::engine(&engine_id)?;
     let inputs = generation::Inputs {

@@ -13,238 +13,25 @@
 
 #![expect(clippy::print_stdout, reason = "each workload prints its row of the table of agreement")]
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+#[path = "agreement/workloads.rs"]
+mod workloads;
+
+use std::sync::{Mutex, PoisonError};
 
 use proptest::prelude::*;
 use rollcast::estimate::Family;
-use rollcast::math::normal_quantile;
 use rollcast::piece::{Piece, Shape};
-use rollcast::rng::{Purpose, Stream};
-use rollcast::rollout::{Job, Limits, Outcome, run_exact, run_leap};
-use rollcast::speculation::acceptance::{Population, power_law};
-use rollcast::speculation::schedule::{Schedule, Snapshot};
-use rollcast::speculation::{Configuration, StepCost};
+use rollcast::rollout::{Limits, Outcome};
+use rollcast::speculation::StepCost;
 use rollcast::workload::Sample;
+use workloads::{
+    Count, Knotted, Workload, groups, groups_under_pressure, k_by_batch, long_prompts, off_at_large_batch,
+    one_request, preemption, pressure_at_the_end, queue, spread, tiny,
+};
 
 const SEEDS: u64 = 200;
 /// Smallest p-value of a test of laws: .001 over all of this file's, three a workload.
 const LEAST_P: f64 = 0.001 / 33.0;
-
-// ---- costs and schedules ----
-
-/// Affine between knots of the mean context, continuous at them, extrapolated beyond the last.
-struct Knotted;
-
-impl StepCost for Knotted {
-    fn piece(&self, shape: &Shape, context: f64) -> Piece {
-        const KNOTS: [f64; 5] = [0.0, 250.0, 700.0, 1800.0, f64::INFINITY];
-        const SLOPES: [f64; 4] = [1e-8, 6e-8, 3e-8, 9e-8];
-        let tokens = shape.decoding * (shape.draft_tokens + 1) + shape.prefill_tokens;
-        let mut piece = Piece::zero();
-        piece.add(Family::Gemm, 5e-3 + 2e-5 * f64::from(tokens), 0.0);
-        piece.add(Family::Host, 1e-3, 0.0);
-        piece.per_prefill_pair = 1e-10;
-        let knots = KNOTS.map(|knot| knot * f64::from(shape.decoding.max(1)));
-        let at = (0..4).find(|at| context < knots[at + 1]).unwrap_or(3);
-        let fixed: f64 = (0..at).map(|below| (SLOPES[below] - SLOPES[below + 1]) * knots[below + 1]).sum();
-        piece.add_flagged(Family::Attention, fixed, SLOPES[at], at == 3);
-        piece.context = knots[at]..knots[at + 1];
-        piece
-    }
-}
-
-/// One second an iteration.
-struct Count;
-
-impl StepCost for Count {
-    fn piece(&self, _: &Shape, _: f64) -> Piece {
-        let mut piece = Piece::zero();
-        piece.add(Family::Host, 1.0, 0.0);
-        piece
-    }
-}
-
-/// At most so many sequences: so many draft tokens. The first row that holds decides, the last one always does.
-/// Gives up on a run that asks for ever.
-#[derive(Clone)]
-struct ByBatch(Vec<(u32, u32)>, u64);
-
-impl ByBatch {
-    fn new(rows: &[(u32, u32)]) -> Self {
-        ByBatch(rows.to_vec(), 0)
-    }
-}
-
-impl Schedule for ByBatch {
-    fn decide(&mut self, snapshot: &Snapshot) -> Configuration {
-        self.1 += 1;
-        assert!(self.1 < 5_000_000, "the run does not end");
-        let row = self.0.iter().find(|(most, _)| snapshot.running <= *most);
-        Configuration::chain(row.or(self.0.last()).map_or(0, |(_, k)| *k))
-    }
-
-    fn max_draft_tokens(&self) -> u32 {
-        self.0.iter().map(|(_, k)| *k).max().unwrap_or(0)
-    }
-
-    fn leapable(&self) -> bool {
-        true
-    }
-}
-
-/// A population with up to seven draft positions; solving one takes longer than many runs.
-fn population(concentration: f64) -> Arc<Population> {
-    type Solved = Mutex<Vec<(f64, Arc<Population>)>>;
-    static SOLVED: LazyLock<Solved> = LazyLock::new(Mutex::default);
-    let mut solved = SOLVED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, kept)) = solved.iter().find(|(c, _)| *c == concentration) {
-        return Arc::clone(kept);
-    }
-    let fresh = Arc::new(Population::solve(&power_law(0.776, 0.074, 7), concentration));
-    solved.push((concentration, Arc::clone(&fresh)));
-    fresh
-}
-
-// ---- workloads ----
-
-/// Room for everything.
-const AMPLE: Limits = Limits {
-    max_num_seqs: 64,
-    max_num_batched_tokens: 4096,
-    block_size: 16,
-    kv_blocks: 1 << 30,
-    prefix_caching: false,
-};
-
-struct Workload {
-    name: &'static str,
-    samples: Vec<(u32, Sample)>,
-    limits: Limits,
-    schedule: Vec<(u32, u32)>,
-    /// Of the requests' acceptance; infinite: all alike.
-    concentration: f64,
-}
-
-impl Workload {
-    /// K = 3, alike.
-    fn new(name: &'static str, samples: Vec<(u32, Sample)>, limits: Limits) -> Self {
-        Workload { name, samples, limits, schedule: vec![(0, 3)], concentration: f64::INFINITY }
-    }
-
-    fn run(&self, seed: u64, leap: bool, cost: &impl StepCost) -> Outcome {
-        let population = population(self.concentration);
-        let mut schedule = ByBatch::new(&self.schedule);
-        let speculates = schedule.max_draft_tokens() > 0;
-        let job = Job {
-            samples: &self.samples,
-            limits: self.limits,
-            acceptance: speculates.then_some(&*population),
-            seed,
-            path: [4, 2],
-        };
-        if leap { run_leap(&job, cost, &mut schedule) } else { run_exact(&job, cost, &mut schedule) }
-    }
-
-    /// Rounds that each request is expected to take, were the longest chain always drafted.
-    fn expected_rounds(&self, seed: u64) -> Vec<f64> {
-        let population = population(self.concentration);
-        let mut survival = vec![0.0; ByBatch::new(&self.schedule).max_draft_tokens() as usize];
-        let rounds = self.samples.iter().map(|(id, sample)| {
-            population.draw_survival(seed, &[4, 2, u64::from(*id)], &mut survival);
-            f64::from(sample.response) / (1.0 + survival.iter().sum::<f64>())
-        });
-        rounds.collect()
-    }
-}
-
-/// `count` samples in groups of `members`, lognormal about a median and cut at four times that, numbered from 10.
-fn lognormal(count: u32, members: u32, prompt: u32, response: u32, sigma: f64) -> Vec<(u32, Sample)> {
-    let draw = |purpose, entity, median: u32| {
-        let z = normal_quantile(Stream::new(77, purpose, &[u64::from(entity)]).open_uniform());
-        ((f64::from(median) * (sigma * z).exp()) as u32).clamp(1, 4 * median)
-    };
-    let sample = |i| Sample {
-        group: i / members,
-        prompt: draw(Purpose::PromptLength, i / members, prompt),
-        response: draw(Purpose::ResponseLength, i, response),
-        clipped: false,
-    };
-    (0..count).map(|i| (i + 10, sample(i))).collect()
-}
-
-/// Makes the responses of some samples longer.
-fn stretch(
-    mut samples: Vec<(u32, Sample)>,
-    longer: impl Fn(usize) -> bool,
-    factor: u32,
-) -> Vec<(u32, Sample)> {
-    for (at, (_, sample)) in samples.iter_mut().enumerate() {
-        sample.response *= if longer(at) { factor } else { 1 };
-    }
-    samples
-}
-
-fn queue() -> Workload {
-    Workload::new("queue", lognormal(240, 1, 100, 900, 0.7), AMPLE)
-}
-
-/// Waves of short and long responses: the cache runs full in the long ones alone.
-fn preemption() -> Workload {
-    let samples = stretch(lognormal(240, 1, 60, 200, 0.4), |at| at / 40 % 2 == 1, 5);
-    Workload::new("preemption", samples, Limits { max_num_seqs: 40, kv_blocks: 1300, ..AMPLE })
-}
-
-fn pressure_at_the_end() -> Workload {
-    let samples = stretch(lognormal(200, 1, 60, 250, 0.4), |at| at >= 170, 6);
-    Workload::new("pressure at the end", samples, Limits { max_num_seqs: 32, kv_blocks: 1500, ..AMPLE })
-}
-
-fn groups() -> Workload {
-    let limits = Limits { max_num_seqs: 48, prefix_caching: true, ..AMPLE };
-    Workload::new("groups", lognormal(192, 8, 300, 600, 0.6), limits)
-}
-
-fn groups_under_pressure() -> Workload {
-    let limits = Limits { max_num_seqs: 48, kv_blocks: 1100, prefix_caching: true, ..AMPLE };
-    let samples = stretch(lognormal(192, 8, 200, 150, 0.5), |at| at / 48 % 2 == 1, 5);
-    Workload::new("groups under pressure", samples, limits)
-}
-
-fn k_by_batch() -> Workload {
-    let schedule = vec![(16, 7), (48, 3), (64, 1)];
-    Workload { schedule, ..Workload::new("K by batch", lognormal(128, 1, 100, 900, 0.8), AMPLE) }
-}
-
-fn off_at_large_batch() -> Workload {
-    let schedule = vec![(32, 3), (64, 0)];
-    let samples = lognormal(128, 1, 100, 700, 0.8);
-    Workload { schedule, concentration: 12.0, ..Workload::new("off at large batch", samples, AMPLE) }
-}
-
-fn spread() -> Workload {
-    Workload {
-        concentration: 2.0,
-        ..Workload::new("spread of acceptance", lognormal(64, 1, 100, 1200, 0.5), AMPLE)
-    }
-}
-
-fn long_prompts() -> Workload {
-    let limits = Limits { max_num_seqs: 32, max_num_batched_tokens: 512, ..AMPLE };
-    Workload::new("long prompts", lognormal(80, 1, 1500, 400, 0.6), limits)
-}
-
-fn tiny() -> Workload {
-    let mut samples = lognormal(1500, 1, 20, 1, 0.5);
-    for (at, (_, sample)) in samples.iter_mut().enumerate() {
-        sample.response = 1 + at as u32 * 7 % 20;
-    }
-    Workload::new("tiny lengths", samples, Limits { max_num_seqs: 32, ..AMPLE })
-}
-
-fn one_request() -> Workload {
-    let sample = Sample { group: 0, prompt: 300, response: 9000, clipped: false };
-    Workload::new("one request", vec![(10, sample)], AMPLE)
-}
 
 // ---- statistics ----
 
@@ -430,17 +217,6 @@ impl StepCost for Contexts {
 }
 
 /// How often a leaping run goes over to exact stepping: there contexts are whole numbers for many steps.
-#[test]
-fn tune() {
-    for (kv, n, s, l, f) in [(1500u64,800,120,40,5),(1300,800,200,40,5),(1500,800,200,40,6),(1700,800,200,60,6),(1900,800,120,40,6)] {
-        for g in [false, true] {
-            let samples = stretch(if g {lognormal(n, 8, 200, 150, 0.4)} else {lognormal(n, 1, 60, 200, 0.4)}, |at| at % (s+l) >= s, f);
-            let w=Workload::new("t", samples, Limits{max_num_seqs:40,kv_blocks:kv,prefix_caching:g,..AMPLE});
-            let contexts = Contexts::default(); w.run(0, true, &contexts); let v=contexts.0.into_inner().unwrap();
-            println!("TUNE {g} {kv} {n} {s} {l} {f}: {} pre {} stretches share {}", w.run(0,false,&Count).preemptions, stretches_of_exact_steps(&w), v.iter().filter(|c| c.fract()==0.0).count() as f64/v.len() as f64);
-        }
-    }
-}
 fn stretches_of_exact_steps(workload: &Workload) -> usize {
     let contexts = Contexts::default();
     workload.run(0, true, &contexts);

@@ -13,7 +13,8 @@ use rollcast::resolved::Resolved;
 use serde_json::Value;
 
 const SUMMARY: &str = "{mean median p05 p95 n}";
-const STAGES: [&str; 7] = ["data", "prepare", "generation", "reward", "logprob_old", "logprob_reference", "training"];
+const STAGES: [&str; 7] =
+    ["data", "prepare", "generation", "reward", "logprob_old", "logprob_reference", "training"];
 const RESPONSES: &str = "response_tokens: { lognormal: { mean: 500, sigma: 0.8, max: 2048 } }";
 const ACCEPTANCE: &str = "acceptance: { power_law: { first: 0.776, decay: 0.074, concentration: 12 } }";
 
@@ -123,11 +124,19 @@ fn every_promised_key_is_there_with_its_type() {
 #[test]
 fn expectations_are_scored_as_written() {
     let rows = full()["expect"].clone();
-    assert_eq!((&rows[0]["passed"], &rows[0]["in_band"]), (&Value::Bool(true), &Value::Null), "a number has no band");
+    assert_eq!(
+        (&rows[0]["passed"], &rows[0]["in_band"]),
+        (&Value::Bool(true), &Value::Null),
+        "a number has no band"
+    );
     assert_eq!((&rows[1]["passed"], &rows[1]["in_band"]), (&Value::Bool(false), &Value::Bool(false)));
     assert_eq!((&rows[2]["passed"], &rows[2]["gate"]), (&Value::Null, &Value::Null));
     let step = full();
-    assert_eq!(number(&rows[1], "forecast"), number(&step, "forecast.step_s.median"), "of a summary the median");
+    assert_eq!(
+        number(&rows[1], "forecast"),
+        number(&step, "forecast.step_s.median"),
+        "of a summary the median"
+    );
     assert!((number(&rows[1], "error") - (number(&rows[1], "forecast") / 0.1 - 1.0)).abs() < 1e-9);
 }
 
@@ -147,21 +156,30 @@ fn resolved_is_the_whole_run_and_reads_back() {
 fn stages_sum_to_the_step_and_shares_to_one() {
     let overlapped = small(&[("rule: { seconds: 2 }", "rule: { seconds: 2, overlapped: true }")]);
     let off = &["speculation=off"][..];
-    for (text, overrides) in [(SMALL, &[][..]), (SMALL, off), (overlapped.as_str(), &["rl_steps=3", "warmup_steps=1"])] {
+    for (text, overrides) in
+        [(SMALL, &[][..]), (SMALL, off), (overlapped.as_str(), &["rl_steps=3", "warmup_steps=1"])]
+    {
         let result = result(text, overrides);
         for side in ["baseline", "forecast"] {
             let of = |path: &str| number(&result, &format!("{side}.{path}"));
             let step = of("step_s.mean");
-            let exposed: f64 = STAGES.iter().chain(&["idle"]).map(|stage| of(&format!("exposed_s.{stage}"))).sum();
+            let exposed: f64 =
+                STAGES.iter().chain(&["idle"]).map(|stage| of(&format!("exposed_s.{stage}"))).sum();
             assert!((exposed / step - 1.0).abs() < 1e-6, "{side}: {exposed} {step}");
             for stage in STAGES {
                 let (busy, exposed) = (of(&format!("stages_s.{stage}")), of(&format!("exposed_s.{stage}")));
-                assert!(busy >= 0.0 && exposed >= 0.0 && exposed <= busy * (1.0 + 1e-9), "{stage}: {busy} {exposed}");
+                assert!(
+                    busy >= 0.0 && exposed >= 0.0 && exposed <= busy * (1.0 + 1e-9),
+                    "{stage}: {busy} {exposed}"
+                );
             }
             assert!((of("stages_s.generation") / of("rollout_s.mean") - 1.0).abs() < 1e-9, "synchronous");
             for key in ["step_s", "rollout_s", "usd_per_step", "response_tokens_per_s_per_gpu"] {
                 let at = |which: &str| of(&format!("{key}.{which}"));
-                assert!(0.0 < at("p05") && at("p05") <= at("median") && at("median") <= at("p95"), "{side}.{key}");
+                assert!(
+                    0.0 < at("p05") && at("p05") <= at("median") && at("median") <= at("p95"),
+                    "{side}.{key}"
+                );
                 assert!(at("p05") < at("p95"), "{side}.{key}: a band without width");
                 assert_eq!(at("n"), 16.0, "draws x worlds");
             }
@@ -171,8 +189,12 @@ fn stages_sum_to_the_step_and_shares_to_one() {
                 assert!((0.0..=1.0).contains(&of(share)), "{side}.{share}: {}", of(share));
             }
         }
-        let tiers = ["measured", "published", "analytic"].map(|t| number(&result, &format!("provenance.tier_share.{t}")));
-        assert!((tiers.iter().sum::<f64>() - 1.0).abs() < 1e-9 && tiers.iter().all(|t| *t >= 0.0), "{tiers:?}");
+        let tiers = ["measured", "published", "analytic"]
+            .map(|t| number(&result, &format!("provenance.tier_share.{t}")));
+        assert!(
+            (tiers.iter().sum::<f64>() - 1.0).abs() < 1e-9 && tiers.iter().all(|t| *t >= 0.0),
+            "{tiers:?}"
+        );
         assert!((0.0..=1.0).contains(&number(&result, "speedup.p_gain")));
     }
 }
@@ -213,12 +235,14 @@ fn what_is_left_off_changes_no_number() {
 fn a_drafter_that_idles_is_paid_for() {
     for overhead in ["generation.overhead=measured", "generation.overhead=none"] {
         let idle = result(SMALL, &nominal(&["speculation.schedule=off", overhead]));
-        let (off, idle_s) = (number(&idle, "baseline.rollout_s.mean"), number(&idle, "forecast.rollout_s.mean"));
+        let (off, idle_s) =
+            (number(&idle, "baseline.rollout_s.mean"), number(&idle, "forecast.rollout_s.mean"));
         assert!(idle_s > off, "{overhead}: {idle_s} with an idle drafter, {off} without");
         assert!(idle_s < 1.5 * off, "{overhead}: {idle_s} with an idle drafter, {off} without");
         assert_eq!(number(&idle, "forecast.acceptance_length"), 1.0);
         let blocks = number(&idle, "resolved.generation.kv_blocks");
-        let without = number(&result(SMALL, &nominal(&["speculation=off", overhead])), "resolved.generation.kv_blocks");
+        let without =
+            number(&result(SMALL, &nominal(&["speculation=off", overhead])), "resolved.generation.kv_blocks");
         assert!(blocks < without, "it takes memory: {blocks} blocks, {without} without");
     }
 }
@@ -226,7 +250,12 @@ fn a_drafter_that_idles_is_paid_for() {
 #[test]
 fn a_stage_longer_by_seconds_makes_the_step_longer_by_as_many() {
     let base = result(SMALL, &[]);
-    for longer in ["loop.data_seconds=7.2", "loop.prepare_seconds=7.5", "reward.rule.seconds=9", "loop.weight_sync={ seconds: 9 }"] {
+    for longer in [
+        "loop.data_seconds=7.2",
+        "loop.prepare_seconds=7.5",
+        "reward.rule.seconds=9",
+        "loop.weight_sync={ seconds: 9 }",
+    ] {
         let result = result(SMALL, &[longer]);
         for quantity in ["baseline.step_s.mean", "forecast.step_s.mean", "forecast.step_s.p95"] {
             let more = number(&result, quantity) - number(&base, quantity);
@@ -245,8 +274,14 @@ fn bare_kernels_are_the_floor() {
             let bare = of(&measured, &format!("bare_kernels_{part}_s"));
             assert!(bare < of(&measured, &format!("{part}_s.mean")), "{side} {part}: {bare}");
             let kernels = of(&none, &format!("{part}_s.mean"));
-            assert!((of(&none, &format!("bare_kernels_{part}_s")) / kernels - 1.0).abs() < 1e-6, "{side} {part}");
-            assert!(kernels <= bare * (1.0 + 1e-9), "{side} {part}: padded graphs cost {bare}, kernels alone {kernels}");
+            assert!(
+                (of(&none, &format!("bare_kernels_{part}_s")) / kernels - 1.0).abs() < 1e-6,
+                "{side} {part}"
+            );
+            assert!(
+                kernels <= bare * (1.0 + 1e-9),
+                "{side} {part}: padded graphs cost {bare}, kernels alone {kernels}"
+            );
         }
     }
 }
@@ -278,7 +313,9 @@ fn on_bare_kernels_the_gain_is_linear_in_the_acceptance_length() {
         let points: Vec<(f64, f64)> = (0..=10)
             .map(|i| 1.5 + 0.25 * f64::from(i))
             .map(|length| {
-                let acceptance = format!("  acceptance: {{ length: {{ value: {length}, at_k: {k}, concentration: 12 }} }}");
+                let acceptance = format!(
+                    "  acceptance: {{ length: {{ value: {length}, at_k: {k}, concentration: 12 }} }}"
+                );
                 let text = many().replace(&format!("  {ACCEPTANCE}"), &acceptance);
                 let fixed = format!("speculation.schedule.fixed.k={k}");
                 let result = result(&text, &nominal(&["generation.overhead=none", "rl_steps=1", &fixed]));
@@ -329,7 +366,10 @@ fn break_even_is_where_the_speedup_is_one() {
     let result = result(SMALL, &nominal(&["cluster.gpus=2"]));
     let rows = result["break_even"].as_array().unwrap();
     let batches: Vec<f64> = rows.iter().map(|row| number(row, "batch")).collect();
-    assert!(batches.is_sorted_by(|a, b| a < b) && batches[0] == 1.0 && batches.last() == Some(&64.0), "{batches:?}");
+    assert!(
+        batches.is_sorted_by(|a, b| a < b) && batches[0] == 1.0 && batches.last() == Some(&64.0),
+        "{batches:?}"
+    );
     for row in rows {
         let cost = number(row, "speculative_s") / number(row, "decode_s");
         assert!((number(row, "acceptance_length") / cost - 1.0).abs() < 1e-12);

@@ -281,7 +281,8 @@ fn every_module_imports_lower_layers_only() {
         for other in imports(&file.code, file.depth) {
             edges += 1;
             sideways.remove(&(file.module.clone(), other.clone()));
-            wrong.extend(forbidden(&file.module, &other).map(|why| format!("{}: {why}", file.path.display())));
+            wrong
+                .extend(forbidden(&file.module, &other).map(|why| format!("{}: {why}", file.path.display())));
         }
     }
     assert_none(&wrong);
@@ -324,7 +325,9 @@ fn yaml_files_and_the_terminal_are_each_in_one_place() {
             if file.module == home {
                 return found.len();
             }
-            wrong.extend(found.iter().map(|word| format!("{}: `{word}` outside src/{home}", file.path.display())));
+            wrong.extend(
+                found.iter().map(|word| format!("{}: `{word}` outside src/{home}", file.path.display())),
+            );
             0
         };
         seen[0] += only(&["serde_yaml"], "yaml");
@@ -363,7 +366,11 @@ fn imports_are_found_in_every_spelling() {
     assert_eq!(found("use crate::{\n    rl::{self, Stage},\n    math,\n};", 1), ["math", "rl"]);
     assert_eq!(found("pub use crate :: cli :: main as other;", 1), ["cli"]);
     assert_eq!(found("fn f() -> crate::result::Arm { let x = crate::rng::mix(1); x }", 1), ["result", "rng"]);
-    assert_eq!(found("use super::super::sim::Queue;", 2), ["sim"], "two up from src/cost/gemm.rs is the root");
+    assert_eq!(
+        found("use super::super::sim::Queue;", 2),
+        ["sim"],
+        "two up from src/cost/gemm.rs is the root"
+    );
     assert_eq!(found("use super::super::{sim, rl::machine};", 2), ["rl", "sim"]);
     assert_eq!(found("use super::kv::Pool;", 2), [""; 0], "one up is the module itself");
     assert_eq!(found("let url = 'a'; use crate::cli::x; let t: &'static str = \"\";", 1), ["cli"]);
@@ -372,9 +379,13 @@ fn imports_are_found_in_every_spelling() {
 #[test]
 fn comments_strings_and_tests_import_nothing() {
     assert_eq!(found("// use crate::cli;\n/* crate::cli /* crate::rl */ */ //! crate::sim", 1), [""; 0]);
-    assert_eq!(found("let s = \"crate::cli \\\" crate::rl\"; let r = r#\"crate::sim \" crate::rl\"#;", 1), [""; 0]);
+    assert_eq!(
+        found("let s = \"crate::cli \\\" crate::rl\"; let r = r#\"crate::sim \" crate::rl\"#;", 1),
+        [""; 0]
+    );
     assert_eq!(found("let q = '\"'; use crate::math; let e = '\\''; // crate::cli", 1), ["math"]);
-    let tested = "use crate::rng;\n#[cfg(test)]\nmod tests {\n use crate::cli;\n fn f() { {} }\n}\nuse crate::sim;";
+    let tested =
+        "use crate::rng;\n#[cfg(test)]\nmod tests {\n use crate::cli;\n fn f() { {} }\n}\nuse crate::sim;";
     assert_eq!(found(tested, 1), ["rng", "sim"], "what follows a test module counts again");
     assert_eq!(found("#[cfg(test)]\nuse crate::{cli, rl};\nuse crate::rng;", 1), ["rng"]);
     assert_eq!(found("#[cfg(test)]\n#[allow(x)]\npub(crate) mod testing { use crate::cli; }", 1), [""; 0]);
@@ -395,7 +406,8 @@ fn the_table_refuses_upward_sideways_and_unknown() {
 
 #[test]
 fn lines_of_tests_do_not_count() {
-    let text = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\nfn g() {{}}\n", "    x();\n".repeat(600));
+    let text =
+        format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\nfn g() {{}}\n", "    x();\n".repeat(600));
     let (code, _) = without_tests(&code_only(&text));
     assert_eq!(code.lines().count(), 3);
     let code = code_only("let a = \"one\ntwo\"; // three\n");

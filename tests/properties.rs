@@ -51,7 +51,8 @@ fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
 
 /// `KEY: VALUE` in most cases left out.
 fn maybe(key: &'static str, value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    proptest::option::weighted(0.25, value).prop_map(move |v| v.map_or_else(String::new, |v| format!("{key}: {v}, ")))
+    proptest::option::weighted(0.25, value)
+        .prop_map(move |v| v.map_or_else(String::new, |v| format!("{key}: {v}, ")))
 }
 
 fn count(range: std::ops::RangeInclusive<u32>) -> impl Strategy<Value = String> {
@@ -64,17 +65,23 @@ fn truth() -> impl Strategy<Value = String> {
 
 /// A number, at times with a standard error of up to half of it.
 fn uncertain(range: std::ops::Range<f64>) -> impl Strategy<Value = String> {
-    (range, proptest::option::weighted(0.3, 0.0..0.5_f64))
-        .prop_map(|(x, se)| se.map_or_else(|| format!("{x:.4}"), |se| format!("{{ value: {x:.4}, se: {:.4} }}", se * x)))
+    (range, proptest::option::weighted(0.3, 0.0..0.5_f64)).prop_map(|(x, se)| {
+        se.map_or_else(|| format!("{x:.4}"), |se| format!("{{ value: {x:.4}, se: {:.4} }}", se * x))
+    })
 }
 
 fn lengths(most: u32) -> impl Strategy<Value = String> {
     prop_oneof![
         // A mean above the maximum now and then.
-        (2..=most, 0.02..1.02_f64, 0.0..0.5_f64, uncertain(0.0..1.5)).prop_map(|(max, share, error, sigma)| {
-            let mean = f64::from(max) * share;
-            format!("{{ lognormal: {{ mean: {{ value: {mean}, se: {} }}, sigma: {sigma}, max: {max} }} }}", error * mean)
-        }),
+        (2..=most, 0.02..1.02_f64, 0.0..0.5_f64, uncertain(0.0..1.5)).prop_map(
+            |(max, share, error, sigma)| {
+                let mean = f64::from(max) * share;
+                format!(
+                    "{{ lognormal: {{ mean: {{ value: {mean}, se: {} }}, sigma: {sigma}, max: {max} }} }}",
+                    error * mean
+                )
+            }
+        ),
         (1..=most).prop_map(|n| format!("{{ constant: {{ tokens: {n} }} }}")),
         proptest::collection::vec((1..=most, 0.0..3.0_f64), 1..5).prop_map(|bins| {
             let edge = |at: &mut u32, width: u32| {
@@ -84,7 +91,11 @@ fn lengths(most: u32) -> impl Strategy<Value = String> {
             let mut at = 0;
             let edges: Vec<String> = bins.iter().map(|(width, _)| edge(&mut at, *width / 2 + 1)).collect();
             let weights: Vec<String> = bins.iter().map(|(_, weight)| format!("{weight:.2}")).collect();
-            format!("{{ histogram: {{ edges: [0, {}], weights: [{}] }} }}", edges.join(", "), weights.join(", "))
+            format!(
+                "{{ histogram: {{ edges: [0, {}], weights: [{}] }} }}",
+                edges.join(", "),
+                weights.join(", ")
+            )
         }),
     ]
 }
@@ -124,8 +135,10 @@ fn drafting() -> impl Strategy<Value = String> {
         (rate(), uncertain(0.0..0.5), 0.5..50.0_f64).prop_map(|(first, decay, concentration)| format!(
             "{{ power_law: {{ first: {first}, decay: {decay}, concentration: {concentration:.2} }} }}"
         )),
-        (0.0..1.05_f64, 1..6_u32)
-            .prop_map(|(share, k)| format!("{{ length: {{ value: {:.3}, at_k: {k} }} }}", 1.0 + share * f64::from(k))),
+        (0.0..1.05_f64, 1..6_u32).prop_map(|(share, k)| format!(
+            "{{ length: {{ value: {:.3}, at_k: {k} }} }}",
+            1.0 + share * f64::from(k)
+        )),
         proptest::collection::vec(prop_oneof![rate(), one_of(&["0", "1"])], 5..9)
             .prop_map(|rates| format!("{{ per_position: [{}] }}", rates.join(", "))),
     ];
@@ -133,7 +146,8 @@ fn drafting() -> impl Strategy<Value = String> {
         5 => (0..8_u32).prop_map(|k| format!("{{ fixed: {{ k: {k} }} }}")),
         1 => Just("off".to_owned()),
     ];
-    (acceptance, schedule).prop_map(|(acceptance, schedule)| format!("acceptance: {acceptance}, schedule: {schedule}"))
+    (acceptance, schedule)
+        .prop_map(|(acceptance, schedule)| format!("acceptance: {acceptance}, schedule: {schedule}"))
 }
 
 fn around() -> impl Strategy<Value = String> {
@@ -164,7 +178,11 @@ fn around() -> impl Strategy<Value = String> {
 
 /// The text of a scenario, with its prompts, samples a prompt, RL steps and draws.
 fn any_scenario() -> impl Strategy<Value = (String, [u64; 4])> {
-    let cluster = (0..MODELS.len(), one_of(&DEVICES), proptest::sample::select(vec![2_u32, 4, 4, 8, 8, 12, 16, 16, 24, 64]));
+    let cluster = (
+        0..MODELS.len(),
+        one_of(&DEVICES),
+        proptest::sample::select(vec![2_u32, 4, 4, 8, 8, 12, 16, 16, 24, 64]),
+    );
     let workload = (1..12_u64, 1..12_u64, lengths(400), lengths(600), 0.0..1.0_f64);
     let speculation = proptest::option::weighted(0.8, drafting());
     let size = (1..4_u64, proptest::bool::weighted(0.2), 1..3_u64, 1..5_u64, any::<u64>());
@@ -196,20 +214,26 @@ const MAY_BE_NULL: [&str; 5] = ["cpu_s", "version", "fp8_tflops", "usd_per_gpu_h
 fn amiss(value: &Value, path: &str) -> Option<String> {
     match value {
         Value::Null => {
-            let allowed = MAY_BE_NULL.iter().any(|key| path.ends_with(key)) || path == ".resolved.speculation";
+            let allowed =
+                MAY_BE_NULL.iter().any(|key| path.ends_with(key)) || path == ".resolved.speculation";
             (!allowed).then(|| format!("{path} is not a number"))
         }
         Value::Number(number) => {
             let signed = path.starts_with(".sensitivity");
             (number.as_f64().is_some_and(|x| x < 0.0) && !signed).then(|| format!("{path} is {number}"))
         }
-        Value::Array(items) => items.iter().enumerate().find_map(|(i, item)| amiss(item, &format!("{path}[{i}]"))),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(i, item)| amiss(item, &format!("{path}[{i}]")))
+        }
         Value::Object(map) => map.iter().find_map(|(key, item)| amiss(item, &format!("{path}.{key}"))),
         _ => None,
     }
 }
 
-fn check_result(comparison: &Comparison, [prompts, samples, steps, draws]: [u64; 4]) -> Result<(), TestCaseError> {
+fn check_result(
+    comparison: &Comparison,
+    [prompts, samples, steps, draws]: [u64; 4],
+) -> Result<(), TestCaseError> {
     let result = json(comparison);
     prop_assert_eq!(amiss(&result, ""), None);
     for side in ["baseline", "forecast"] {
@@ -217,7 +241,8 @@ fn check_result(comparison: &Comparison, [prompts, samples, steps, draws]: [u64;
             prop_assert!(number(&result, &format!("{side}.{key}.p05")) > 0.0, "{side}.{key}");
         }
         let step = number(&result, &format!("{side}.step_s.mean"));
-        let exposed: f64 = result[side]["exposed_s"].as_object().unwrap().values().filter_map(Value::as_f64).sum();
+        let exposed: f64 =
+            result[side]["exposed_s"].as_object().unwrap().values().filter_map(Value::as_f64).sum();
         prop_assert!((exposed / step - 1.0).abs() < 1e-6, "{side}: {exposed} of {step}");
     }
     let rows = &comparison.steps;
@@ -238,19 +263,18 @@ fn check_result(comparison: &Comparison, [prompts, samples, steps, draws]: [u64;
 #[expect(clippy::print_stderr, reason = "how many cases ran is reported")]
 fn a_scenario_runs_or_says_why_not() {
     let (ran, refused) = (Cell::new(0_u32), Cell::new(0_u32));
-    let outcome = runner(400).run(&any_scenario(), |(text, counts)| {
-        match forecast(&text, &[]) {
-            Ok(comparison) => {
-                ran.set(ran.get() + 1);
-                check_result(&comparison, counts)
-            }
-            Err(error) => {
-                refused.set(refused.get() + 1);
-                let said = error.to_string();
-                let clear = said.len() > 20 && said.len() < 900 && !said.contains("NaN") && !said.contains("inf ");
-                prop_assert!(clear && (said.contains("test.yaml:") || said.contains("does not fit")), "{}", said);
-                Ok(())
-            }
+    let outcome = runner(400).run(&any_scenario(), |(text, counts)| match forecast(&text, &[]) {
+        Ok(comparison) => {
+            ran.set(ran.get() + 1);
+            check_result(&comparison, counts)
+        }
+        Err(error) => {
+            refused.set(refused.get() + 1);
+            let said = error.to_string();
+            let clear =
+                said.len() > 20 && said.len() < 900 && !said.contains("NaN") && !said.contains("inf ");
+            prop_assert!(clear && (said.contains("test.yaml:") || said.contains("does not fit")), "{}", said);
+            Ok(())
         }
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
@@ -274,7 +298,12 @@ fn every_sample_is_completed_once_with_all_of_its_tokens() {
             completed.sort_unstable();
             prop_assert_eq!(completed, (0..(prompts * samples) as u32).collect::<Vec<_>>(), "{:?}", stepper);
             for replica in &step.replicas {
-                prop_assert!(replica.completions.iter().all(|(_, end)| *end > 0.0 && *end <= replica.nominal() * (1.0 + 1e-9)));
+                prop_assert!(
+                    replica
+                        .completions
+                        .iter()
+                        .all(|(_, end)| *end > 0.0 && *end <= replica.nominal() * (1.0 + 1e-9))
+                );
                 prop_assert!(replica.kv_peak <= prepared.resolved.generation.kv_blocks, "{:?}", stepper);
             }
         }
@@ -289,7 +318,13 @@ fn every_sample_is_completed_once_with_all_of_its_tokens() {
 /// A scenario of equal lengths that runs on one node and on two, priced at nominal costs.
 fn equal_lengths() -> impl Strategy<Value = (String, u32, u32)> {
     let model = proptest::sample::select(&MODELS[1..5]);
-    let engine = (one_of(&["vllm", "sglang"]), one_of(&["measured", "none"]), one_of(&["1", "2"]), 8..200_u32, truth());
+    let engine = (
+        one_of(&["vllm", "sglang"]),
+        one_of(&["measured", "none"]),
+        one_of(&["1", "2"]),
+        8..200_u32,
+        truth(),
+    );
     let router = one_of(&["least_loaded", "group_affinity"]);
     let speculation = (proptest::option::of((0..8_u32, 1.2..3.5_f64)), 4..60_u32);
     let work = (1..40_u32, 1..9_u32, 1..300_u32, 2..800_u32, 1..5_u32);
@@ -321,7 +356,8 @@ fn equal_lengths() -> impl Strategy<Value = (String, u32, u32)> {
 
 /// Rollout seconds of baseline and forecast, and tokens per second of all GPUs.
 fn seconds(text: &str, overrides: &[&str]) -> [f64; 4] {
-    let comparison = forecast(text, &nominal(overrides)).unwrap_or_else(|error| panic!("{text}\n{overrides:?}: {error}"));
+    let comparison =
+        forecast(text, &nominal(overrides)).unwrap_or_else(|error| panic!("{text}\n{overrides:?}: {error}"));
     let result = json(&comparison);
     let gpus = number(&result, "resolved.cluster.gpus");
     let of = |path: &str| number(&result, path);
@@ -338,8 +374,18 @@ fn more_replicas_never_serve_less() {
     let outcome = runner(150).run(&equal_lengths(), |(text, gpus, _)| {
         let [_, _, off, on] = seconds(&text, &[]);
         let [_, _, off_twice, on_twice] = seconds(&text, &[&format!("cluster.gpus={}", 2 * gpus)]);
-        prop_assert!(off_twice >= off * (1.0 - 1e-9), "baseline: {} tokens/s, on twice the GPUs {}", off, off_twice);
-        prop_assert!(on_twice >= on * (1.0 - 1e-9), "forecast: {} tokens/s, on twice the GPUs {}", on, on_twice);
+        prop_assert!(
+            off_twice >= off * (1.0 - 1e-9),
+            "baseline: {} tokens/s, on twice the GPUs {}",
+            off,
+            off_twice
+        );
+        prop_assert!(
+            on_twice >= on * (1.0 - 1e-9),
+            "forecast: {} tokens/s, on twice the GPUs {}",
+            on,
+            on_twice
+        );
         Ok(())
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
@@ -352,7 +398,13 @@ fn longer_responses_never_end_earlier() {
         let longer = format!("workload.response_tokens={{ constant: {{ tokens: {} }} }}", response + more);
         let after = seconds(&text, &[&longer]);
         for side in 0..2 {
-            prop_assert!(after[side] >= before[side] * (1.0 - 1e-9), "{}: {:?} then {:?}", side, before, after);
+            prop_assert!(
+                after[side] >= before[side] * (1.0 - 1e-9),
+                "{}: {:?} then {:?}",
+                side,
+                before,
+                after
+            );
         }
         Ok(())
     });
@@ -382,5 +434,8 @@ fn the_seed_decides() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     let (differed, random) = (differed.get(), random.get());
     // A few have no random number that matters: one world, constant lengths, no drafts.
-    assert!(random > 10 && f64::from(differed) > 0.7 * f64::from(random), "{differed} of {random} differ with the seed");
+    assert!(
+        random > 10 && f64::from(differed) > 0.7 * f64::from(random),
+        "{differed} of {random} differ with the seed"
+    );
 }

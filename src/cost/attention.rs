@@ -69,8 +69,14 @@ mod tests {
     use super::*;
     use crate::cost::testing::kernels;
 
-    const QWEN3_8B: AttentionShape =
-        AttentionShape { batch: 32.0, queries: 1.0, heads: 32.0, kv_heads: 8.0, head_dim: 128.0, kv_bytes: 2.0 };
+    const QWEN3_8B: AttentionShape = AttentionShape {
+        batch: 32.0,
+        queries: 1.0,
+        heads: 32.0,
+        kv_heads: 8.0,
+        head_dim: 128.0,
+        kv_bytes: 2.0,
+    };
 
     #[test]
     fn decode_matches_published_layer_sums() {

@@ -49,7 +49,8 @@ impl Demand<'_> {
     pub fn plan(&self, device: &Device, utilization: f64) -> Plan {
         let budget = Bytes::from_gib(device.memory_gib).0 * utilization;
         let weights = self.weight_bytes();
-        let drafter = self.drafter.map_or(0.0, |(d, precision, tp)| d.params() * precision.bytes() / f64::from(tp));
+        let drafter =
+            self.drafter.map_or(0.0, |(d, precision, tp)| d.params() * precision.bytes() / f64::from(tp));
         let working = self.working_bytes();
         Plan {
             weights: Bytes(weights),
@@ -79,7 +80,8 @@ impl Demand<'_> {
     fn working_bytes(&self) -> f64 {
         let model = self.model;
         // Residual stream in and out, and the widest intermediate of the layer, in 16 bits.
-        let per_token = 2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(model.intermediate) / f64::from(self.tp));
+        let per_token =
+            2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(model.intermediate) / f64::from(self.tp));
         // Logits and their softmax in fp32.
         let per_row = 8.0 * f64::from(model.vocab);
         Bytes::from_gib(RESERVED_GIB).0

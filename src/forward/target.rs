@@ -60,7 +60,12 @@ impl Engine {
                 kv_bytes: self.kv_cache.bytes(),
             });
             let family = if shape.draft_tokens > 0 { Family::VerifyAttention } else { Family::Attention };
-            piece.add_flagged(family, layers * time.fixed, layers * time.per_context_token, time.extrapolated);
+            piece.add_flagged(
+                family,
+                layers * time.fixed,
+                layers * time.per_context_token,
+                time.extrapolated,
+            );
         }
         if shape.prefill_tokens > 0 {
             let tokens = f64::from(shape.prefill_tokens);

@@ -6,7 +6,8 @@ use super::memory::{self, Fit};
 use crate::forward::Software;
 use crate::profile::EngineProfile;
 use crate::resolved::{
-    Cluster, EngineSettings, Generation, Model, Overhead, Precision, Router, ScheduleInput, Source, Speculation, Workload,
+    Cluster, EngineSettings, Generation, Model, Overhead, Precision, Router, ScheduleInput, Source,
+    Speculation, Workload,
 };
 use crate::scenario::raw;
 
@@ -38,7 +39,11 @@ pub(super) fn software(generation: &Generation, constants: &EngineProfile) -> So
     }
 }
 
-pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) -> Result<Generation, ResolveError> {
+pub(super) fn resolve(
+    book: &mut Book<'_>,
+    engine: String,
+    inputs: &Inputs<'_>,
+) -> Result<Generation, ResolveError> {
     let (raw, constants) = (&inputs.raw, inputs.constants);
     let weights = precision(book, "generation.weights", raw.weights, "as the model is published");
     let kv_cache = precision(book, "generation.kv_cache_dtype", raw.kv_cache_dtype, "the engines' default");
@@ -82,7 +87,16 @@ pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) 
         Source::Profile,
         "the engine's default; RL frameworks often lower it when training shares the GPU",
     );
-    let fit = Fit { inputs, weights, kv_cache, max_num_seqs, max_num_batched_tokens, lookahead, block_size, utilization };
+    let fit = Fit {
+        inputs,
+        weights,
+        kv_cache,
+        max_num_seqs,
+        max_num_batched_tokens,
+        lookahead,
+        block_size,
+        utilization,
+    };
     let tp = tensor_parallel(book, &fit)?;
     if let Some(speculation) = inputs.speculation
         && speculation.tp > tp
@@ -93,7 +107,8 @@ pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) 
     let kv_blocks = fit.kv_blocks(book, tp)?;
     let enforce_eager = raw.enforce_eager.unwrap_or(false);
     let capture_sizes = capture_sizes(book, inputs, enforce_eager);
-    let prefix_caching = book.or("generation.prefix_caching", raw.prefix_caching, true, "the engines' default");
+    let prefix_caching =
+        book.or("generation.prefix_caching", raw.prefix_caching, true, "the engines' default");
     if raw.chunked_prefill == Some(false) {
         let message = "prefill without chunks is planned and not built yet; built: true".to_owned();
         return Err(book.error("generation.chunked_prefill", message, None));
@@ -176,15 +191,14 @@ fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, eager: bool) -> Vec<u
     if eager {
         return Vec::new();
     }
-    match &inputs.raw.cudagraph_capture_sizes {
-        Some(sizes) => sizes.iter().map(|n| n.get() as u32).collect(),
-        None => {
-            let sizes = inputs.constants.capture_sizes.clone();
-            let largest = sizes.last().copied().unwrap_or(0);
-            book.note("generation.cudagraph_capture_sizes", format!("up to {largest}"), Source::Profile, "the engine's default");
-            sizes
-        }
+    if let Some(sizes) = &inputs.raw.cudagraph_capture_sizes {
+        return sizes.iter().map(|n| n.get() as u32).collect();
     }
+    let sizes = inputs.constants.capture_sizes.clone();
+    let largest = sizes.last().copied().unwrap_or(0);
+    let shown = format!("up to {largest}");
+    book.note("generation.cudagraph_capture_sizes", shown, Source::Profile, "the engine's default");
+    sizes
 }
 
 /// The given width, checked; or the smallest that fits.

@@ -31,7 +31,8 @@ pub(super) fn resolve(
     if let Some(dp) = given.layout.as_ref().and_then(|l| l.dp).map(|n| n.get() as u32)
         && dp * tp != cluster.gpus
     {
-        let message = format!("{dp} replicas of {tp} GPUs are {}, not the cluster's {}", dp * tp, cluster.gpus);
+        let message =
+            format!("{dp} replicas of {tp} GPUs are {}, not the cluster's {}", dp * tp, cluster.gpus);
         return Err(book.error("training.layout.dp", message, Some(format!("{}", cluster.gpus / tp))));
     }
     fits(model, cluster)?;
@@ -44,8 +45,12 @@ pub(super) fn resolve(
         return Err(book.error("training.precision", message, Some("bf16".to_owned())));
     }
     let samples = workload.samples();
-    let global_batch_size =
-        book.count("training.global_batch_size", given.global_batch_size, samples, "one optimizer step per RL step");
+    let global_batch_size = book.count(
+        "training.global_batch_size",
+        given.global_batch_size,
+        samples,
+        "one optimizer step per RL step",
+    );
     let (default_mfu, why) = match precision {
         Precision::Bf16 => (MFU_BF16, "dense training on H100: Megatron-LM 41-48 %, RL users about 33 %"),
         Precision::Fp8 => (MFU_FP8, "dense fp8 training on H100: Megatron-Bridge 36-38 % of the fp8 peak"),
@@ -102,7 +107,9 @@ fn fits(model: &Model, cluster: &Cluster) -> Result<(), ResolveError> {
         missing: per_gpu.gib() - memory,
         device: cluster.device.id.clone(),
         memory,
-        needs: format!("{per_gpu} of weights, gradients and optimizer state, sharded over all GPUs, before any activation"),
+        needs: format!(
+            "{per_gpu} of weights, gradients and optimizer state, sharded over all GPUs, before any activation"
+        ),
         advice: format!("what would fit: at least {needed} GPUs of this kind"),
     })
 }

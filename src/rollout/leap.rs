@@ -15,12 +15,12 @@ mod slot;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::Job;
 use super::outcome::{Outcome, TimelinePoint};
 use super::replica::{Pending, Replica, Room};
-use super::Job;
 use crate::piece::Shape;
-use crate::speculation::schedule::{Schedule, Snapshot};
 use crate::speculation::StepCost;
+use crate::speculation::schedule::{Schedule, Snapshot};
 use slot::Slot;
 
 /// Runs one replica to the end of its samples. The schedule must be `leapable`.
@@ -100,7 +100,8 @@ impl<'a> Leaper<'a> {
 
     /// Blocks that the next admissions would reserve: as many as there are seats.
     fn next_blocks(&self) -> u64 {
-        let seated = self.running + self.replica.batch.index.len() as u32 + self.replica.prefilling.len() as u32;
+        let seated =
+            self.running + self.replica.batch.index.len() as u32 + self.replica.prefilling.len() as u32;
         let seats = self.replica.limits.max_num_seqs.saturating_sub(seated) as usize;
         self.replica.waiting.iter().take(seats).map(|pending| self.final_blocks(pending.index)).sum()
     }
@@ -125,7 +126,8 @@ impl<'a> Leaper<'a> {
         let blocks = self.replica.limits.block_size;
         for i in 0..self.replica.prefilling.len() {
             let prefill = self.replica.prefilling[i];
-            let shared = self.replica.pool.blocks_for(prefill.target + self.replica.lookahead) - prefill.own_blocks;
+            let shared =
+                self.replica.pool.blocks_for(prefill.target + self.replica.lookahead) - prefill.own_blocks;
             let reserved = self.final_blocks(prefill.pending.index) - shared;
             self.replica.pool.take(reserved - prefill.own_blocks);
             self.replica.prefilling[i].own_blocks = reserved;
@@ -138,7 +140,14 @@ impl<'a> Leaper<'a> {
             let reserved = self.final_blocks(batch.index[i]) - shared;
             self.replica.pool.take(reserved - u64::from(batch.own_blocks[i]));
             let stream = crate::rng::Stream::resume(batch.key[i], batch.counter[i]);
-            self.seat(Slot::new(batch.index[i], batch.remaining[i], batch.length[i], stream, reserved, shared));
+            self.seat(Slot::new(
+                batch.index[i],
+                batch.remaining[i],
+                batch.length[i],
+                stream,
+                reserved,
+                shared,
+            ));
         }
     }
 

@@ -131,11 +131,14 @@ fn uncertainty(check: &Check<'_>, uncertainty: &Uncertainty) -> Result<(), Error
 fn size(check: &Check<'_>, scenario: &Scenario) -> Result<(), Error> {
     let uncertainty = scenario.uncertainty.clone().unwrap_or_default();
     let of = |count: Option<Count>| count.map_or(1, Count::get);
-    let (draws, worlds, steps) = (of(uncertainty.workload_draws), of(uncertainty.worlds), of(scenario.rl_steps));
+    let (draws, worlds, steps) =
+        (of(uncertainty.workload_draws), of(uncertainty.worlds), of(scenario.rl_steps));
     let gpus = of(scenario.cluster.as_ref().and_then(|cluster| cluster.gpus));
     let message = format!("found {draws} draws x {worlds} worlds, expected at most {MOST_PRICES} together");
     check.holds(draws * worlds <= MOST_PRICES, "uncertainty", &message, "")?;
-    let message = format!("found {gpus} GPUs x {steps} RL steps x {draws} draws, expected at most {MOST_RUNS} together");
+    let message = format!(
+        "found {gpus} GPUs x {steps} RL steps x {draws} draws, expected at most {MOST_RUNS} together"
+    );
     check.holds(gpus * steps * draws <= MOST_RUNS, "rl_steps", &message, "")
 }
 
@@ -182,7 +185,10 @@ impl Check<'_> {
 
     /// A standard error that still says something about the number.
     fn error(&self, path: &str, number: Uncertain, most: f64) -> Result<(), Error> {
-        let message = format!("found {} beside {}, expected a standard error of at most {most}", number.se, number.value);
+        let message = format!(
+            "found {} beside {}, expected a standard error of at most {most}",
+            number.se, number.value
+        );
         self.holds(number.se <= most, &format!("{path}.se"), &message, "")
     }
 

@@ -188,13 +188,13 @@ mod tests {
             let mut survival = vec![0.0; k];
             population.draw_survival(7, &[request], &mut survival);
             let mut stream = Stream::new(7, Purpose::AcceptDraft, &[request]);
-            let mut remaining = tokens as i64;
+            let mut remaining = tokens;
             while remaining > 0 {
                 let u = stream.uniform();
                 let accepted = survival.iter().filter(|&&s| u < s).count();
                 (0..=accepted).for_each(|j| reached[j] += 1);
                 emitted += accepted as u64 + 1;
-                remaining -= accepted as i64 + 1;
+                remaining = remaining.saturating_sub(accepted as u64 + 1);
             }
         }
         let rates = reached.windows(2).map(|w| w[1] as f64 / w[0] as f64).collect();

@@ -102,7 +102,8 @@ mod tests {
             LengthShift::default(),
         );
         assert_eq!(histogram.at(0.0).tokens, 67, "the median: two thirds into the first bin");
-        let samples = LengthSampler::new(&lengths(LengthModel::Samples(vec![5, 50, 5000])), LengthShift::default());
+        let samples =
+            LengthSampler::new(&lengths(LengthModel::Samples(vec![5, 50, 5000])), LengthShift::default());
         assert_eq!(samples.at(-3.0).tokens, 5);
         assert_eq!(samples.at(0.0).tokens, 50);
         assert_eq!(samples.at(3.0), Drawn { tokens: 1000, clipped: true });
@@ -111,7 +112,11 @@ mod tests {
     #[test]
     fn lengths_stay_within_bounds_for_extreme_quantiles() {
         let mean = Quantity { se: 300.0, ..Quantity::given(900.0) };
-        let lognormal = Lengths { model: LengthModel::Lognormal { mean, sigma: Quantity::given(1.5) }, min: 4, max: 1000 };
+        let lognormal = Lengths {
+            model: LengthModel::Lognormal { mean, sigma: Quantity::given(1.5) },
+            min: 4,
+            max: 1000,
+        };
         for shift in [-3.0, 0.0, 3.0] {
             let sampler = LengthSampler::new(&lognormal, LengthShift { mean: shift, sigma: 0.0 });
             for z in [-9.0, 0.0, 9.0] {

@@ -107,7 +107,8 @@ impl Round<'_> {
         let tokens = f64::from(shape.prefill_tokens);
         let heads = f64::from(model.heads) / self.tp();
         let head_dim = f64::from(model.head_dim);
-        let (fixed, per_pair) = self.engine.kernels.prefill_attention(tokens, heads, self.kv_heads(), head_dim);
+        let (fixed, per_pair) =
+            self.engine.kernels.prefill_attention(tokens, heads, self.kv_heads(), head_dim);
         let layers = f64::from(model.layers);
         piece.add(Family::Attention, layers * fixed, 0.0);
         piece.per_prefill_pair += layers * per_pair;

@@ -50,7 +50,14 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(index: u32, remaining: u32, length: u32, stream: Stream, reserved: u64, shared: u64) -> Self {
+    pub(super) fn new(
+        index: u32,
+        remaining: u32,
+        length: u32,
+        stream: Stream,
+        reserved: u64,
+        shared: u64,
+    ) -> Self {
         Slot {
             index,
             admitted: 0,
@@ -140,7 +147,8 @@ impl Slot {
         let (mut left, mut before, mut tokens) = (rounds, 1.0, 0);
         for (j, threshold) in thresholds.iter().enumerate() {
             let survival = f64::from(*threshold) * SCALE;
-            let stopped = if before > 0.0 { binomial(&mut self.stream, left, 1.0 - survival / before) } else { left };
+            let stopped =
+                if before > 0.0 { binomial(&mut self.stream, left, 1.0 - survival / before) } else { left };
             self.counts[j] = stopped;
             tokens += stopped * (j as u32 + 1);
             left -= stopped;
