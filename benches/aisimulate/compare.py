@@ -108,7 +108,7 @@ class Tool:
             cpu += usage.ru_utime + usage.ru_stime  # with all descendants that it waited for
             if child.returncode != 0:
                 sys.exit(f"error: {self.name} failed:\n{(folder / 'stderr').read_text()[-2000:]}")
-        self.runs[workload].append((cpu / self.processes, wall / self.processes, usage.ru_maxrss / 1024))
+        self.runs[workload].append((cpu / self.processes, wall / self.processes))
         if workload == "full":
             self.simulated = self.tokens()
 
@@ -201,17 +201,17 @@ def main():
     )
     print("AISimulate: Qwen3-235B-A22B, EP8, without speculation in every comparison")
     print("rollcast: llama-3.1-70b stands in for it, as only the size of the simulation matters; it simulates twice")
-    print(f"medians of {REPETITIONS}; start-up: the same run of one rollout of one token; ratio: to AISimulate")
+    print(f"medians of {REPETITIONS}; start-up: a run of one rollout of one token; ratio: to AISimulate")
     print()
     print(
-        "| tool | output tokens simulated | CPU s | wall s | start-up, CPU s | peak MiB "
-        "| tokens/CPU-s | ratio | without start-up | ratio |"
+        "| tool | output tokens simulated | CPU s | wall s | start-up, CPU s "
+        "| tokens/CPU-s | ratio | the same without start-up | ratio |"
     )
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for row in rows:
         print(
             f"| {row.name} | {row.simulated:,} | {row.median('full', 0):.4f} | {row.median('full', 1):.4f} "
-            f"| {row.median('start', 0):.4f} | {row.median('full', 2):.0f} "
+            f"| {row.median('start', 0):.4f} "
             f"| {row.rate():.2e} | {row.rate() / peer.rate():,.0f} "
             f"| {row.loop_rate():.2e} | {row.loop_rate() / peer.loop_rate():,.0f} |"
         )
