@@ -236,6 +236,7 @@ mod tests {
             assert_eq!(pool.admit(1, 66, false), None);
             assert!(pool.admit(1, 66, true).is_some());
             assert!(pool.overdrawn());
+            pool.note_peak();
             pool.finish(1, 1);
         }
         assert_eq!((pool.used(), pool.peak()), (0, 5));

@@ -378,7 +378,12 @@ impl<'a> Leaper<'a> {
         // A sequence's last block is half full on average.
         let each = f64::from(self.replica.lookahead) / block + 0.5;
         let own = (self.context / block + each * f64::from(self.running) - self.shared as f64).max(0.0);
-        (self.replica.pool.used() - self.reserved) + own as u64
+        let pool = &self.replica.pool;
+        let prefills = self.replica.prefilling.iter();
+        let ahead: u64 = prefills
+            .map(|p| self.final_blocks(p.pending.index) - pool.blocks_for(p.target + self.replica.lookahead))
+            .sum();
+        (pool.used() - self.reserved - ahead) + own as u64
     }
 
     fn note_peak(&mut self) {

@@ -13,7 +13,7 @@ use rollcast::speculation::{Configuration, StepCost};
 use rollcast::workload::Sample;
 
 /// Affine between knots of the mean context, continuous at them, extrapolated beyond the last.
-pub struct Knotted;
+pub(crate) struct Knotted;
 
 impl StepCost for Knotted {
     fn piece(&self, shape: &Shape, context: f64) -> Piece {
@@ -34,7 +34,7 @@ impl StepCost for Knotted {
 }
 
 /// One second an iteration.
-pub struct Count;
+pub(crate) struct Count;
 
 impl StepCost for Count {
     fn piece(&self, _: &Shape, _: f64) -> Piece {
@@ -47,7 +47,7 @@ impl StepCost for Count {
 /// At most so many sequences: so many draft tokens. The first row that holds decides, the last one always does.
 /// Gives up on a run that asks for ever.
 #[derive(Clone)]
-pub struct ByBatch(Vec<(u32, u32)>, u64);
+pub(crate) struct ByBatch(Vec<(u32, u32)>, u64);
 
 impl ByBatch {
     fn new(rows: &[(u32, u32)]) -> Self {
@@ -73,7 +73,7 @@ impl Schedule for ByBatch {
 }
 
 /// A population with up to seven draft positions; solving one takes longer than many runs.
-pub fn population(concentration: f64) -> Arc<Population> {
+pub(crate) fn population(concentration: f64) -> Arc<Population> {
     type Solved = Mutex<Vec<(f64, Arc<Population>)>>;
     static SOLVED: LazyLock<Solved> = LazyLock::new(Mutex::default);
     let mut solved = SOLVED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +86,7 @@ pub fn population(concentration: f64) -> Arc<Population> {
 }
 
 /// Room for everything.
-pub const AMPLE: Limits = Limits {
+pub(crate) const AMPLE: Limits = Limits {
     max_num_seqs: 64,
     max_num_batched_tokens: 4096,
     block_size: 16,
@@ -94,22 +94,22 @@ pub const AMPLE: Limits = Limits {
     prefix_caching: false,
 };
 
-pub struct Workload {
-    pub name: &'static str,
-    pub samples: Vec<(u32, Sample)>,
-    pub limits: Limits,
-    pub schedule: Vec<(u32, u32)>,
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) samples: Vec<(u32, Sample)>,
+    pub(crate) limits: Limits,
+    pub(crate) schedule: Vec<(u32, u32)>,
     /// Of the requests' acceptance; infinite: all alike.
-    pub concentration: f64,
+    pub(crate) concentration: f64,
 }
 
 impl Workload {
     /// K = 3, alike.
-    pub fn new(name: &'static str, samples: Vec<(u32, Sample)>, limits: Limits) -> Self {
+    pub(crate) fn new(name: &'static str, samples: Vec<(u32, Sample)>, limits: Limits) -> Self {
         Workload { name, samples, limits, schedule: vec![(0, 3)], concentration: f64::INFINITY }
     }
 
-    pub fn run(&self, seed: u64, leap: bool, cost: &impl StepCost) -> Outcome {
+    pub(crate) fn run(&self, seed: u64, leap: bool, cost: &impl StepCost) -> Outcome {
         let population = population(self.concentration);
         let mut schedule = ByBatch::new(&self.schedule);
         let speculates = schedule.max_draft_tokens() > 0;
@@ -124,7 +124,7 @@ impl Workload {
     }
 
     /// Rounds that each request is expected to take, were the longest chain always drafted.
-    pub fn expected_rounds(&self, seed: u64) -> Vec<f64> {
+    pub(crate) fn expected_rounds(&self, seed: u64) -> Vec<f64> {
         let population = population(self.concentration);
         let mut survival = vec![0.0; ByBatch::new(&self.schedule).max_draft_tokens() as usize];
         let rounds = self.samples.iter().map(|(id, sample)| {
@@ -136,7 +136,13 @@ impl Workload {
 }
 
 /// `count` samples in groups of `members`, lognormal about a median and cut at four times that, numbered from 10.
-pub fn lognormal(count: u32, members: u32, prompt: u32, response: u32, sigma: f64) -> Vec<(u32, Sample)> {
+pub(crate) fn lognormal(
+    count: u32,
+    members: u32,
+    prompt: u32,
+    response: u32,
+    sigma: f64,
+) -> Vec<(u32, Sample)> {
     let draw = |purpose, entity, median: u32| {
         let z = normal_quantile(Stream::new(77, purpose, &[u64::from(entity)]).open_uniform());
         ((f64::from(median) * (sigma * z).exp()) as u32).clamp(1, 4 * median)
@@ -151,7 +157,7 @@ pub fn lognormal(count: u32, members: u32, prompt: u32, response: u32, sigma: f6
 }
 
 /// Makes the responses of some samples longer.
-pub fn stretch(
+pub(crate) fn stretch(
     mut samples: Vec<(u32, Sample)>,
     longer: impl Fn(usize) -> bool,
     factor: u32,
@@ -162,56 +168,59 @@ pub fn stretch(
     samples
 }
 
-pub fn queue() -> Workload {
+pub(crate) fn queue() -> Workload {
     Workload::new("queue", lognormal(240, 1, 100, 900, 0.7), AMPLE)
 }
 
 /// Waves of short and long responses: the cache runs full in the long ones alone.
-pub fn preemption() -> Workload {
+pub(crate) fn preemption() -> Workload {
     let samples = stretch(lognormal(800, 1, 60, 200, 0.4), |at| at % 160 >= 120, 5);
     Workload::new("preemption", samples, Limits { max_num_seqs: 40, kv_blocks: 1500, ..AMPLE })
 }
 
-pub fn pressure_at_the_end() -> Workload {
+pub(crate) fn pressure_at_the_end() -> Workload {
     let samples = stretch(lognormal(200, 1, 60, 250, 0.4), |at| at >= 170, 6);
     Workload::new("pressure at the end", samples, Limits { max_num_seqs: 32, kv_blocks: 1500, ..AMPLE })
 }
 
-pub fn groups() -> Workload {
+pub(crate) fn groups() -> Workload {
     let limits = Limits { max_num_seqs: 48, prefix_caching: true, ..AMPLE };
     Workload::new("groups", lognormal(192, 8, 300, 600, 0.6), limits)
 }
 
-pub fn groups_under_pressure() -> Workload {
+pub(crate) fn groups_under_pressure() -> Workload {
     let limits = Limits { max_num_seqs: 40, kv_blocks: 1700, prefix_caching: true, ..AMPLE };
     let samples = stretch(lognormal(800, 8, 200, 150, 0.4), |at| at % 260 >= 200, 6);
     Workload::new("groups under pressure", samples, limits)
 }
 
-pub fn k_by_batch() -> Workload {
+pub(crate) fn k_by_batch() -> Workload {
     let schedule = vec![(16, 7), (48, 3), (64, 1)];
     Workload { schedule, ..Workload::new("K by batch", lognormal(128, 1, 100, 900, 0.8), AMPLE) }
 }
 
-pub fn off_at_large_batch() -> Workload {
-    let schedule = vec![(32, 3), (64, 0)];
-    let samples = lognormal(128, 1, 100, 700, 0.8);
-    Workload { schedule, concentration: 12.0, ..Workload::new("off at large batch", samples, AMPLE) }
+pub(crate) fn k_by_batch_and_spread() -> Workload {
+    Workload { name: "K by batch, spread", concentration: 8.0, ..k_by_batch() }
 }
 
-pub fn spread() -> Workload {
+pub(crate) fn off_at_large_batch() -> Workload {
+    let samples = lognormal(128, 1, 100, 700, 0.8);
+    Workload { schedule: vec![(48, 3), (64, 0)], ..Workload::new("off at large batch", samples, AMPLE) }
+}
+
+pub(crate) fn spread() -> Workload {
     Workload {
         concentration: 2.0,
         ..Workload::new("spread of acceptance", lognormal(64, 1, 100, 1200, 0.5), AMPLE)
     }
 }
 
-pub fn long_prompts() -> Workload {
+pub(crate) fn long_prompts() -> Workload {
     let limits = Limits { max_num_seqs: 32, max_num_batched_tokens: 512, ..AMPLE };
     Workload::new("long prompts", lognormal(80, 1, 1500, 400, 0.6), limits)
 }
 
-pub fn tiny() -> Workload {
+pub(crate) fn tiny() -> Workload {
     let mut samples = lognormal(1500, 1, 20, 1, 0.5);
     for (at, (_, sample)) in samples.iter_mut().enumerate() {
         sample.response = 1 + at as u32 * 7 % 20;
@@ -219,7 +228,7 @@ pub fn tiny() -> Workload {
     Workload::new("tiny lengths", samples, Limits { max_num_seqs: 32, ..AMPLE })
 }
 
-pub fn one_request() -> Workload {
+pub(crate) fn one_request() -> Workload {
     let sample = Sample { group: 0, prompt: 300, response: 9000, clipped: false };
     Workload::new("one request", vec![(10, sample)], AMPLE)
 }
