@@ -71,8 +71,7 @@ fn replica(criterion: &mut Criterion) {
             group.bench_function(
                 BenchmarkId::new(name, format!("{requests} requests, K = {k}")),
                 |bencher| {
-                    bencher
-                        .iter(|| run_exact(black_box(&job), &Affine, &mut Fixed(Configuration::chain(k))));
+                    bencher.iter(|| run_exact(black_box(&job), &Affine, &mut Fixed(Configuration::chain(k))));
                 },
             );
         }

@@ -4,6 +4,7 @@
 //! (memory, output that cannot be written), 2 bad input, 3 a gate failed.
 
 mod catalog;
+mod cost;
 mod error;
 mod run;
 mod schema;
@@ -11,7 +12,7 @@ mod screen;
 mod validate;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -34,6 +35,8 @@ enum Command {
     Run(run::Arguments),
     /// Run scenarios that carry `expect:` and score the forecasts; exit 3 where a gate fails.
     Validate(validate::Arguments),
+    /// Price one engine step or one operator.
+    Cost(cost::Arguments),
     /// List the models, drafters, devices and networks that are known by name.
     Catalog(catalog::Arguments),
     /// Print the JSON schema of a scenario.
@@ -83,7 +86,7 @@ enum Format {
 
 impl ScenarioOptions {
     /// Reads a scenario and applies the overrides.
-    fn read(&self, path: &PathBuf) -> Result<Document, CliError> {
+    fn read(&self, path: &Path) -> Result<Document, CliError> {
         let mut document = Document::read(path)?;
         for assignment in &self.overrides {
             document.set(assignment)?;
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
+        Command::Cost(arguments) => cost::run(&arguments),
         Command::Catalog(arguments) => catalog::run(&arguments),
         Command::Schema => schema::run(),
     };

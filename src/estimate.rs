@@ -9,7 +9,11 @@ use std::fmt;
 
 /// A family of costs that share one unknown error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "simulator", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "simulator",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[repr(usize)]
 pub enum Family {
     /// Dense matrix products.
@@ -97,7 +101,11 @@ pub type StepSeconds = [f64; STEP_FAMILIES];
 
 /// What an estimate rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "simulator", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[cfg_attr(
+    feature = "simulator",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 pub enum Tier {
     /// Measured by this project's own kernels on that device.
     Measured,

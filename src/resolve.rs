@@ -32,7 +32,9 @@ pub enum ResolveError {
     #[error("{0}")]
     Input(#[from] scenario::Error),
     /// The scenario is fine and does not fit the memory.
-    #[error("{what}: {missing:.1} GiB too much for one GPU ({device}, {memory:.1} GiB)\n  it needs {needs}\n  {advice}")]
+    #[error(
+        "{what}: {missing:.1} GiB too much for one GPU ({device}, {memory:.1} GiB)\n  it needs {needs}\n  {advice}"
+    )]
     DoesNotFit {
         /// What does not fit.
         what: String,
@@ -84,13 +86,23 @@ impl StepCost for Engine {
 
 /// Resolves a document.
 pub fn resolve(document: &Document) -> Result<Prepared, ResolveError> {
+    resolve_for(document, true)
+}
+
+/// Resolves a document whose engine alone is of interest: training need not fit its GPUs.
+pub fn resolve_engine(document: &Document) -> Result<Prepared, ResolveError> {
+    resolve_for(document, false)
+}
+
+fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveError> {
     let raw = document.scenario()?;
     let mut book = Book::new(document);
     let model_name = book.required("model", raw.model.as_ref())?;
     let model = catalog::model(model_name, document.directory()).map_err(|e| book.lookup("model", &e))?;
     let cluster = cluster::resolve(&mut book, raw.cluster.as_ref())?;
     let (workload, max_model_len) = workload::resolve(&mut book, &raw, &model)?;
-    let speculation = speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model)?;
+    let speculation =
+        speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model)?;
     let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
     let engine_constants = profile::engine(&engine_id)?;
     let inputs = generation::Inputs {
@@ -103,7 +115,7 @@ pub fn resolve(document: &Document) -> Result<Prepared, ResolveError> {
         max_model_len,
     };
     let generation = generation::resolve(&mut book, engine_id, &inputs)?;
-    let training = training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload)?;
+    let training = training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload, trains)?;
     let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation)?;
     let uncertainty = book.uncertainty(raw.uncertainty.as_ref());
     let rl_steps = book.count("rl_steps", raw.rl_steps, 4, "enough for the mean over steps");

@@ -37,7 +37,12 @@ pub enum Stepper {
 }
 
 /// Runs one replica. A schedule that needs every iteration is stepped exactly whatever was asked for.
-pub fn run_replica(stepper: Stepper, job: &Job<'_>, cost: &impl StepCost, schedule: &mut dyn Schedule) -> Outcome {
+pub fn run_replica(
+    stepper: Stepper,
+    job: &Job<'_>,
+    cost: &impl StepCost,
+    schedule: &mut dyn Schedule,
+) -> Outcome {
     match stepper {
         Stepper::Leap if schedule.leapable() => run_leap(job, cost, schedule),
         _ => run_exact(job, cost, schedule),

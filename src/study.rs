@@ -8,6 +8,7 @@ mod compare;
 mod detail;
 mod notes;
 mod sensitivity;
+pub mod step;
 mod summarise;
 pub mod validate;
 mod worlds;

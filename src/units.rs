@@ -36,6 +36,7 @@ impl SimTime {
     }
 
     /// The span from `earlier` to `self`, zero when `earlier` is later.
+    #[must_use]
     pub const fn since(self, earlier: SimTime) -> SimTime {
         SimTime(self.0.saturating_sub(earlier.0))
     }

@@ -62,7 +62,8 @@ impl Generator {
     pub fn step(&self, draw: u64, rl_step: u64) -> Vec<Sample> {
         let mut samples = Vec::with_capacity((self.prompts_per_step * self.samples_per_prompt) as usize);
         let (shared, own) = (self.correlation.sqrt(), (1.0 - self.correlation).sqrt());
-        let normal = |purpose, entity: &[u64]| normal_quantile(Stream::new(self.seed, purpose, entity).open_uniform());
+        let normal =
+            |purpose, entity: &[u64]| normal_quantile(Stream::new(self.seed, purpose, entity).open_uniform());
         for group in 0..self.prompts_per_step {
             let path = [draw, rl_step, u64::from(group)];
             let prompt = self.prompt.at(normal(Purpose::PromptLength, &path));
@@ -123,7 +124,8 @@ mod tests {
             let mean = ln.iter().sum::<f64>() / ln.len() as f64;
             let var = ln.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / ln.len() as f64;
             // Pairs of neighbours inside a group.
-            let pairs: Vec<f64> = ln.chunks(8).flat_map(|g| g.windows(2).map(|w| (w[0] - mean) * (w[1] - mean))).collect();
+            let pairs: Vec<f64> =
+                ln.chunks(8).flat_map(|g| g.windows(2).map(|w| (w[0] - mean) * (w[1] - mean))).collect();
             pairs.iter().sum::<f64>() / pairs.len() as f64 / var
         };
         assert!(correlation_of(0.0).abs() < 0.03);

@@ -55,7 +55,16 @@ fn quickstart_is_a_screen_to_act_on() {
 fn the_screen_stays_narrow_with_longer_numbers_and_names() {
     let file = File::new(SMALL);
     let long = format!("name={}", "a name of many words ".repeat(12));
-    let many = ["run", file.name(), "--set", &long, "--set", "workload.prompts_per_step=2000", "--set", "rl_steps=1"];
+    let many = [
+        "run",
+        file.name(),
+        "--set",
+        &long,
+        "--set",
+        "workload.prompts_per_step=2000",
+        "--set",
+        "rl_steps=1",
+    ];
     let screen = run(&many).exits(0);
     // The name is the user's own and printed as it is.
     let rest: String = screen.out.lines().skip(1).flat_map(|line| [line, "\n"]).collect();
@@ -68,7 +77,8 @@ fn a_wide_terminal_behind_standard_error_does_not_widen_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let program = rollcast().get_program().to_string_lossy().into_owned();
-    let shell = format!("stty rows 50 cols 160; {program} run {QUICKSTART} {} > {}", BRIEF.join(" "), out.display());
+    let shell =
+        format!("stty rows 50 cols 160; {program} run {QUICKSTART} {} > {}", BRIEF.join(" "), out.display());
     let script = Command::new("script").args(["-qec", &shell, "/dev/null"]).current_dir(root()).output();
     let Ok(script) = script else {
         eprint_skip("a_wide_terminal_behind_standard_error_does_not_widen_a_pipe: no `script` here");
@@ -100,7 +110,8 @@ fn bytes_are_the_same_on_any_number_of_threads() {
         .map(|threads| {
             let folder = tempfile::tempdir().unwrap();
             let out = folder.path().to_str().unwrap();
-            let run = run(&["run", QUICKSTART, "--format", "json", "--threads", threads, "--out", out]).exits(0);
+            let run =
+                run(&["run", QUICKSTART, "--format", "json", "--threads", threads, "--out", out]).exits(0);
             let file = |name: &str| fs::read(folder.path().join(name)).unwrap();
             (comparable(&run), file("steps.csv"), file("trace.json"))
         })
@@ -128,12 +139,17 @@ fn overrides_are_obeyed_and_their_errors_name_the_flag() {
     };
     let bare = set(&["generation.overhead=none"]).exits(0).json();
     assert_eq!(bare["resolved"]["generation"]["engine"]["overhead"], "none");
-    let of_both = set(&["speculation.schedule.fixed.k=5", "cluster.gpus=16", "speculation.schedule.fixed.k=6"]).exits(0).json();
+    let of_both =
+        set(&["speculation.schedule.fixed.k=5", "cluster.gpus=16", "speculation.schedule.fixed.k=6"])
+            .exits(0)
+            .json();
     assert_eq!(of_both["resolved"]["cluster"]["gpus"], 16);
     assert_eq!(of_both["resolved"]["speculation"]["schedule"]["fixed"]["k"], 6, "the last one counts");
     set(&["speculation.schedule.fixed.kk=5"]).exits(2).says(&["--set speculation.schedule.fixed.kk", "`k`"]);
     set(&["cluster.device=h100-sxx"]).exits(2).says(&["--set cluster.device", "h100-sxm"]);
-    set(&["generation.layout.tp=3"]).exits(2).says(&["--set generation.layout.tp", "possible here: 1, 2, 4, 8"]);
+    set(&["generation.layout.tp=3"])
+        .exits(2)
+        .says(&["--set generation.layout.tp", "possible here: 1, 2, 4, 8"]);
     set(&["rl_steps=no"]).exits(2).says(&["--set rl_steps", "whole number"]);
     set(&["rl_steps"]).exits(2).says(&["--set", "PATH=VALUE"]);
 }
@@ -207,12 +223,14 @@ fn steps_csv_has_a_row_for_each_side_draw_and_step() {
     let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 2 * 2 * 2, "sides x draws x RL steps");
-    let of = |row: &csv::StringRecord, name: &str| row[header.iter().position(|h| h == name).unwrap()].to_owned();
+    let of =
+        |row: &csv::StringRecord, name: &str| row[header.iter().position(|h| h == name).unwrap()].to_owned();
     let number = |row: &csv::StringRecord, name: &str| of(row, name).parse::<f64>().unwrap();
     let keys: BTreeSet<_> = rows.iter().map(|r| (of(r, "side"), of(r, "draw"), of(r, "rl_step"))).collect();
     assert_eq!(keys.len(), rows.len(), "each once");
     for row in &rows {
-        let stages = ["data", "prepare", "generation", "reward", "logprob_old", "logprob_reference", "training"];
+        let stages =
+            ["data", "prepare", "generation", "reward", "logprob_old", "logprob_reference", "training"];
         let sum: f64 = stages.iter().map(|stage| number(row, &format!("{stage}_s"))).sum();
         assert!((sum / number(row, "step_s") - 1.0).abs() < 1e-9, "{row:?}");
         assert_eq!(number(row, "samples"), 128.0);
@@ -244,10 +262,16 @@ fn the_trace_opens_in_a_viewer_and_agrees_with_the_steps() {
         ends[pid as usize] = ends[pid as usize].max(ts + dur);
     }
     for (pid, side) in [(1, "baseline"), (2, "forecast")] {
-        let rows = csv::Reader::from_path(folder.join("steps.csv")).unwrap().into_records().map(Result::unwrap);
+        let rows =
+            csv::Reader::from_path(folder.join("steps.csv")).unwrap().into_records().map(Result::unwrap);
         // Columns: side, draw, rl_step, warmup, step_s; the trace is of draw 0.
-        let steps: f64 = rows.filter(|r| &r[0] == side && &r[1] == "0").map(|r| r[4].parse::<f64>().unwrap()).sum();
-        assert!((ends[pid] / 1e6 - steps).abs() < 1e-3, "{side}: the trace ends at {} us, steps {steps} s", ends[pid]);
+        let steps: f64 =
+            rows.filter(|r| &r[0] == side && &r[1] == "0").map(|r| r[4].parse::<f64>().unwrap()).sum();
+        assert!(
+            (ends[pid] / 1e6 - steps).abs() < 1e-3,
+            "{side}: the trace ends at {} us, steps {steps} s",
+            ends[pid]
+        );
         let running: Vec<f64> = events
             .iter()
             .filter(|e| e["ph"] == "C" && e["pid"] == pid)
@@ -303,7 +327,8 @@ fn the_catalog_lists_every_kind() {
         assert!(all.out.contains(id), "no {id} in:\n{}", all.out);
     }
     let models = run(&["catalog", "models", "--format", "json"]).exits(0).json();
-    let ids: BTreeSet<&str> = models.as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    let ids: BTreeSet<&str> =
+        models.as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert!(ids.contains("llama-3.1-70b") && !ids.contains("h100-sxm"), "{ids:?}");
     let devices = run(&["catalog", "devices"]).exits(0);
     assert!(devices.out.contains("gb200") && !devices.out.contains("qwen"), "{}", devices.out);
@@ -328,7 +353,9 @@ fn validate_scores_gates_worst_first() {
     let errors: Vec<f64> = rows.iter().map(|row| row["error"].as_f64().unwrap().abs()).collect();
     assert!(errors.is_sorted_by(|a, b| a >= b), "{errors:?}");
     let passed = |name: &str, quantity: &str| {
-        let mut of = rows.iter().filter(|r| r["scenario"].as_str().unwrap().ends_with(name) && r["quantity"] == quantity);
+        let mut of = rows
+            .iter()
+            .filter(|r| r["scenario"].as_str().unwrap().ends_with(name) && r["quantity"] == quantity);
         of.next().unwrap()["passed"].clone()
     };
     assert_eq!(passed("failing.yaml", "forecast.stages_s.reward"), false);
@@ -339,7 +366,11 @@ fn validate_scores_gates_worst_first() {
 #[test]
 fn validate_refuses_what_it_cannot_score() {
     let unknown = "tests/data/no_gates/unknown_quantity.yaml";
-    let line = fs::read_to_string(root().join(unknown)).unwrap().lines().position(|l| l.contains("step_seconds")).unwrap();
+    let line = fs::read_to_string(root().join(unknown))
+        .unwrap()
+        .lines()
+        .position(|l| l.contains("step_seconds"))
+        .unwrap();
     let place = format!("{unknown}:{}:", line + 1);
     run(&["validate", unknown]).exits(2).says(&[&place, "expect[2].quantity", "forecast.step_seconds"]);
     run(&["validate", "tests/data/no_gates/nothing.yaml"]).exits(2).says(&["expect"]);

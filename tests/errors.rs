@@ -46,7 +46,8 @@ fn accepted(changes: &[(&str, &str)]) -> Value {
 
 /// `KEY: VALUE` proposals behind `what would fit:`.
 fn proposals(run: &Run) -> Vec<String> {
-    let line = run.err.lines().find_map(|line| line.split_once("what would fit: ")).map(|(_, rest)| rest.to_owned());
+    let line =
+        run.err.lines().find_map(|line| line.split_once("what would fit: ")).map(|(_, rest)| rest.to_owned());
     let list = line.unwrap_or_else(|| panic!("no proposal in:\n{}", run.err));
     list.split(", or ").map(|proposal| proposal.replacen(": ", "=", 1)).collect()
 }
@@ -66,12 +67,20 @@ fn a_model_too_large_is_told_by_how_much_and_what_it_proposes_works() {
         ("drafter: eagle3-qwen3-8b", "drafter: eagle3-llama-3.3-70b"),
     ];
     let file = File::new(&small(&large));
-    let refusal = run(&["run", file.name()]).exits(1).says(&["llama-3.1-70b", "tensor parallelism 1", "h100-sxm", "weights 131.4 GiB"]);
+    let refusal = run(&["run", file.name()]).exits(1).says(&[
+        "llama-3.1-70b",
+        "tensor parallelism 1",
+        "h100-sxm",
+        "weights 131.4 GiB",
+    ]);
     let missing = before(&refusal.err, "GiB too much");
     // Weights alone are 131.4 GiB where the engine may take 0.9 of 79.6.
     assert!((59.8..75.0).contains(&missing), "{missing}:\n{}", refusal.err);
     let proposals = proposals(&refusal);
-    assert!(proposals.iter().any(|p| p == "generation.layout.tp=4" || p == "generation.layout.tp=2"), "{proposals:?}");
+    assert!(
+        proposals.iter().any(|p| p == "generation.layout.tp=4" || p == "generation.layout.tp=2"),
+        "{proposals:?}"
+    );
     for proposal in &proposals {
         run(&["run", file.name(), "--set", proposal, "--quiet"]).exits(0);
     }
@@ -83,15 +92,14 @@ fn a_model_too_large_is_told_by_how_much_and_what_it_proposes_works() {
 
 #[test]
 fn following_the_advice_on_one_node_ends_in_a_run() {
-    let large = [
-        (MODEL, "model: llama-3.1-70b"),
-        ("drafter: eagle3-qwen3-8b", "drafter: eagle3-llama-3.3-70b"),
-    ];
+    let large =
+        [(MODEL, "model: llama-3.1-70b"), ("drafter: eagle3-qwen3-8b", "drafter: eagle3-llama-3.3-70b")];
     let file = File::new(&small(&large));
     let first = run(&["run", file.name()]).exits(1).says(&["generation.layout.tp"]);
     let wider = proposals(&first).swap_remove(0);
     // Serving fits now; training 18 bytes a weight on eight GPUs does not.
-    let second = run(&["run", file.name(), "--set", &wider]).exits(1).says(&["training llama-3.1-70b on 8 GPUs"]);
+    let second =
+        run(&["run", file.name(), "--set", &wider]).exits(1).says(&["training llama-3.1-70b on 8 GPUs"]);
     let needed = before(&second.err, "GPUs of this kind");
     let nodes = (needed / 8.0).ceil() * 8.0;
     let set = |gpus: f64| format!("cluster.gpus={gpus}");
@@ -119,7 +127,11 @@ fn without_a_given_width_the_smallest_that_fits_is_taken() {
 #[test]
 fn a_cache_for_less_than_one_sequence_is_refused() {
     // 130 + 2048 tokens and the look-ahead of K = 3 are 137 blocks of 16.
-    refused(&[(ENGINE, "num_gpu_blocks: 136, max_num_seqs: 128")], "136", &["generation.num_gpu_blocks", "137"]);
+    refused(
+        &[(ENGINE, "num_gpu_blocks: 136, max_num_seqs: 128")],
+        "136",
+        &["generation.num_gpu_blocks", "137"],
+    );
     accepted(&[(ENGINE, "num_gpu_blocks: 137, max_num_seqs: 128")]);
 }
 
@@ -129,10 +141,15 @@ fn a_cache_for_less_than_one_sequence_is_refused() {
 fn impossible_widths_point_at_the_width_and_list_the_possible() {
     let tp = |width: &str| format!("layout: {{ tp: {width} }}, max_num_seqs: 128");
     refused(&[(ENGINE, &tp("3"))], "3 }, max_num", &["generation.layout.tp", "32 query heads", "1, 2, 4, 8"]);
-    refused(&[(ENGINE, &tp("16"))], "16 }, max_num", &["generation.layout.tp", "replicas of 16", "1, 2, 4, 8"]);
+    refused(
+        &[(ENGINE, &tp("16"))],
+        "16 }, max_num",
+        &["generation.layout.tp", "replicas of 16", "1, 2, 4, 8"],
+    );
     // 28 heads: 8 divides the GPUs and not the heads.
     let other = [(MODEL, "model: qwen2.5-7b"), ("drafter: eagle3-qwen3-8b", "drafter: eagle3-qwen2.5-7b")];
-    let changes: Vec<_> = other.into_iter().chain([(ENGINE, "layout: { tp: 8 }, max_num_seqs: 64")]).collect();
+    let changes: Vec<_> =
+        other.into_iter().chain([(ENGINE, "layout: { tp: 8 }, max_num_seqs: 64")]).collect();
     refused(&changes, "8 }, max_num", &["28 query heads", "possible here: 1, 2, 4"]);
     let beyond = [(GPUS, "gpus: 16, gpus_per_node: 8"), (ENGINE, "layout: { tp: 16 }")];
     refused(&beyond, "16 } }", &["NVLink domain of 8", "planned"]);
@@ -169,7 +186,11 @@ fn unknown_names_bring_the_nearest() {
 #[test]
 fn a_drafter_of_another_target_names_those_that_fit() {
     let other = [("drafter: eagle3-qwen3-8b", "drafter: eagle3-llama-3.1-8b")];
-    refused(&other, "eagle3-llama-3.1-8b", &["speculation.drafter", "llama-3.1-8b", "drafters for qwen3-8b: eagle3-qwen3-8b"]);
+    refused(
+        &other,
+        "eagle3-llama-3.1-8b",
+        &["speculation.drafter", "llama-3.1-8b", "drafters for qwen3-8b: eagle3-qwen3-8b"],
+    );
     let none = [(MODEL, "model: qwen3-0.6b")];
     refused(&none, "eagle3-qwen3-8b", &["no drafter of the catalog fits qwen3-0.6b"]);
 }
@@ -244,7 +265,11 @@ fn drafts_fit_the_step_and_their_rates() {
     let budget = "layout: { tp: 1 }, max_num_seqs: 128, max_num_batched_tokens: 512";
     accepted(&[(ENGINE, budget)]);
     let deeper = ("k: 3", "k: 4");
-    refused(&[(ENGINE, budget), deeper], "128, max_num", &["generation.max_num_seqs", "640", "512", "102 fit"]);
+    refused(
+        &[(ENGINE, budget), deeper],
+        "128, max_num",
+        &["generation.max_num_seqs", "640", "512", "102 fit"],
+    );
     accepted(&[(ENGINE, &budget.replace("128", "102")), deeper]);
     refused(&[(ENGINE, &budget.replace("128", "103")), deeper], "103, max_num", &["515"]);
 
@@ -265,7 +290,9 @@ fn a_config_json_by_path_runs_like_the_catalog_entry() {
         "intermediate_size": 12288, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
         "vocab_size": 151_936, "tie_word_embeddings": false, "max_position_embeddings": 40960
     });
-    let off = SMALL.replace(&[DRAFTER, ACCEPTANCE, SCHEDULE].concat(), "").replace("speculation:\n", "speculation: off\n");
+    let off = SMALL
+        .replace(&[DRAFTER, ACCEPTANCE, SCHEDULE].concat(), "")
+        .replace("speculation:\n", "speculation: off\n");
     let by_id = {
         let file = File::new(&off);
         run(&["run", file.name(), "--format", "json"]).exits(0).json()
@@ -275,7 +302,8 @@ fn a_config_json_by_path_runs_like_the_catalog_entry() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
     let by_path = run(&["run", file.name(), "--format", "json"]).exits(0).json();
-    for quantity in ["forecast.step_s.mean", "forecast.stages_s.generation", "resolved.generation.kv_blocks"] {
+    for quantity in ["forecast.step_s.mean", "forecast.stages_s.generation", "resolved.generation.kv_blocks"]
+    {
         assert_eq!(number(&by_path, quantity), number(&by_id, quantity), "{quantity}");
     }
 
@@ -283,4 +311,64 @@ fn a_config_json_by_path_runs_like_the_catalog_entry() {
     run(&["run", file.name()]).exits(2).says(&[":3:8: model:", "config.json:1:", "not valid JSON"]);
     fs::remove_file(folder.join("config.json")).unwrap();
     run(&["run", file.name()]).exits(2).says(&["s.yaml:3:8: model:", "mine/config.json"]);
+}
+
+// ---- numbers beyond all use: refused, rather than an aborted process or an infinite second ----
+
+#[test]
+fn what_would_not_fit_this_machine_is_refused() {
+    refused(&[(GPUS, "gpus: 1000000000")], "1000000000", &["cluster.gpus", "at most 100000"]);
+    refused(&[("rl_steps: 2", "rl_steps: 1000000000")], "1000000000", &["rl_steps", "at most 10000"]);
+    let together = [(GPUS, "gpus: 80000"), ("rl_steps: 2", "rl_steps: 100")];
+    refused(&together, "100\nseed", &["rl_steps", "80000 GPUs x 100 RL steps x 2 draws"]);
+    let worlds = [("workload_draws: 2, worlds: 8", "workload_draws: 1000, worlds: 10000")];
+    refused(&worlds, "uncertainty", &["1000 draws x 10000 worlds"]);
+}
+
+#[test]
+fn a_standard_error_beyond_its_number_is_refused() {
+    let of = |from: &str, to: &str, path: &str| {
+        let at = to.find("se: ").map(|start| &to[start + 4..]).unwrap();
+        refused(&[(from, to)], at, &[path, "standard error of at most"]);
+    };
+    of("data_seconds: 0.2", "data_seconds: { value: 0.2, se: 1e15 }", "loop.data_seconds.se");
+    of("rule: { seconds: 2 }", "rule: { seconds: { value: 0, se: 0.5 } }", "reward.rule.seconds.se");
+    of("mfu: 0.4,", "mfu: { value: 0.4, se: 5 },", "training.mfu.se");
+    of("mean: 500", "mean: { value: 500, se: 501 }", "lognormal.mean.se");
+    of("sigma: 0.8", "sigma: { value: 0.8, se: 4 }", "lognormal.sigma.se");
+    of("first: 0.776", "first: { value: 0.776, se: 0.6 }", "power_law.first.se");
+    of("decay: 0.074", "decay: { value: 0.074, se: 11 }", "power_law.decay.se");
+    accepted(&[
+        ("data_seconds: 0.2", "data_seconds: { value: 0.2, se: 0.2 }"),
+        ("mean: 500", "mean: { value: 500, se: 500 }"),
+    ]);
+}
+
+#[test]
+fn a_step_too_small_for_one_draft_says_what_it_needs() {
+    let tiny = "layout: { tp: 1 }, max_num_seqs: 1, max_num_batched_tokens: 3";
+    refused(&[(ENGINE, tiny)], "1, max_num_b", &["generation.max_num_batched_tokens of 4 or more"]);
+    accepted(&[(ENGINE, &tiny.replace("tokens: 3", "tokens: 4"))]);
+}
+
+#[test]
+fn equal_lengths_may_be_written_as_a_law_without_spread() {
+    let constant = accepted(&[(RESPONSES, "response_tokens: { constant: { tokens: 300 } }")]);
+    let law = accepted(&[(RESPONSES, "response_tokens: { lognormal: { mean: 300, sigma: 0, max: 300 } }")]);
+    assert_eq!(number(&law, "forecast.step_s.mean"), number(&constant, "forecast.step_s.mean"));
+    accepted(&[(
+        RESPONSES,
+        "response_tokens: { lognormal: { mean: 1, sigma: { value: 0, se: 0.1 }, max: 1 } }",
+    )]);
+}
+
+#[test]
+fn a_large_concentration_is_no_spread_and_takes_no_time() {
+    let with =
+        |concentration: &str| accepted(&[("concentration: 12", &format!("concentration: {concentration}"))]);
+    let length = |result: Value| number(&result, "forecast.acceptance_length");
+    let started = std::time::Instant::now();
+    let (alike, nearly) = (length(with("1e15")), length(with("1e5")));
+    assert!(started.elapsed().as_secs_f64() < 5.0, "{:?}", started.elapsed());
+    assert!((alike / nearly - 1.0).abs() < 0.02, "{alike} {nearly}");
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::error::CliError;
 use super::{Format, OutputOptions, screen};
-use crate::resolve::resolve;
+use crate::resolve::resolve_engine;
 use crate::scenario::Document;
 use crate::study::step::{self, StepQuestion, StepReport};
 
@@ -113,7 +113,7 @@ fn report(arguments: &StepArguments) -> Result<StepReport, CliError> {
     for assignment in &arguments.overrides {
         document.set(assignment)?;
     }
-    let prepared = resolve(&document)?;
+    let prepared = resolve_engine(&document)?;
     if arguments.k > 0 && prepared.engine.drafter.is_none() {
         return Err(CliError::Usage { message: "-k needs a drafter: --drafter, or a scenario with one".to_owned() });
     }
@@ -144,8 +144,7 @@ fn scenario(arguments: &StepArguments) -> String {
          workload:\n  prompts_per_step: 1\n  samples_per_prompt: 1\n\
          \x20 prompt_tokens: {{ constant: {{ tokens: 16 }} }}\n  response_tokens: {{ constant: {{ tokens: 16 }} }}\n\
          generation: {{ layout: {{ tp: {}, ep: {} }}, num_gpu_blocks: 1000000 }}\n\
-         speculation: {speculation}\n\
-         training: {{ unchecked: true }}\n",
+         speculation: {speculation}\n",
         arguments.model,
         arguments.device,
         gpus.min(8),

@@ -27,14 +27,18 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let document = arguments.options.read(&arguments.scenario)?;
-    let comparison = arguments.options.on_threads(|| study::compare(&document, arguments.options.stepper()))??;
+    let comparison =
+        arguments.options.on_threads(|| study::compare(&document, arguments.options.stepper()))??;
     match arguments.output.format {
         Format::Table => super::print(&screen::first_screen(&comparison.result))?,
         Format::Json => super::print_json(&comparison.result)?,
     }
     if let Some(directory) = &arguments.out {
         write(directory, &comparison)?;
-        super::note(arguments.output, &format!("wrote result.json, steps.csv and trace.json to {}", directory.display()));
+        super::note(
+            arguments.output,
+            &format!("wrote result.json, steps.csv and trace.json to {}", directory.display()),
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,9 +6,11 @@ mod chart;
 mod first;
 mod scores;
 mod stages;
+mod step;
 
 pub(super) use first::first_screen;
 pub(super) use scores::validation;
+pub(super) use step::step;
 
 use comfy_table::{Cell, CellAlignment, Table};
 use terminal_size::{Width, terminal_size_of};
@@ -52,7 +54,7 @@ fn seconds(value: f64) -> String {
         v if v >= 1000.0 => format!("{value:.0}"),
         v if v >= 100.0 => format!("{value:.1}"),
         v if v >= 0.1 => format!("{value:.2}"),
-        v if v == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         _ => format!("{value:.4}"),
     }
 }

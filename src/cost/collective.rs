@@ -30,7 +30,8 @@ impl Kernels {
         let table = form.tables.iter().find(|table| table.gpus >= ranks).or(form.tables.last());
         let Some(table) = table else { return Timed { extrapolated: true, ..Timed::NONE } };
         let size = bytes / self.link_ratio;
-        let (first, last) = (table.bytes.first().copied().unwrap_or(0.0), table.bytes.last().copied().unwrap_or(0.0));
+        let (first, last) =
+            (table.bytes.first().copied().unwrap_or(0.0), table.bytes.last().copied().unwrap_or(0.0));
         let us = if size <= first {
             // Below the smallest row only latency is left.
             table.us.first().copied().unwrap_or(0.0)

@@ -39,7 +39,8 @@ mod tests {
         let kernels = kernels();
         for (m, ms) in published {
             let shapes = [(6144.0, 4096.0), (4096.0, 4096.0), (24_576.0, 4096.0), (4096.0, 12_288.0)];
-            let layer: f64 = shapes.iter().map(|(n, k)| kernels.gemm(m, *n, *k, Precision::Bf16).seconds).sum();
+            let layer: f64 =
+                shapes.iter().map(|(n, k)| kernels.gemm(m, *n, *k, Precision::Bf16).seconds).sum();
             let total = 36.0 * layer + kernels.gemm(m, 151_936.0, 4096.0, Precision::Bf16).seconds;
             assert!((total * 1e3 / ms - 1.0).abs() < 0.12, "m {m}: {} ms, published {ms}", total * 1e3);
         }

@@ -149,7 +149,9 @@ mod tests {
         let launches = 36.0 * 180e-6;
         let mut short = kernels();
         software.bound_by_launches(36, &rows, 1e4, &mut short);
-        assert!((short.seconds(1e4) - launches).abs() < 1e-12 && (short.seconds(0.0) - launches).abs() < 1e-12);
+        assert!(
+            (short.seconds(1e4) - launches).abs() < 1e-12 && (short.seconds(0.0) - launches).abs() < 1e-12
+        );
         let knot = (launches - 1e-3) / 1e-8;
         assert!((short.context.end - knot).abs() < 1.0);
         let mut long = kernels();

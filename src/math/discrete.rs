@@ -150,7 +150,8 @@ fn ln_factorial(n: f64) -> f64 {
     }
     let inverse = 1.0 / (n + 1.0);
     let squared = inverse * inverse;
-    let series = inverse * (1.0 / 12.0 - squared * (1.0 / 360.0 - squared * (1.0 / 1260.0 - squared / 1680.0)));
+    let series =
+        inverse * (1.0 / 12.0 - squared * (1.0 / 360.0 - squared * (1.0 / 1260.0 - squared / 1680.0)));
     (n + 0.5) * libm::log(n + 1.0) - (n + 1.0) + 0.918_938_533_204_672_8 + series
 }
 
@@ -172,7 +173,9 @@ mod tests {
     /// The p-value of Pearson's chi-square of `draws` against a law, cells below 5 expected pooled.
     fn p_value(draws: &[u32], pmf: impl Fn(u32) -> f64, top: u32) -> f64 {
         let mut seen = vec![0_u32; top as usize + 1];
-        draws.iter().for_each(|&d| seen[d as usize] += 1);
+        for &d in draws {
+            seen[d as usize] += 1;
+        }
         let n = draws.len() as f64;
         let (mut statistic, mut cells) = (0.0, 0);
         let (mut pooled_seen, mut pooled_expected) = (0.0, 0.0);
@@ -191,7 +194,8 @@ mod tests {
 
     #[test]
     fn binomials_follow_their_law_in_every_regime() {
-        let cases = [(1, 0.3), (7, 0.95), (40, 0.2), (40, 0.3), (1000, 0.3), (2500, 0.71), (2500, 0.003), (500, 0.5)];
+        let cases =
+            [(1, 0.3), (7, 0.95), (40, 0.2), (40, 0.3), (1000, 0.3), (2500, 0.71), (2500, 0.003), (500, 0.5)];
         for (case, (n, p)) in cases.into_iter().enumerate() {
             let mut stream = Stream::new(11, Purpose::AcceptDraft, &[case as u64]);
             let draws: Vec<u32> = (0..60_000).map(|_| binomial(&mut stream, n, p)).collect();
@@ -207,10 +211,20 @@ mod tests {
 
     #[test]
     fn hypergeometrics_follow_their_law() {
-        let cases = [(1, 1, 1), (5, 3, 4), (300, 700, 400), (700, 300, 900), (20, 2000, 50), (3, 100, 60), (90, 2, 50), (1500, 900, 7)];
+        let cases = [
+            (1, 1, 1),
+            (5, 3, 4),
+            (300, 700, 400),
+            (700, 300, 900),
+            (20, 2000, 50),
+            (3, 100, 60),
+            (90, 2, 50),
+            (1500, 900, 7),
+        ];
         for (case, (marked, unmarked, taken)) in cases.into_iter().enumerate() {
             let mut stream = Stream::new(12, Purpose::AcceptDraft, &[case as u64]);
-            let draws: Vec<u32> = (0..60_000).map(|_| hypergeometric(&mut stream, marked, unmarked, taken)).collect();
+            let draws: Vec<u32> =
+                (0..60_000).map(|_| hypergeometric(&mut stream, marked, unmarked, taken)).collect();
             let law = Hypergeometric::new(u64::from(marked + unmarked), u64::from(marked), u64::from(taken))
                 .unwrap_or_else(|e| panic!("{e}"));
             let value = p_value(&draws, |k| law.pmf(u64::from(k)), marked.min(taken));

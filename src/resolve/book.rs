@@ -70,14 +70,12 @@ impl<'a> Book<'a> {
         default: (f64, f64),
         why: &str,
     ) -> Quantity {
-        match given {
-            Some(number) => Quantity { value: number.value, se: number.se, source: Source::Given },
-            None => {
-                let (value, se) = default;
-                self.note(path, format!("{value:.3} ± {se:.3}"), Source::Default, why);
-                Quantity { value, se, source: Source::Default }
-            }
+        if let Some(number) = given {
+            return Quantity { value: number.value, se: number.se, source: Source::Given };
         }
+        let (value, se) = default;
+        self.note(path, format!("{value:.3} ± {se:.3}"), Source::Default, why);
+        Quantity { value, se, source: Source::Default }
     }
 
     pub(super) fn uncertainty(&mut self, given: Option<&raw::Uncertainty>) -> Uncertainty {

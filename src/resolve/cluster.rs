@@ -32,6 +32,7 @@ pub(super) fn resolve(book: &mut Book<'_>, given: Option<&raw::Cluster>) -> Resu
         None => "no public list price is known: cost is shown as zero".to_owned(),
     };
     let given_price = given.usd_per_gpu_hour.map(raw::NonNegative::get);
-    let usd_per_gpu_hour = book.or_from("cluster.usd_per_gpu_hour", given_price, list_price, Source::Catalog, &why);
+    let usd_per_gpu_hour =
+        book.or_from("cluster.usd_per_gpu_hour", given_price, list_price, Source::Catalog, &why);
     Ok(Cluster { device, network, gpus, gpus_per_node, usd_per_gpu_hour })
 }

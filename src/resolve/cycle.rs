@@ -61,7 +61,9 @@ pub(super) fn resolve(
         return Err(book.error("loop.colocated", message, None));
     }
     let weight_sync = match &given.weight_sync {
-        Some(WeightSync::Seconds(seconds)) => Quantity { value: seconds.value, se: seconds.se, source: Source::Given },
+        Some(WeightSync::Seconds(seconds)) => {
+            Quantity { value: seconds.value, se: seconds.se, source: Source::Given }
+        }
         named => {
             let preset = named.as_ref().and_then(preset).unwrap_or(COLOCATED);
             let share = 1.0 / f64::from(generation.layout.gpus());
@@ -72,22 +74,26 @@ pub(super) fn resolve(
             Quantity { value, se: TRANSFER_SIGMA * value, source: Source::Default }
         }
     };
-    for (path, given) in [
-        ("loop.data_seconds", given.data_seconds),
-        ("loop.prepare_seconds", given.prepare_seconds),
-    ] {
+    for (path, given) in
+        [("loop.data_seconds", given.data_seconds), ("loop.prepare_seconds", given.prepare_seconds)]
+    {
         if given.is_some_and(|seconds| seconds.value < 0.0) {
             return Err(book.error(path, "found a negative number, expected seconds", None));
         }
     }
     let data = book.quantity("loop.data_seconds", given.data_seconds, (0.2, 0.1), "NeMo-RL, 8B: 0.2-0.3 s");
-    let prepare =
-        book.quantity("loop.prepare_seconds", given.prepare_seconds, (0.5, 0.3), "engine wake and cache set-up (assumed)");
+    let prepare = book.quantity(
+        "loop.prepare_seconds",
+        given.prepare_seconds,
+        (0.5, 0.3),
+        "engine wake and cache set-up (assumed)",
+    );
     let (given_reward, overlapped) = match &raw.reward {
         Some(raw::Reward::Rule(rule)) => (Some(rule.seconds), rule.overlapped.unwrap_or(false)),
         _ => (None, false),
     };
-    let seconds = book.quantity("reward.rule.seconds", given_reward, (1.0, 0.5), "a rule-based check (assumed)");
+    let seconds =
+        book.quantity("reward.rule.seconds", given_reward, (1.0, 0.5), "a rule-based check (assumed)");
     let cycle = LoopSettings { max_staleness: 0, data, prepare, weight_sync };
     Ok((cycle, Reward { seconds, overlapped }))
 }

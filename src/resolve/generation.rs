@@ -166,7 +166,11 @@ fn max_num_seqs(
             "{sequences} sequences of {} tokens a step are {needed}, beyond generation.max_num_batched_tokens of {budget}",
             lookahead + 1
         );
-        return Err(book.error(path, message, Some(format!("{} fit", budget / (lookahead + 1)))));
+        let hint = match budget / (lookahead + 1) {
+            0 => format!("generation.max_num_batched_tokens of {} or more", lookahead + 1),
+            fitting => format!("{fitting} fit"),
+        };
+        return Err(book.error(path, message, Some(hint)));
     }
     Ok(sequences)
 }
@@ -175,15 +179,14 @@ fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, eager: bool) -> Vec<u
     if eager {
         return Vec::new();
     }
-    match &inputs.raw.cudagraph_capture_sizes {
-        Some(sizes) => sizes.iter().map(|n| n.get() as u32).collect(),
-        None => {
-            let sizes = inputs.constants.capture_sizes.clone();
-            let largest = sizes.last().copied().unwrap_or(0);
-            book.note("generation.cudagraph_capture_sizes", format!("up to {largest}"), Source::Profile, "the engine's default");
-            sizes
-        }
+    if let Some(sizes) = &inputs.raw.cudagraph_capture_sizes {
+        return sizes.iter().map(|n| n.get() as u32).collect();
     }
+    let sizes = inputs.constants.capture_sizes.clone();
+    let largest = sizes.last().copied().unwrap_or(0);
+    let shown = format!("up to {largest}");
+    book.note("generation.cudagraph_capture_sizes", shown, Source::Profile, "the engine's default");
+    sizes
 }
 
 /// The given layout, checked; or the smallest tensor-parallel width that fits.

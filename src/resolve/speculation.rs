@@ -39,13 +39,23 @@ pub(super) fn resolve(
         } else {
             format!("drafters for {name}: {}", fitting.join(", "))
         };
-        let message = format!("{} was trained for {}, not for {name}", drafter.id, drafter.targets.join(", "));
+        let message =
+            format!("{} was trained for {}, not for {name}", drafter.id, drafter.targets.join(", "));
         return Err(book.error("speculation.drafter", message, Some(hint)));
     }
     let schedule = match book.required("speculation.schedule", config.schedule.as_ref())? {
         raw::Schedule::Fixed(fixed) => ScheduleInput::Fixed { k: fixed.k.get() as u32 },
-        // The scenario's own checks refuse every schedule that is not built.
-        _ => ScheduleInput::Off,
+        raw::Schedule::Off => ScheduleInput::Off,
+        // The scenario's own checks refuse these before; a new schedule has to be named here to compile.
+        raw::Schedule::Goodput(_)
+        | raw::Schedule::Respec(_)
+        | raw::Schedule::Specrl(_)
+        | raw::Schedule::EmaTiers(_)
+        | raw::Schedule::BatchTable(_)
+        | raw::Schedule::VllmTable(_) => {
+            let message = "this schedule is planned and not built yet; built: off, fixed";
+            return Err(book.error("speculation.schedule", message, None));
+        }
     };
     let positions = match schedule {
         ScheduleInput::Off => 0,
@@ -100,13 +110,19 @@ fn acceptance(
         Acceptance::Length(length) => {
             let decay = length.decay.unwrap_or_else(|| {
                 let path = "speculation.acceptance.length.decay";
-                book.note(path, DECAY, Source::Default, "one length does not tell how rates fall with position");
+                book.note(
+                    path,
+                    DECAY,
+                    Source::Default,
+                    "one length does not tell how rates fall with position",
+                );
                 Uncertain::exact(DECAY)
             });
             let k = length.at_k.get() as usize;
             let first = |value: f64| solve_first_rate(value, decay.value, k);
             let Some(best) = first(length.value.value) else {
-                let message = format!("no acceptance rate gives {} tokens at {k} draft tokens", length.value.value);
+                let message =
+                    format!("no acceptance rate gives {} tokens at {k} draft tokens", length.value.value);
                 let hint = format!("the bonus token counts: more than 1, less than {}", k + 1);
                 return Err(book.error("speculation.acceptance.length.value", message, Some(hint)));
             };

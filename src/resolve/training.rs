@@ -25,6 +25,7 @@ pub(super) fn resolve(
     model: &Model,
     cluster: &Cluster,
     workload: &Workload,
+    must_fit: bool,
 ) -> Result<Training, ResolveError> {
     let given = given.cloned().unwrap_or_default();
     let tp = given.layout.as_ref().and_then(|l| l.tp).map_or(1, |n| n.get() as u32);
@@ -47,7 +48,9 @@ pub(super) fn resolve(
         let fitting = u64::from(cluster.gpus) / gpus_per_sequence;
         return Err(book.error("training.layout.dp", message, Some(fitting.to_string())));
     }
-    fits(model, cluster)?;
+    if must_fit {
+        fits(model, cluster)?;
+    }
     let precision = match given.precision {
         Some(raw::Precision::Fp8) => Precision::Fp8,
         _ => Precision::Bf16,

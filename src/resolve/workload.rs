@@ -14,7 +14,8 @@ pub(super) fn resolve(
 ) -> Result<(Workload, u32), ResolveError> {
     let given = book.required("workload", raw.workload.as_ref())?;
     let prompts = book.required("workload.prompts_per_step", given.prompts_per_step.as_ref())?.get() as u32;
-    let samples = book.required("workload.samples_per_prompt", given.samples_per_prompt.as_ref())?.get() as u32;
+    let samples =
+        book.required("workload.samples_per_prompt", given.samples_per_prompt.as_ref())?.get() as u32;
     let asked_len = raw.generation.as_ref().and_then(|g| g.max_model_len).map(|n| n.get() as u32);
     if let Some(longest) = asked_len.filter(|longest| *longest > model.max_positions) {
         let message = format!("{longest} tokens; {} was made for {}", model.id, model.max_positions);
@@ -30,7 +31,11 @@ pub(super) fn resolve(
     let response_tokens = lengths(book, response_path, response, left)?;
     let longest = prompt_tokens.max + response_tokens.max;
     if longest > room {
-        let limit = if asked_len.is_some() { "generation.max_model_len".to_owned() } else { format!("{}'s context", model.id) };
+        let limit = if asked_len.is_some() {
+            "generation.max_model_len".to_owned()
+        } else {
+            format!("{}'s context", model.id)
+        };
         let message = format!(
             "prompts of up to {} and responses of up to {} tokens make {longest}, beyond {limit} of {room}",
             prompt_tokens.max, response_tokens.max
@@ -39,8 +44,12 @@ pub(super) fn resolve(
         return Err(book.error(response_path, message, Some(hint)));
     }
     let correlation = given.group_correlation.map(raw::Probability::get);
-    let group_correlation =
-        book.or("workload.group_correlation", correlation, 0.0, "samples of a prompt as independent as any others");
+    let group_correlation = book.or(
+        "workload.group_correlation",
+        correlation,
+        0.0,
+        "samples of a prompt as independent as any others",
+    );
     let workload = Workload {
         prompts_per_step: prompts,
         samples_per_prompt: samples,
@@ -48,12 +57,11 @@ pub(super) fn resolve(
         response_tokens,
         group_correlation,
     };
-    let max_model_len = match asked_len {
-        Some(tokens) => tokens,
-        None => {
-            book.note("generation.max_model_len", longest, Source::Default, "longest prompt and response");
-            longest
-        }
+    let max_model_len = if let Some(tokens) = asked_len {
+        tokens
+    } else {
+        book.note("generation.max_model_len", longest, Source::Default, "longest prompt and response");
+        longest
     };
     Ok((workload, max_model_len))
 }
@@ -62,13 +70,20 @@ fn quantity(number: Uncertain) -> Quantity {
     Quantity { value: number.value, se: number.se, source: Source::Given }
 }
 
-fn lengths(book: &mut Book<'_>, path: &str, given: &raw::Lengths, room: u32) -> Result<Lengths, ResolveError> {
+fn lengths(
+    book: &mut Book<'_>,
+    path: &str,
+    given: &raw::Lengths,
+    room: u32,
+) -> Result<Lengths, ResolveError> {
     match given {
         raw::Lengths::Lognormal(l) => {
             let max_path = format!("{path}.lognormal.max");
             let max = book.count(&max_path, l.max, room, "what the context leaves");
-            if l.mean.value >= f64::from(max) {
-                let message = format!("a mean of {} cannot come out of lengths clipped at {max}", l.mean.value);
+            let flat = l.sigma.value == 0.0 && l.mean.value == f64::from(max);
+            if l.mean.value >= f64::from(max) && !flat {
+                let message =
+                    format!("a mean of {} cannot come out of lengths clipped at {max}", l.mean.value);
                 return Err(book.error(&format!("{path}.lognormal.mean"), message, None));
             }
             let model = LengthModel::Lognormal { mean: quantity(l.mean), sigma: quantity(l.sigma) };
@@ -77,13 +92,18 @@ fn lengths(book: &mut Book<'_>, path: &str, given: &raw::Lengths, room: u32) -> 
         raw::Lengths::Histogram(h) => {
             let edges: Vec<f64> = h.edges.iter().map(|e| e.get()).collect();
             let top = edges.last().copied().unwrap_or(1.0).ceil() as u32;
-            let model = LengthModel::Histogram { edges, weights: h.weights.iter().map(|w| w.get()).collect() };
+            let model =
+                LengthModel::Histogram { edges, weights: h.weights.iter().map(|w| w.get()).collect() };
             Ok(Lengths { model, min: 1, max: h.max.map_or(top.max(1), |n| n.get() as u32) })
         }
         raw::Lengths::File(file) => {
             let samples = read_lengths(book, path, file)?;
             let top = samples.last().copied().unwrap_or(1);
-            Ok(Lengths { model: LengthModel::Samples(samples), min: 1, max: file.max.map_or(top, |n| n.get() as u32) })
+            Ok(Lengths {
+                model: LengthModel::Samples(samples),
+                min: 1,
+                max: file.max.map_or(top, |n| n.get() as u32),
+            })
         }
         raw::Lengths::Constant(constant) => {
             let tokens = constant.tokens.get() as u32;

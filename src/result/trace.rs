@@ -62,8 +62,12 @@ pub fn write_trace(mut out: impl Write, timelines: &[Timeline]) -> io::Result<()
             let tid = known.unwrap_or(tracks.len()) + 1;
             if known.is_none() {
                 tracks.push(&span.track);
-                event(&json!({ "ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": { "name": span.track } }))?;
-                event(&json!({ "ph": "M", "name": "thread_sort_index", "pid": pid, "tid": tid, "args": { "sort_index": tid } }))?;
+                event(
+                    &json!({ "ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": { "name": span.track } }),
+                )?;
+                event(
+                    &json!({ "ph": "M", "name": "thread_sort_index", "pid": pid, "tid": tid, "args": { "sort_index": tid } }),
+                )?;
             }
             event(&json!({
                 "ph": "X", "name": span.name, "cat": "rl", "pid": pid, "tid": tid,
@@ -90,7 +94,12 @@ mod tests {
 
     #[test]
     fn the_trace_is_valid_json_with_named_tracks() -> Result<(), Box<dyn std::error::Error>> {
-        let span = |track: &str, start_ns| Span { track: track.into(), name: "generation".into(), start_ns, duration_ns: 5_000 };
+        let span = |track: &str, start_ns| Span {
+            track: track.into(),
+            name: "generation".into(),
+            start_ns,
+            duration_ns: 5_000,
+        };
         let timeline = Timeline {
             name: "forecast".into(),
             spans: vec![span("replica 0", 0), span("replica 1", 10), span("replica 0", 9_000)],

@@ -100,7 +100,9 @@ impl<'a> Simulation<'a> {
         let lengths: Vec<f64> = samples.iter().map(|s| f64::from(s.prompt + s.response)).collect();
         let training = &resolved.training;
         let peak = match training.precision {
-            Precision::Fp8 => resolved.cluster.device.fp8_tflops.unwrap_or(resolved.cluster.device.bf16_tflops),
+            Precision::Fp8 => {
+                resolved.cluster.device.fp8_tflops.unwrap_or(resolved.cluster.device.bf16_tflops)
+            }
             Precision::Bf16 => resolved.cluster.device.bf16_tflops,
         } * 1e12;
         let pass = |forwards: f64, efficiency: f64| Pass {
@@ -114,7 +116,8 @@ impl<'a> Simulation<'a> {
         let train = pass(3.0 + training.recompute, training.mfu.value).seconds(&resolved.model, &lengths)
             * f64::from(training.epochs);
         let logprob = pass(1.0, training.logprob_mfu.value).seconds(&resolved.model, &lengths);
-        let logprobs = [training.old_logprobs, training.reference_logprobs].map(|on| if on { logprob } else { 0.0 });
+        let logprobs =
+            [training.old_logprobs, training.reference_logprobs].map(|on| if on { logprob } else { 0.0 });
         let mut stage_seconds = [0.0; FAMILIES];
         stage_seconds[Family::Training as usize] = train;
         stage_seconds[Family::Data as usize] = resolved.cycle.data.value;
@@ -193,7 +196,8 @@ fn schedule(resolved: &Resolved) -> Box<dyn Schedule> {
 /// The share of `seconds` of scoring, spread evenly over the samples and done one after the other as they
 /// complete, that is left when the last one completes.
 fn exposed_share(replicas: &[Outcome], seconds: f64) -> f64 {
-    let mut ends: Vec<f64> = replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
+    let mut ends: Vec<f64> =
+        replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
     if ends.is_empty() || seconds <= 0.0 {
         return 1.0;
     }

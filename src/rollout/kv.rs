@@ -77,7 +77,6 @@ impl Pool {
         self.idle.retain(|g| *g != group);
         self.make_room(needed);
         self.take(needed);
-        self.note_peak();
         if let Some(prefix) = self.prefixes.get_mut(&group) {
             prefix.cached = true;
             prefix.running += 1;
@@ -198,6 +197,7 @@ mod tests {
         pool.announce(1, 65);
         assert_eq!(pool.admit(1, 66, false), Some((0, 5)));
         assert_eq!(pool.admit(1, 66, false), Some((0, 5)));
+        pool.note_peak();
         pool.take(1);
         assert!(pool.overdrawn());
         pool.preempt(1, 6, 80);
@@ -236,6 +236,7 @@ mod tests {
             assert_eq!(pool.admit(1, 66, false), None);
             assert!(pool.admit(1, 66, true).is_some());
             assert!(pool.overdrawn());
+            pool.note_peak();
             pool.finish(1, 1);
         }
         assert_eq!((pool.used(), pool.peak()), (0, 5));

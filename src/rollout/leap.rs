@@ -15,12 +15,12 @@ mod slot;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::Job;
 use super::outcome::{Outcome, TimelinePoint};
 use super::replica::{Pending, Replica, Room};
-use super::Job;
 use crate::piece::Shape;
-use crate::speculation::schedule::{Schedule, Snapshot};
 use crate::speculation::StepCost;
+use crate::speculation::schedule::{Schedule, Snapshot};
 use slot::Slot;
 
 /// Runs one replica to the end of its samples. The schedule must be `leapable`.
@@ -100,7 +100,8 @@ impl<'a> Leaper<'a> {
 
     /// Blocks that the next admissions would reserve: as many as there are seats.
     fn next_blocks(&self) -> u64 {
-        let seated = self.running + self.replica.batch.index.len() as u32 + self.replica.prefilling.len() as u32;
+        let seated =
+            self.running + self.replica.batch.index.len() as u32 + self.replica.prefilling.len() as u32;
         let seats = self.replica.limits.max_num_seqs.saturating_sub(seated) as usize;
         self.replica.waiting.iter().take(seats).map(|pending| self.final_blocks(pending.index)).sum()
     }
@@ -125,7 +126,8 @@ impl<'a> Leaper<'a> {
         let blocks = self.replica.limits.block_size;
         for i in 0..self.replica.prefilling.len() {
             let prefill = self.replica.prefilling[i];
-            let shared = self.replica.pool.blocks_for(prefill.target + self.replica.lookahead) - prefill.own_blocks;
+            let shared =
+                self.replica.pool.blocks_for(prefill.target + self.replica.lookahead) - prefill.own_blocks;
             let reserved = self.final_blocks(prefill.pending.index) - shared;
             self.replica.pool.take(reserved - prefill.own_blocks);
             self.replica.prefilling[i].own_blocks = reserved;
@@ -138,7 +140,14 @@ impl<'a> Leaper<'a> {
             let reserved = self.final_blocks(batch.index[i]) - shared;
             self.replica.pool.take(reserved - u64::from(batch.own_blocks[i]));
             let stream = crate::rng::Stream::resume(batch.key[i], batch.counter[i]);
-            self.seat(Slot::new(batch.index[i], batch.remaining[i], batch.length[i], stream, reserved, shared));
+            self.seat(Slot::new(
+                batch.index[i],
+                batch.remaining[i],
+                batch.length[i],
+                stream,
+                reserved,
+                shared,
+            ));
         }
     }
 
@@ -306,12 +315,11 @@ impl<'a> Leaper<'a> {
         let seated: Vec<usize> = (0..self.slots.len()).filter(|slot| self.slots[*slot].seated).collect();
         for at in &seated {
             self.cut(*at);
-            self.rate -= self.slots[*at].mean;
         }
         self.draft_tokens = draft_tokens;
         for at in seated {
             self.slots[at].version += 1;
-            self.enrol(at);
+            self.leap(at);
         }
     }
 
@@ -331,21 +339,16 @@ impl<'a> Leaper<'a> {
             self.slots.push(slot);
             self.slots.len() - 1
         };
-        self.enrol(at);
-    }
-
-    /// Takes a request's mean rate for the configuration in force, and starts a leap.
-    fn enrol(&mut self, at: usize) {
-        let thresholds = self.replica.thresholds_of(self.slots[at].index, self.draft_tokens);
-        self.slots[at].mean = slot::mean_tokens(thresholds);
-        self.rate += self.slots[at].mean;
         self.leap(at);
     }
 
+    /// Starts a leap, and takes the mean of the rounds that were drawn for it as the request's rate.
     fn leap(&mut self, at: usize) {
         let thresholds = self.replica.thresholds_of(self.slots[at].index, self.draft_tokens);
         let slot = &mut self.slots[at];
+        self.rate -= slot.mean;
         slot.leap(self.now, thresholds);
+        self.rate += slot.mean;
         self.ends.push(Reverse((self.now + u64::from(slot.rounds), at as u32, slot.version)));
     }
 
@@ -375,7 +378,12 @@ impl<'a> Leaper<'a> {
         // A sequence's last block is half full on average.
         let each = f64::from(self.replica.lookahead) / block + 0.5;
         let own = (self.context / block + each * f64::from(self.running) - self.shared as f64).max(0.0);
-        (self.replica.pool.used() - self.reserved) + own as u64
+        let pool = &self.replica.pool;
+        let prefills = self.replica.prefilling.iter();
+        let ahead: u64 = prefills
+            .map(|p| self.final_blocks(p.pending.index) - pool.blocks_for(p.target + self.replica.lookahead))
+            .sum();
+        (pool.used() - self.reserved - ahead) + own as u64
     }
 
     fn note_peak(&mut self) {

@@ -202,6 +202,9 @@ impl<'a> Replica<'a> {
             Room::ToTheEnd => sample.prompt + sample.response,
         };
         let (done, own_blocks) = self.pool.admit(sample.group, tokens + self.lookahead, alone)?;
+        if room == Room::Now {
+            self.pool.note_peak();
+        }
         self.waiting.pop_front();
         self.changed = true;
         // A preempted request can share no more than its prompt, and computes at least its last token.
@@ -210,7 +213,14 @@ impl<'a> Replica<'a> {
 
     /// Adds the seconds of `steps` steps of one shape, the first at total context `context`, whose contexts add
     /// up to `contexts` and all lie in one piece.
-    pub(super) fn charge(&mut self, shape: &Shape, steps: u64, context: f64, contexts: f64, cost: &impl StepCost) {
+    pub(super) fn charge(
+        &mut self,
+        shape: &Shape,
+        steps: u64,
+        context: f64,
+        contexts: f64,
+        cost: &impl StepCost,
+    ) {
         let piece = self.pieces.get(shape, context, cost);
         piece.accumulate(steps as f64, contexts, shape.prefill_pairs as f64, &mut self.outcome.seconds);
         self.outcome.extrapolated_seconds += piece.extrapolated_seconds(steps as f64, contexts);

@@ -13,6 +13,14 @@ const MOST_SAMPLES: u64 = 10_000_000;
 const MOST_DRAWS: u64 = 10_000;
 /// Most calibration worlds.
 const MOST_WORLDS: u64 = 100_000;
+/// Most GPUs.
+const MOST_GPUS: u64 = 100_000;
+/// Most RL steps.
+const MOST_STEPS: u64 = 10_000;
+/// Most runs of an engine: GPUs x RL steps x draws; half a GiB of results.
+const MOST_RUNS: u64 = 2_000_000;
+/// Most prices of a run: draws x worlds.
+const MOST_PRICES: u64 = 1_000_000;
 /// Longest duration, in seconds: four months.
 const LONGEST: f64 = 1e7;
 
@@ -45,6 +53,7 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
         self::uncertainty(&check, uncertainty)?;
     }
     steps(&check, scenario.rl_steps, scenario.warmup_steps)?;
+    self::size(&check, scenario)?;
     for (index, expectation) in scenario.expect.iter().flatten().enumerate() {
         let quantity = expectation.quantity.trim();
         let path = format!("expect[{index}].quantity");
@@ -56,6 +65,8 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
 fn cluster(check: &Check<'_>, path: &str, cluster: &Cluster) -> Result<(), Error> {
     check.required(cluster.device.as_ref(), path, "device")?;
     let gpus = check.required(cluster.gpus, path, "gpus")?.get();
+    let message = format!("found {gpus}, expected at most {MOST_GPUS}");
+    check.holds(gpus <= MOST_GPUS, &format!("{path}.gpus"), &message, "")?;
     let Some(per_node) = cluster.gpus_per_node.map(Count::get) else {
         return Ok(());
     };
@@ -116,7 +127,25 @@ fn uncertainty(check: &Check<'_>, uncertainty: &Uncertainty) -> Result<(), Error
     check.holds(worlds <= MOST_WORLDS, "uncertainty.worlds", &message, "")
 }
 
+/// What the whole simulation keeps in memory; what is not given counts once.
+fn size(check: &Check<'_>, scenario: &Scenario) -> Result<(), Error> {
+    let uncertainty = scenario.uncertainty.clone().unwrap_or_default();
+    let of = |count: Option<Count>| count.map_or(1, Count::get);
+    let (draws, worlds, steps) =
+        (of(uncertainty.workload_draws), of(uncertainty.worlds), of(scenario.rl_steps));
+    let gpus = of(scenario.cluster.as_ref().and_then(|cluster| cluster.gpus));
+    let message = format!("found {draws} draws x {worlds} worlds, expected at most {MOST_PRICES} together");
+    check.holds(draws * worlds <= MOST_PRICES, "uncertainty", &message, "")?;
+    let message = format!(
+        "found {gpus} GPUs x {steps} RL steps x {draws} draws, expected at most {MOST_RUNS} together"
+    );
+    check.holds(gpus * steps * draws <= MOST_RUNS, "rl_steps", &message, "")
+}
+
 fn steps(check: &Check<'_>, all: Option<Count>, warmup: Option<CountOrZero>) -> Result<(), Error> {
+    let number = all.map_or(1, Count::get);
+    let message = format!("found {number}, expected at most {MOST_STEPS}");
+    check.holds(number <= MOST_STEPS, "rl_steps", &message, "")?;
     let (Some(all), Some(warmup)) = (all, warmup) else {
         return Ok(());
     };
@@ -154,15 +183,29 @@ impl Check<'_> {
         self.holds((least..=most).contains(&value.value), path, &message, "")
     }
 
+    /// A standard error that still says something about the number.
+    fn error(&self, path: &str, number: Uncertain, most: f64) -> Result<(), Error> {
+        let message = format!(
+            "found {} beside {}, expected a standard error of at most {most}",
+            number.se, number.value
+        );
+        self.holds(number.se <= most, &format!("{path}.se"), &message, "")
+    }
+
     fn seconds(&self, path: &str, value: Option<Uncertain>) -> Result<(), Error> {
-        value.map_or(Ok(()), |seconds| self.range(path, seconds, 0.0, LONGEST))
+        let Some(seconds) = value else {
+            return Ok(());
+        };
+        self.range(path, seconds, 0.0, LONGEST)?;
+        self.error(path, seconds, seconds.value)
     }
 
     fn share(&self, path: &str, value: Option<Uncertain>) -> Result<(), Error> {
-        let Some(Uncertain { value, .. }) = value else {
+        let Some(share) = value else {
             return Ok(());
         };
-        let message = format!("found {value}, expected a share above 0, up to 1");
-        self.holds(value > 0.0 && value <= 1.0, path, &message, "")
+        let message = format!("found {}, expected a share above 0, up to 1", share.value);
+        self.holds(share.value > 0.0 && share.value <= 1.0, path, &message, "")?;
+        self.error(path, share, share.value)
     }
 }

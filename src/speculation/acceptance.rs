@@ -71,17 +71,21 @@ impl Population {
     pub fn solve(pooled: &[f64], concentration: f64) -> Self {
         let first = pooled.first().copied().unwrap_or(0.0).clamp(0.0, RATE_CEILING);
         let mut ratios: Vec<f64> = pooled.iter().map(|a| if first > 0.0 { a / first } else { 0.0 }).collect();
-        let alike = !concentration.is_finite() || first <= 0.0;
+        // At 1e6 requests differ by 0.0005, and beyond it the quantiles of the Beta law converge ever slower.
+        let alike = concentration >= 1e6 || first <= 0.0;
         if alike {
             return Population { nodes: vec![first], ratios, residual: 0.0 };
         }
         let mut mean = first;
         let mut nodes = beta_nodes(mean, concentration, NODES);
-        let mut residual = f64::INFINITY;
+        let (mut residual, mut best, mut stalled) = (f64::INFINITY, f64::INFINITY, 0);
         for _ in 0..200 {
             let reached = pooled_rates(&nodes, &ratios);
             residual = reached.iter().zip(pooled).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            if residual < 1e-9 {
+            // Rates that no population has, such as one: further rounds would only cost time.
+            stalled = if residual < 0.99 * best { 0 } else { stalled + 1 };
+            best = best.min(residual);
+            if residual < 1e-9 || stalled == 8 {
                 break;
             }
             mean = expit(logit(mean) + logit(first) - logit(reached[0])).clamp(1e-6, RATE_CEILING);
@@ -184,13 +188,13 @@ mod tests {
             let mut survival = vec![0.0; k];
             population.draw_survival(7, &[request], &mut survival);
             let mut stream = Stream::new(7, Purpose::AcceptDraft, &[request]);
-            let mut remaining = tokens as i64;
+            let mut remaining = tokens;
             while remaining > 0 {
                 let u = stream.uniform();
                 let accepted = survival.iter().filter(|&&s| u < s).count();
                 (0..=accepted).for_each(|j| reached[j] += 1);
                 emitted += accepted as u64 + 1;
-                remaining -= accepted as i64 + 1;
+                remaining = remaining.saturating_sub(accepted as u64 + 1);
             }
         }
         let rates = reached.windows(2).map(|w| w[1] as f64 / w[0] as f64).collect();

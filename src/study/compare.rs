@@ -86,7 +86,11 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
 }
 
 /// An expectation about a number that no result has is a slip of the pen, not a miss.
-fn known_quantities(document: &Document, asked: &[Expectation], result: &RunResult) -> Result<(), StudyError> {
+fn known_quantities(
+    document: &Document,
+    asked: &[Expectation],
+    result: &RunResult,
+) -> Result<(), StudyError> {
     for (index, (expectation, row)) in asked.iter().zip(&result.expect).enumerate() {
         if row.forecast.is_none() {
             let message = format!("the result has no number at `{}`", expectation.quantity);
@@ -101,7 +105,8 @@ fn known_quantities(document: &Document, asked: &[Expectation], result: &RunResu
 impl Side<'_> {
     /// The first RL step that counts.
     pub(super) fn first_counted(&self) -> usize {
-        (self.prepared.resolved.warmup_steps as usize).min(self.prepared.resolved.rl_steps.saturating_sub(1) as usize)
+        (self.prepared.resolved.warmup_steps as usize)
+            .min(self.prepared.resolved.rl_steps.saturating_sub(1) as usize)
     }
 
     /// The steps that count, of all draws.
@@ -126,7 +131,8 @@ fn simulate<'a>(
         let steps = u64::from(prepared.resolved.rl_steps);
         let simulations: Vec<Simulation<'_>> =
             shifts.par_iter().map(|shift| Simulation::new(prepared, *shift, stepper)).collect();
-        let tasks: Vec<(usize, u64)> = (0..simulations.len()).flat_map(|draw| (0..steps).map(move |s| (draw, s))).collect();
+        let tasks: Vec<(usize, u64)> =
+            (0..simulations.len()).flat_map(|draw| (0..steps).map(move |s| (draw, s))).collect();
         let done: Vec<(StepWork, f64)> = tasks
             .into_par_iter()
             .map(|(draw, step)| {
@@ -140,7 +146,12 @@ fn simulate<'a>(
             .collect();
         let warmup = prepared.resolved.warmup_steps as usize;
         let steps = steps as usize;
-        let tail_shares = done.iter().enumerate().filter(|(i, _)| i % steps >= warmup).map(|(_, (_, tail))| *tail).collect();
+        let tail_shares = done
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| i % steps >= warmup)
+            .map(|(_, (_, tail))| *tail)
+            .collect();
         let mut works = done.into_iter().map(|(work, _)| work);
         let draws = (0..simulations.len()).map(|_| works.by_ref().take(steps).collect()).collect();
         Side { name, prepared, stepper, draws, tail_shares }

@@ -37,7 +37,8 @@ pub(super) fn acceptance<'a>(replicas: impl Iterator<Item = &'a Outcome>) -> (f6
 
 /// Share of a rollout's nominal seconds after all but its last 5 % of samples have completed.
 pub(super) fn tail_share(step: &StepWork) -> f64 {
-    let mut ends: Vec<f64> = step.replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
+    let mut ends: Vec<f64> =
+        step.replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
     ends.sort_by(f64::total_cmp);
     let Some(&last) = ends.last() else { return 0.0 };
     let tail = ((ends.len() as f64 * TAIL).ceil() as usize).min(ends.len());
@@ -47,7 +48,9 @@ pub(super) fn tail_share(step: &StepWork) -> f64 {
 
 /// All replicas' batches together, at even times of the first counted step of the first draw.
 pub(super) fn batch_over_time(side: &Side<'_>) -> Vec<BatchPoint> {
-    let Some(step) = side.draws.first().and_then(|steps| steps.get(side.first_counted())) else { return Vec::new() };
+    let Some(step) = side.draws.first().and_then(|steps| steps.get(side.first_counted())) else {
+        return Vec::new();
+    };
     let end = step.replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
     let mut cursors = vec![0; step.replicas.len()];
     (0..=CURVE_POINTS)
@@ -106,7 +109,8 @@ pub(super) fn step_rows(side: &Side<'_>) -> Vec<StepRow> {
 
 /// The first draw over time: stages, replicas, and the batch of all replicas.
 pub(super) fn timeline(side: &Side<'_>) -> Timeline {
-    let mut timeline = Timeline { name: format!("{} ({})", side.name, side.prepared.resolved.name), ..Timeline::default() };
+    let mut timeline =
+        Timeline { name: format!("{} ({})", side.name, side.prepared.resolved.name), ..Timeline::default() };
     let Some(steps) = side.draws.first() else { return timeline };
     let records = machine::run(&plans(steps), side.prepared.resolved.cycle.max_staleness);
     for (index, (step, record)) in steps.iter().zip(&records).enumerate() {
@@ -164,7 +168,11 @@ mod tests {
 
     #[test]
     fn acceptance_pools_counters() {
-        let replica = |rounds, accepted_at: &[u64]| Outcome { rounds, accepted_at: accepted_at.to_vec(), ..Outcome::default() };
+        let replica = |rounds, accepted_at: &[u64]| Outcome {
+            rounds,
+            accepted_at: accepted_at.to_vec(),
+            ..Outcome::default()
+        };
         let replicas = [replica(100, &[80, 40]), replica(100, &[60, 30])];
         let (length, rates) = acceptance(replicas.iter());
         assert!((length - 2.05).abs() < 1e-12);

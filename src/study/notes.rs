@@ -29,7 +29,9 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
     let resolved = &forecast.prepared.resolved;
     let mut warnings = Vec::new();
     let seqs = |side: &Side<'_>| side.prepared.resolved.generation.engine.max_num_seqs;
-    let given = |side: &Side<'_>| !side.prepared.resolved.assumptions.iter().any(|a| a.path == "generation.max_num_seqs");
+    let given = |side: &Side<'_>| {
+        !side.prepared.resolved.assumptions.iter().any(|a| a.path == "generation.max_num_seqs")
+    };
     if seqs(baseline) != seqs(forecast) && !given(forecast) {
         warnings.push(format!(
             "the engine's default max_num_seqs is {} with a drafter and {} without: part of the difference is the cap, \
@@ -54,9 +56,12 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
     if let Some(population) = forecast.prepared.acceptance_residual()
         && population > 1e-3
     {
-        warnings.push(format!("no spread of requests reproduces these acceptance rates; off by up to {population:.3}"));
+        warnings.push(format!(
+            "no spread of requests reproduces these acceptance rates; off by up to {population:.3}"
+        ));
     }
-    let preemptions: u64 = forecast.counted().flat_map(|step| &step.replicas).map(|replica| replica.preemptions).sum();
+    let preemptions: u64 =
+        forecast.counted().flat_map(|step| &step.replicas).map(|replica| replica.preemptions).sum();
     if preemptions > 0 {
         warnings.push(format!(
             "{preemptions} preemptions over all draws: the KV cache is too small for max_num_seqs {}",

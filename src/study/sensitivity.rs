@@ -29,8 +29,12 @@ pub(super) fn table(side: &Side<'_>) -> Vec<Sensitivity> {
                 world[family as usize] = libm::exp(z * confidence.log_sigma);
                 mean_step(side, &world) - base
             };
-            let row =
-                Sensitivity { input: family.label().to_owned(), low_s: at(-Z95), high_s: at(Z95), basis: basis(side, family) };
+            let row = Sensitivity {
+                input: family.label().to_owned(),
+                low_s: at(-Z95),
+                high_s: at(Z95),
+                basis: basis(side, family),
+            };
             worth(row, base)
         })
         .collect();
@@ -71,14 +75,21 @@ fn basis(side: &Side<'_>, family: Family) -> Basis {
     if source == Source::Given { Basis::Given } else { Basis::Default }
 }
 
+/// An uncertain input by its number of standard errors.
+type Shifted = fn(f64) -> InputShift;
+
 /// Inputs that change the rollout.
 fn simulated(side: &Side<'_>) -> Vec<Sensitivity> {
     let resolved = &side.prepared.resolved;
     let acceptance = |z| InputShift { acceptance: z, ..InputShift::default() };
     let mean = |z| InputShift { lengths: LengthShift { mean: z, sigma: 0.0 }, ..InputShift::default() };
     let sigma = |z| InputShift { lengths: LengthShift { mean: 0.0, sigma: z }, ..InputShift::default() };
-    let mut inputs: Vec<(&str, fn(f64) -> InputShift)> = Vec::new();
-    if resolved.speculation.as_ref().is_some_and(|s| s.acceptance.logit_se > 0.0 && !s.acceptance.rates.is_empty()) {
+    let mut inputs: Vec<(&str, Shifted)> = Vec::new();
+    if resolved
+        .speculation
+        .as_ref()
+        .is_some_and(|s| s.acceptance.logit_se > 0.0 && !s.acceptance.rates.is_empty())
+    {
         inputs.push(("acceptance", acceptance));
     }
     if let LengthModel::Lognormal { mean: given, sigma: spread } = &resolved.workload.response_tokens.model {
@@ -93,7 +104,9 @@ fn simulated(side: &Side<'_>) -> Vec<Sensitivity> {
         return Vec::new();
     }
     let step = side.first_counted() as u64;
-    let at = |shift: InputShift| seconds(&Simulation::new(side.prepared, shift, side.stepper).step(0, step), &[1.0; FAMILIES]);
+    let at = |shift: InputShift| {
+        seconds(&Simulation::new(side.prepared, shift, side.stepper).step(0, step), &[1.0; FAMILIES])
+    };
     let shifts: Vec<InputShift> = std::iter::once(InputShift::default())
         .chain(inputs.iter().flat_map(|(_, shift)| [shift(-Z95), shift(Z95)]))
         .collect();

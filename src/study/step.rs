@@ -13,6 +13,8 @@ use crate::resolve::Prepared;
 
 /// Worlds behind a band.
 const WORLDS: u32 = 512;
+/// The 95 % quantile of the standard normal law.
+const Z95: f64 = 1.644_853_626_951_472_2;
 
 /// A time with its band.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -61,6 +63,23 @@ pub struct StepReport {
     pub extrapolated: bool,
     /// Nominal seconds of operators beyond their fitted range.
     pub extrapolated_s: f64,
+}
+
+impl StepReport {
+    /// Leaves one operator: its own seconds and spread.
+    pub fn keep(&mut self, operator: &str) {
+        self.by_op.retain(|line| line.operator == operator);
+        let sum: f64 = self.by_op.iter().map(|line| line.seconds).sum();
+        // An operator of two families (there is none yet) would have the wider spread.
+        let sigma = self.by_op.iter().map(|line| line.log_sigma).fold(0.0, f64::max);
+        self.seconds = Band { median: sum, p05: sum * libm::exp(-Z95 * sigma), p95: sum * libm::exp(Z95 * sigma) };
+        self.label = format!("{operator}: {}", self.label);
+        self.bound = heaviest(&self.by_op, |line| line.bound).unwrap_or(self.bound);
+        self.tier = heaviest(&self.by_op, |line| line.tier).unwrap_or(self.tier);
+        for line in &mut self.by_op {
+            line.share = line.seconds / sum;
+        }
+    }
 }
 
 /// What is asked of a step.

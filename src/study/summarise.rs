@@ -39,7 +39,9 @@ impl Priced {
                 let n = counted.len() as f64;
                 let step_s = counted.iter().map(|r| r.end().since(r.start()).seconds()).sum::<f64>() / n;
                 priced.step_s.push(step_s);
-                priced.rollout_s.push(counted.iter().map(machine::StepRecord::rollout_seconds).sum::<f64>() / n);
+                priced
+                    .rollout_s
+                    .push(counted.iter().map(machine::StepRecord::rollout_seconds).sum::<f64>() / n);
                 for stage in Stage::ALL {
                     let seconds = counted.iter().map(|r| {
                         let (start, end) = r.spans[stage as usize];
@@ -81,7 +83,8 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
         }))
     };
     let usd = resolved.cluster.usd_per_gpu_hour * gpus / 3600.0;
-    let scaled = |values: &[f64], factor: f64| Summary::of(&values.iter().map(|v| v * factor).collect::<Vec<f64>>());
+    let scaled =
+        |values: &[f64], factor: f64| Summary::of(&values.iter().map(|v| v * factor).collect::<Vec<f64>>());
     let (bare_step, bare_rollout) = bare_kernels(side);
     let counted: Vec<&StepWork> = side.counted().collect();
     let samples: usize = counted.iter().map(|step| step.samples).sum();
@@ -95,7 +98,10 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
         usd_per_step: scaled(&priced.step_s, usd),
         response_tokens_per_s_per_gpu: scaled(&priced.tokens_per_s, 1.0 / gpus),
         stages_s: busy,
-        exposed_s: Exposed { stages: exposed, idle: (step_s.mean - exposed.to_array().iter().sum::<f64>()).max(0.0) },
+        exposed_s: Exposed {
+            stages: exposed,
+            idle: (step_s.mean - exposed.to_array().iter().sum::<f64>()).max(0.0),
+        },
         stage_bands_s: StageBands { p05: quantiles(0.05), p95: quantiles(0.95) },
         stage_basis: stage_basis(side),
         bare_kernels_step_s: bare_step,
@@ -104,7 +110,8 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
         acceptance_per_position: per_position,
         batch_over_time: detail::batch_over_time(side),
         tail_share: mean(&side.tail_shares),
-        preemptions: replicas().map(|replica| replica.preemptions).sum::<u64>() as f64 / counted.len().max(1) as f64,
+        preemptions: replicas().map(|replica| replica.preemptions).sum::<u64>() as f64
+            / counted.len().max(1) as f64,
         kv_peak_share: kv_peak as f64 / resolved.generation.kv_blocks as f64,
         clipped_share: counted.iter().map(|step| step.clipped).sum::<usize>() as f64 / samples.max(1) as f64,
     }
@@ -140,7 +147,8 @@ fn stage_basis(side: &Side<'_>) -> StageBasis {
         Source::Catalog | Source::Profile => Basis::Published,
     };
     let cycle = &resolved.cycle;
-    let larger = if cycle.prepare.value > cycle.weight_sync.value { cycle.prepare } else { cycle.weight_sync };
+    let larger =
+        if cycle.prepare.value > cycle.weight_sync.value { cycle.prepare } else { cycle.weight_sync };
     StageBasis {
         data: of(cycle.data.source),
         prepare: of(larger.source),
@@ -159,7 +167,11 @@ fn generation_basis(side: &Side<'_>) -> Basis {
         }
     }
     let largest = |a: &Tier, b: &Tier| by_tier[*a as usize].total_cmp(&by_tier[*b as usize]);
-    [Tier::Measured, Tier::Analytic, Tier::Published].into_iter().max_by(largest).unwrap_or(Tier::Analytic).into()
+    [Tier::Measured, Tier::Analytic, Tier::Published]
+        .into_iter()
+        .max_by(largest)
+        .unwrap_or(Tier::Analytic)
+        .into()
 }
 
 /// Confidence by family, for the notes.

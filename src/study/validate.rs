@@ -37,7 +37,9 @@ pub fn validate(documents: &[Document], stepper: Stepper) -> Result<Validation, 
     let mut rows = Vec::new();
     for document in documents {
         let result = compare(document, stepper)?.result;
-        rows.extend(result.expect.into_iter().map(|expected| Row { scenario: document.name().to_owned(), expected }));
+        rows.extend(
+            result.expect.into_iter().map(|expected| Row { scenario: document.name().to_owned(), expected }),
+        );
     }
     let badness = |row: &Row| row.expected.error.map_or(f64::INFINITY, f64::abs);
     rows.sort_by(|a, b| badness(b).total_cmp(&badness(a)));

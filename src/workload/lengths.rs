@@ -31,13 +31,14 @@ pub struct LengthSampler {
 
 impl LengthSampler {
     /// For a distribution whose uncertain numbers are shifted by standard errors. A shifted mean stays
-    /// just below the maximum, which no clipped mean can reach.
+    /// just below the maximum, which no clipped mean can reach unless all lengths are equal.
     pub fn new(lengths: &Lengths, shift: LengthShift) -> Self {
         let max = f64::from(lengths.max);
         let inverse = match &lengths.model {
             LengthModel::Lognormal { mean, sigma } => {
                 let sigma = (sigma.value + shift.sigma * sigma.se).max(0.0);
-                let mean = shifted(mean, shift.mean).clamp(1.0, 0.995 * max);
+                let highest = if sigma == 0.0 { max } else { (0.995 * max).max(1.0) };
+                let mean = shifted(mean, shift.mean).clamp(1.0, highest);
                 // A mean below the maximum always has a location; the fallback is never taken.
                 let location = solve_lognormal_location(mean, sigma, max).unwrap_or_else(|| libm::log(mean));
                 Inverse::Lognormal { location, sigma }
@@ -101,7 +102,8 @@ mod tests {
             LengthShift::default(),
         );
         assert_eq!(histogram.at(0.0).tokens, 67, "the median: two thirds into the first bin");
-        let samples = LengthSampler::new(&lengths(LengthModel::Samples(vec![5, 50, 5000])), LengthShift::default());
+        let samples =
+            LengthSampler::new(&lengths(LengthModel::Samples(vec![5, 50, 5000])), LengthShift::default());
         assert_eq!(samples.at(-3.0).tokens, 5);
         assert_eq!(samples.at(0.0).tokens, 50);
         assert_eq!(samples.at(3.0), Drawn { tokens: 1000, clipped: true });
@@ -110,7 +112,11 @@ mod tests {
     #[test]
     fn lengths_stay_within_bounds_for_extreme_quantiles() {
         let mean = Quantity { se: 300.0, ..Quantity::given(900.0) };
-        let lognormal = Lengths { model: LengthModel::Lognormal { mean, sigma: Quantity::given(1.5) }, min: 4, max: 1000 };
+        let lognormal = Lengths {
+            model: LengthModel::Lognormal { mean, sigma: Quantity::given(1.5) },
+            min: 4,
+            max: 1000,
+        };
         for shift in [-3.0, 0.0, 3.0] {
             let sampler = LengthSampler::new(&lognormal, LengthShift { mean: shift, sigma: 0.0 });
             for z in [-9.0, 0.0, 9.0] {

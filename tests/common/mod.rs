@@ -49,11 +49,16 @@ pub(crate) fn small(changes: &[(&str, &str)]) -> String {
 
 /// Runs a scenario's text with overrides, in this process, as the program does by default.
 pub(crate) fn forecast(text: &str, overrides: &[&str]) -> Result<Comparison, ResolveError> {
+    forecast_by(Stepper::Leap, text, overrides)
+}
+
+/// The same, stepped as asked.
+pub(crate) fn forecast_by(stepper: Stepper, text: &str, overrides: &[&str]) -> Result<Comparison, ResolveError> {
     let mut document = Document::parse("test.yaml", text)?;
     for assignment in overrides {
         document.set(assignment)?;
     }
-    compare(&document, Stepper::Leap)
+    compare(&document, stepper)
 }
 
 /// The same for one that must run, as `result.json` has it.

@@ -8,7 +8,9 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// Running sequences of all replicas over one rollout.
 pub(super) fn batch(arm: &Arm) -> String {
     let points = &arm.batch_over_time;
-    let (Some(last), Some(most)) = (points.last(), points.iter().map(|p| p.running).max()) else { return String::new() };
+    let (Some(last), Some(most)) = (points.last(), points.iter().map(|p| p.running).max()) else {
+        return String::new();
+    };
     let left = format!("{most} ");
     let right = format!(" 1 after {} s", seconds(last.seconds));
     let width = columns().saturating_sub(LABEL + left.len() + right.len()).clamp(10, 72);

@@ -39,7 +39,11 @@ pub(super) fn alone(result: &RunResult) -> bool {
 /// The DO line of a scenario that is its own baseline.
 fn plain(result: &RunResult) -> String {
     let arm = &result.forecast;
-    let price = if arm.usd_per_step.mean > 0.0 { format!(", {} a step", usd(arm.usd_per_step.mean)) } else { String::new() };
+    let price = if arm.usd_per_step.mean > 0.0 {
+        format!(", {} a step", usd(arm.usd_per_step.mean))
+    } else {
+        String::new()
+    };
     format!(
         "nothing is compared (speculation {}, as in the baseline). Step {} s (5-95 %: {} - {}), rollout {} s ({} - {}){price}.",
         arm.label,
@@ -153,7 +157,10 @@ fn software(result: &RunResult) -> String {
     let shares = |arm: &Arm| (seconds(arm.rollout_s.mean), seconds(arm.bare_kernels_rollout_s));
     if alone(result) {
         let (whole, kernels) = shares(on);
-        return paragraph("software", &format!("rollout with the engine's software {whole} s, kernels alone {kernels} s"));
+        return paragraph(
+            "software",
+            &format!("rollout with the engine's software {whole} s, kernels alone {kernels} s"),
+        );
     }
     let bare = off.bare_kernels_rollout_s / on.bare_kernels_rollout_s;
     let real = off.rollout_s.mean / on.rollout_s.mean;
@@ -242,6 +249,7 @@ fn assumptions(result: &RunResult) -> String {
         .filter(|a| MATTERING.contains(&a.path.as_str()))
         .map(|a| format!("{} = {}", a.path, a.value))
         .collect();
-    let of = if named.is_empty() { String::new() } else { format!("; those that matter: {}", named.join(", ")) };
+    let of =
+        if named.is_empty() { String::new() } else { format!("; those that matter: {}", named.join(", ")) };
     paragraph("defaults", &format!("{} values were not given{of}", defaults.count()))
 }

@@ -5,7 +5,8 @@ use crate::study::validate::Validation;
 
 /// The table of `rollcast validate`, worst first, and how many gates hold.
 pub(in crate::cli) fn validation(validation: &Validation) -> String {
-    let mut table = super::table(&["quantity", "forecast", "published", "error %", "in band", "gate", "scenario"]);
+    let mut table =
+        super::table(&["quantity", "forecast", "published", "error %", "in band", "gate", "scenario"]);
     for row in &validation.rows {
         let e = &row.expected;
         let yes_no = |value: Option<bool>| value.map_or("-", |yes| if yes { "yes" } else { "no" }).to_owned();
@@ -15,10 +16,9 @@ pub(in crate::cli) fn validation(validation: &Validation) -> String {
             }
             _ => "-".to_owned(),
         };
-        let scenario = std::path::Path::new(&row.scenario).file_stem().map_or_else(
-            || row.scenario.clone(),
-            |stem| stem.to_string_lossy().into_owned(),
-        );
+        let scenario = std::path::Path::new(&row.scenario)
+            .file_stem()
+            .map_or_else(|| row.scenario.clone(), |stem| stem.to_string_lossy().into_owned());
         table.add_row([
             e.quantity.clone(),
             e.forecast.map_or_else(|| "none".to_owned(), seconds),

@@ -38,7 +38,7 @@ pub(super) struct Slot {
     pub(super) gain: u32,
     /// Rounds that accepted 0, 1, … K draft tokens.
     pub(super) counts: Vec<u32>,
-    /// Mean tokens a round.
+    /// Tokens a round at which context grows in the leap; before the first leap none.
     pub(super) mean: f64,
     /// Counts the leaps that were cut short, so that their ends in the heap are known as stale.
     pub(super) version: u32,
@@ -49,13 +49,15 @@ pub(super) struct Slot {
     drawn: Drawn,
 }
 
-/// Mean tokens of a round: 1 + Σ survival.
-pub(super) fn mean_tokens(thresholds: &[u32]) -> f64 {
-    1.0 + thresholds.iter().map(|t| f64::from(*t) * SCALE).sum::<f64>()
-}
-
 impl Slot {
-    pub(super) fn new(index: u32, remaining: u32, length: u32, stream: Stream, reserved: u64, shared: u64) -> Self {
+    pub(super) fn new(
+        index: u32,
+        remaining: u32,
+        length: u32,
+        stream: Stream,
+        reserved: u64,
+        shared: u64,
+    ) -> Self {
         Slot {
             index,
             admitted: 0,
@@ -65,7 +67,7 @@ impl Slot {
             rounds: 0,
             gain: 0,
             counts: Vec::new(),
-            mean: 1.0,
+            mean: 0.0,
             version: 0,
             stream,
             reserved,
@@ -82,6 +84,7 @@ impl Slot {
         let width = thresholds.len() as u32 + 1;
         if width == 1 {
             (self.rounds, self.gain, self.drawn) = (self.remaining, self.remaining, Drawn::Certain);
+            self.mean = 1.0;
             return;
         }
         self.counts.clear();
@@ -91,13 +94,20 @@ impl Slot {
             self.drawn = Drawn::Rounds(self.stream.clone());
             self.rounds = 0;
             self.gain = 0;
+            let mut before = 0;
             while self.gain < self.remaining {
+                before += self.gain;
                 self.round(thresholds);
             }
+            // The order is known, so the rate is the one whose contexts add up to the rounds'.
+            let pairs = self.rounds * (self.rounds - 1) / 2;
+            self.mean = if pairs > 0 { f64::from(before) / f64::from(pairs) } else { 1.0 };
         } else {
             self.drawn = Drawn::Counts;
             self.rounds = guaranteed;
             self.gain = self.multinomial(guaranteed, thresholds);
+            // Given the counts any order is as likely, so progress is linear on average.
+            self.mean = f64::from(self.gain) / f64::from(guaranteed);
         }
         self.gain = self.gain.min(self.remaining);
     }
@@ -137,7 +147,8 @@ impl Slot {
         let (mut left, mut before, mut tokens) = (rounds, 1.0, 0);
         for (j, threshold) in thresholds.iter().enumerate() {
             let survival = f64::from(*threshold) * SCALE;
-            let stopped = if before > 0.0 { binomial(&mut self.stream, left, 1.0 - survival / before) } else { left };
+            let stopped =
+                if before > 0.0 { binomial(&mut self.stream, left, 1.0 - survival / before) } else { left };
             self.counts[j] = stopped;
             tokens += stopped * (j as u32 + 1);
             left -= stopped;

@@ -27,7 +27,9 @@ fn lognormal(check: &Check<'_>, path: &str, lengths: &Lognormal) -> Result<(), E
     let mean = lengths.mean.value;
     let at_mean = format!("{path}.mean");
     check.range(&at_mean, lengths.mean, 1.0, LONGEST)?;
+    check.error(&at_mean, lengths.mean, mean)?;
     check.range(&format!("{path}.sigma"), lengths.sigma, 0.0, LARGEST_SIGMA)?;
+    check.error(&format!("{path}.sigma"), lengths.sigma, LARGEST_SIGMA)?;
     let most = lengths.max.map_or(LONGEST, |max| max.get() as f64);
     let least = lengths.min.map_or(0.0, |min| min.get() as f64);
     let message = format!("found {least} above max, {most}");

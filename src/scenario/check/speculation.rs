@@ -8,6 +8,8 @@ use crate::scenario::raw::{Acceptance, AcceptanceLength, PowerLaw, Schedule, Spe
 const MOST_DRAFT_TOKENS: u64 = 64;
 /// Steepest decay over positions.
 const STEEPEST: f64 = 10.0;
+/// Largest standard error of a rate: beyond it the rate is unknown.
+const RATE_ERROR: f64 = 0.5;
 
 pub(super) fn check(check: &Check<'_>, speculation: &Speculation) -> Result<(), Error> {
     let Speculation::On(config) = speculation else {
@@ -38,7 +40,8 @@ fn power_law(check: &Check<'_>, law: &PowerLaw) -> Result<(), Error> {
     let message = format!("found {first}, expected a rate above 0 and below 1");
     let hint = if first > 1.0 { "an acceptance length goes into `length: { value, at_k }`" } else { "" };
     check.holds(first > 0.0 && first < 1.0, "speculation.acceptance.power_law.first", &message, hint)?;
-    check.range("speculation.acceptance.power_law.decay", law.decay, 0.0, STEEPEST)
+    check.error("speculation.acceptance.power_law.first", law.first, RATE_ERROR)?;
+    decay(check, "speculation.acceptance.power_law.decay", law.decay)
 }
 
 fn per_position(check: &Check<'_>, rates: &[Uncertain]) -> Result<(), Error> {
@@ -47,6 +50,7 @@ fn per_position(check: &Check<'_>, rates: &[Uncertain]) -> Result<(), Error> {
     check.holds((1..=MOST_DRAFT_TOKENS).contains(&(rates.len() as u64)), path, &message, "")?;
     for (index, rate) in rates.iter().enumerate() {
         check.range(&format!("{path}[{index}]"), *rate, 0.0, 1.0)?;
+        check.error(&format!("{path}[{index}]"), *rate, RATE_ERROR)?;
     }
     Ok(())
 }
@@ -61,5 +65,11 @@ fn length(check: &Check<'_>, length: &AcceptanceLength) -> Result<(), Error> {
     let message = format!("found {value}, expected 1 to {most}");
     let hint = format!("{k} draft tokens and the bonus token are at most {most} tokens a verify step");
     check.holds((1.0..=most).contains(&value), &format!("{path}.value"), &message, &hint)?;
-    length.decay.map_or(Ok(()), |decay| check.range(&format!("{path}.decay"), decay, 0.0, STEEPEST))
+    check.error(&format!("{path}.value"), length.value, value)?;
+    length.decay.map_or(Ok(()), |number| decay(check, &format!("{path}.decay"), number))
+}
+
+fn decay(check: &Check<'_>, path: &str, number: Uncertain) -> Result<(), Error> {
+    check.range(path, number, 0.0, STEEPEST)?;
+    check.error(path, number, STEEPEST)
 }

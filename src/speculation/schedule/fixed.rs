@@ -32,6 +32,9 @@ mod tests {
             let snapshot = Snapshot { running, waiting: 0, context: 1000 };
             assert_eq!(schedule.decide(&snapshot).draft_tokens(), 3);
         }
-        assert_eq!(Fixed(Configuration::chain(0)).decide(&Snapshot { running: 1, waiting: 0, context: 1 }), Configuration::Off);
+        assert_eq!(
+            Fixed(Configuration::chain(0)).decide(&Snapshot { running: 1, waiting: 0, context: 1 }),
+            Configuration::Off
+        );
     }
 }
