@@ -34,14 +34,15 @@ pub fn acceptance_length(rates: &[f64]) -> f64 {
     })
 }
 
-/// The first rate of a power law whose acceptance length at `positions` draft tokens is `length`;
-/// `None` where no rate in (0, 1) gives it.
+/// The first rate of a power law whose acceptance length at `positions` draft tokens is `length`; `None` where
+/// no rates give it. Near the longest possible length it exceeds one: rates are capped, later ones rise to
+/// the cap too.
 pub fn solve_first_rate(length: f64, decay: f64, positions: usize) -> Option<f64> {
     let at = |first: f64| acceptance_length(&power_law(first, decay, positions));
-    if !(length > 1.0 && length < at(RATE_CEILING)) {
+    let (mut low, mut high) = (0.0, libm::pow(positions as f64, decay.abs()));
+    if !(length > 1.0 && length < at(high)) {
         return None;
     }
-    let (mut low, mut high) = (0.0, RATE_CEILING);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
         if at(middle) < length { low = middle } else { high = middle }
