@@ -35,6 +35,8 @@ pub struct RunResult {
     pub speedup: Speedup,
     /// Where drafting breaks even; empty where nothing is drafted.
     pub break_even: Vec<BreakEven>,
+    /// Other drafters in the forecast's place, fastest step first; empty where none were asked for.
+    pub candidates: Vec<Candidate>,
     /// What moves the forecast's step, largest first.
     pub sensitivity: Vec<Sensitivity>,
     /// What the numbers rest on.
@@ -246,6 +248,21 @@ pub struct BreakEven {
     pub acceptance_length: f64,
     /// Speedup at the forecast's acceptance length.
     pub speedup: f64,
+}
+
+/// Another drafter in the forecast's place, in the same draws and worlds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Candidate {
+    /// Drafter and schedule.
+    pub label: String,
+    /// One RL step.
+    pub step_s: Summary,
+    /// Against the baseline, paired.
+    pub speedup: Speedup,
+    /// Tokens per request and verify step, pooled.
+    pub acceptance_length: f64,
+    /// Speedup of an engine step by batch.
+    pub break_even: Vec<BreakEven>,
 }
 
 /// What one uncertain input does to the forecast.

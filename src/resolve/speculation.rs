@@ -120,6 +120,8 @@ fn acceptance(
             });
             let k = length.at_k.get() as usize;
             let first = |value: f64| solve_first_rate(value, decay.value, k);
+            // Near the longest possible length the law's first rate is capped.
+            let rate = |first: f64| power_law(first, decay.value, 1).first().copied().unwrap_or(0.0);
             let Some(best) = first(length.value.value) else {
                 let message =
                     format!("no acceptance rate gives {} tokens at {k} draft tokens", length.value.value);
@@ -127,7 +129,7 @@ fn acceptance(
                 return Err(book.error("speculation.acceptance.length.value", message, Some(hint)));
             };
             let above = first(length.value.value + length.value.se).unwrap_or(best);
-            let logit_se = if length.value.se > 0.0 { (logit(above) - logit(best)).abs() } else { 0.0 };
+            let logit_se = if length.value.se > 0.0 { (logit(rate(above)) - logit(rate(best))).abs() } else { 0.0 };
             (power_law(best, decay.value, positions), logit_se, length.concentration)
         }
     };

@@ -105,6 +105,22 @@ impl Document {
         Ok(baseline)
     }
 
+    /// The scenario once for each of `speculation.candidates`, with that candidate in the place of the drafter. Errors
+    /// in one point at its own lines.
+    pub fn candidates(&self) -> Result<Vec<Self>, Error> {
+        let path = Path::parse("speculation.candidates").unwrap_or_default();
+        let Some(Node { value: Value::Seq(items), .. }) = self.root.get(&path) else { return Ok(Vec::new()) };
+        let whole = path.first(1);
+        items
+            .iter()
+            .map(|item| {
+                let mut document = self.clone();
+                document.root.set(&whole, item.clone())?;
+                Ok(document)
+            })
+            .collect()
+    }
+
     /// An error about the key at `path`, such as `workload.response_tokens.lognormal.mean`: placed at the key, or
     /// at its nearest ancestor that was written.
     pub fn error_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Error {

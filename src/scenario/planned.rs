@@ -18,7 +18,6 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
         generation_layout(&refuse, layout)?;
     }
     if let Some(Speculation::On(config)) = &scenario.speculation {
-        refuse.value("speculation.candidates", config.candidates.as_ref())?;
         if let Some(schedule) = &config.schedule {
             self::schedule(&refuse, schedule)?;
         }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::summarise::{self, Priced};
 use super::{break_even, detail, notes, sensitivity, worlds};
 use crate::resolve::{Prepared, ResolveError, resolve};
-use crate::result::{RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
+use crate::result::{Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
 use crate::rl::{InputShift, Simulation, StepWork};
 use crate::rollout::Stepper;
 use crate::scenario::Document;
@@ -48,8 +48,18 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     let baseline = resolve(&document.baseline()?)?;
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
     let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
-    let [baseline, forecast] = simulate([("baseline", &baseline), ("forecast", &forecast)], &shifts, stepper);
+    let candidates = document.candidates()?.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let [baseline, forecast] =
+        [("baseline", &baseline), ("forecast", &forecast)].map(|(name, side)| simulate(name, side, &shifts, stepper));
     let (slow, fast) = (Priced::new(&baseline, &normals), Priced::new(&forecast, &normals));
+    let mut candidates: Vec<Candidate> = candidates
+        .iter()
+        .map(|prepared| {
+            let side = simulate("candidate", prepared, &shifts, stepper);
+            candidate(&baseline, &slow, &side, &Priced::new(&side, &normals))
+        })
+        .collect();
+    candidates.sort_by(|a, b| a.step_s.mean.total_cmp(&b.step_s.mean));
 
     let scenario = document.scenario()?;
     let mut result = RunResult {
@@ -57,11 +67,8 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         name: forecast.prepared.resolved.name.clone(),
         baseline: summarise::arm(&baseline, &slow),
         forecast: summarise::arm(&forecast, &fast),
-        speedup: Speedup {
-            rollout: summarise::ratio(&slow.rollout_s, &fast.rollout_s),
-            step: summarise::ratio(&slow.step_s, &fast.step_s),
-            p_gain: summarise::share(&slow.step_s, &fast.step_s),
-        },
+        speedup: speedup(&slow, &fast),
+        candidates,
         break_even: break_even::table(&baseline, &forecast),
         sensitivity: sensitivity::table(&forecast),
         provenance: notes::provenance(&forecast),
@@ -83,6 +90,25 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
     let timelines = [&baseline, &forecast].iter().map(|side| detail::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
+}
+
+fn speedup(slow: &Priced, fast: &Priced) -> Speedup {
+    Speedup {
+        rollout: summarise::ratio(&slow.rollout_s, &fast.rollout_s),
+        step: summarise::ratio(&slow.step_s, &fast.step_s),
+        p_gain: summarise::share(&slow.step_s, &fast.step_s),
+    }
+}
+
+fn candidate(baseline: &Side<'_>, slow: &Priced, side: &Side<'_>, fast: &Priced) -> Candidate {
+    let arm = summarise::arm(side, fast);
+    Candidate {
+        label: arm.label,
+        step_s: arm.step_s,
+        speedup: speedup(slow, fast),
+        acceptance_length: arm.acceptance_length,
+        break_even: break_even::table(baseline, side),
+    }
 }
 
 /// An expectation about a number that no result has is a slip of the pen, not a miss.
@@ -121,41 +147,36 @@ impl Side<'_> {
     }
 }
 
-/// Simulates both sides. Timelines are kept of the first draw only.
+/// Simulates a side. Timelines are kept of the first draw only.
 fn simulate<'a>(
-    sides: [(&'static str, &'a Prepared); 2],
+    name: &'static str,
+    prepared: &'a Prepared,
     shifts: &[InputShift],
     stepper: Stepper,
-) -> [Side<'a>; 2] {
-    sides.map(|(name, prepared)| {
-        let steps = u64::from(prepared.resolved.rl_steps);
-        let simulations: Vec<Simulation<'_>> =
-            shifts.par_iter().map(|shift| Simulation::new(prepared, *shift, stepper)).collect();
-        let tasks: Vec<(usize, u64)> =
-            (0..simulations.len()).flat_map(|draw| (0..steps).map(move |s| (draw, s))).collect();
-        let done: Vec<(StepWork, f64)> = tasks
-            .into_par_iter()
-            .map(|(draw, step)| {
-                let mut work = simulations[draw].step(draw as u64, step);
-                let tail = detail::tail_share(&work);
-                if draw > 0 {
-                    work.drop_details();
-                }
-                (work, tail)
-            })
-            .collect();
-        let warmup = prepared.resolved.warmup_steps as usize;
-        let steps = steps as usize;
-        let tail_shares = done
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| i % steps >= warmup)
-            .map(|(_, (_, tail))| *tail)
-            .collect();
-        let mut works = done.into_iter().map(|(work, _)| work);
-        let draws = (0..simulations.len()).map(|_| works.by_ref().take(steps).collect()).collect();
-        Side { name, prepared, stepper, draws, tail_shares }
-    })
+) -> Side<'a> {
+    let steps = u64::from(prepared.resolved.rl_steps);
+    let simulations: Vec<Simulation<'_>> =
+        shifts.par_iter().map(|shift| Simulation::new(prepared, *shift, stepper)).collect();
+    let tasks: Vec<(usize, u64)> =
+        (0..simulations.len()).flat_map(|draw| (0..steps).map(move |s| (draw, s))).collect();
+    let done: Vec<(StepWork, f64)> = tasks
+        .into_par_iter()
+        .map(|(draw, step)| {
+            let mut work = simulations[draw].step(draw as u64, step);
+            let tail = detail::tail_share(&work);
+            if draw > 0 {
+                work.drop_details();
+            }
+            (work, tail)
+        })
+        .collect();
+    let warmup = prepared.resolved.warmup_steps as usize;
+    let steps = steps as usize;
+    let tail_shares =
+        done.iter().enumerate().filter(|(i, _)| i % steps >= warmup).map(|(_, (_, tail))| *tail).collect();
+    let mut works = done.into_iter().map(|(work, _)| work);
+    let draws = (0..simulations.len()).map(|_| works.by_ref().take(steps).collect()).collect();
+    Side { name, prepared, stepper, draws, tail_shares }
 }
 
 /// Processor seconds that this process has used, where the system tells (Linux).

@@ -18,6 +18,7 @@ pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
     text += "\n";
     text += &rollout(result);
     text += &break_even(&result.break_even, result.forecast.acceptance_length);
+    text += &candidates(result);
     text += &sensitivity(&result.sensitivity);
     text += &software(result);
     text += &expected(result);
@@ -138,6 +139,44 @@ fn break_even(rows: &[BreakEven], length: f64) -> String {
         ),
     );
     text
+}
+
+/// Drafters side by side, the forecast's own among them: step, and speedup of an engine step by batch.
+fn candidates(result: &RunResult) -> String {
+    if result.candidates.is_empty() {
+        return String::new();
+    }
+    let own = (
+        result.forecast.label.as_str(),
+        result.forecast.step_s.mean,
+        result.speedup.step.median,
+        result.forecast.acceptance_length,
+        &result.break_even,
+    );
+    let others = result.candidates.iter().map(|c| {
+        (c.label.as_str(), c.step_s.mean, c.speedup.step.median, c.acceptance_length, &c.break_even)
+    });
+    let mut rows: Vec<_> = std::iter::once(own).chain(others).collect();
+    rows.sort_by(|a, b| a.1.total_cmp(&b.1));
+    // First, last and two batches between.
+    let count = rows.iter().map(|row| row.4.len()).max().unwrap_or(0);
+    let mut shown: Vec<usize> = [0, count / 3, 2 * count / 3, count.saturating_sub(1)].to_vec();
+    shown.dedup();
+    let batches = rows.iter().map(|row| row.4).find(|table| table.len() == count);
+    let mut header = vec!["drafter".to_owned(), "step s".to_owned(), "x".to_owned(), "length".to_owned()];
+    for index in &shown {
+        header.push(batches.and_then(|t| t.get(*index)).map_or_else(String::new, |row| format!("x at {}", row.batch)));
+    }
+    let mut table = super::table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for (label, step, gain, length, by_batch) in rows {
+        let mut cells = vec![label.to_owned(), seconds(step), format!("{gain:.2}"), format!("{length:.2}")];
+        for index in &shown {
+            cells.push(by_batch.get(*index).map_or_else(|| "-".to_owned(), |row| format!("{:.2}", row.speedup)));
+        }
+        table.add_row(cells);
+    }
+    super::numbers(&mut table, 1..=3 + shown.len());
+    format!("\n{}\n\n", table.trim_fmt())
 }
 
 fn sensitivity(rows: &[Sensitivity]) -> String {

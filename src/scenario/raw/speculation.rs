@@ -35,8 +35,8 @@ pub struct SpeculationConfig {
     pub concentration: Option<Positive>,
     /// What picks the configuration at each step.
     pub schedule: Option<Schedule>,
-    /// Configurations that a schedule may pick from (planned).
-    pub candidates: Option<Planned>,
+    /// Other drafters to compare with this one, each with its own acceptance and schedule.
+    pub candidates: Option<Vec<SpeculationConfig>>,
 }
 
 /// The drafter and how it runs.
