@@ -39,7 +39,7 @@ impl Measurement for ThreadCpu {
 
     fn end(&self, start: Duration) -> Duration {
         // The kernel counts in ticks of some milliseconds: never nothing.
-        (self.start() - start).max(Duration::from_nanos(1))
+        self.start().saturating_sub(start).max(Duration::from_nanos(1))
     }
 
     fn add(&self, a: &Duration, b: &Duration) -> Duration {
@@ -92,7 +92,9 @@ fn replicas(times: u32) -> Vec<Vec<(u32, Sample)>> {
         group_correlation: 0.0,
     };
     let mut samples = Generator::new(&workload, 1, LengthShift::default()).step(0, 0);
-    samples.iter_mut().for_each(|sample| sample.response *= times);
+    for sample in &mut samples {
+        sample.response *= times;
+    }
     let numbered: Vec<(u32, Sample)> = (0..).zip(samples).collect();
     numbered.chunks(REQUESTS as usize).take(REPLICAS as usize).map(<[_]>::to_vec).collect()
 }

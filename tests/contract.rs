@@ -115,7 +115,9 @@ fn every_promised_key_is_there_with_its_type() {
         let items = result[list].as_array().unwrap();
         assert!(!items.is_empty(), "{list}");
         for item in items {
-            keys.iter().for_each(|(key, form)| has_form(&item[key], form, &format!("{list}.{key}: {item}")));
+            for (key, form) in keys {
+                has_form(&item[key], form, &format!("{list}.{key}: {item}"));
+            }
         }
     }
     assert!(!result["not_modelled"].as_array().unwrap().is_empty());
@@ -327,7 +329,7 @@ fn on_bare_kernels_the_gain_is_linear_in_the_acceptance_length() {
         assert!(r2 >= 0.99, "K={k}: {r2} {points:?}");
         assert!(points.is_sorted_by(|a, b| a.1 < b.1), "K={k}: {points:?}");
     }
-    let curved: Vec<(f64, f64)> = (0..=10).map(|i| f64::from(i)).map(|x| (x, x * x)).collect();
+    let curved: Vec<(f64, f64)> = (0..=10).map(f64::from).map(|x| (x, x * x)).collect();
     assert!(r_squared(&curved) < 0.99, "a parabola is no line");
 }
 

@@ -94,7 +94,7 @@ fn string_end(chars: &[char], i: usize) -> Option<usize> {
     let in_word = i > 0 && (at(i - 1).is_alphanumeric() || at(i - 1) == '_');
     if at(i) == 'r' && !in_word || at(i) == 'b' && at(i + 1) == 'r' && !in_word {
         let open = i + 1 + usize::from(at(i) == 'b');
-        let hashes = (open..).take_while(|&j| at(j) == '#').count();
+        let hashes = (open..chars.len()).take_while(|&j| at(j) == '#').count();
         if at(open + hashes) == '"' {
             let closes = |j: &usize| at(*j) == '"' && (1..=hashes).all(|n| at(j + n) == '#');
             let close = (open + hashes + 1..chars.len()).find(closes)?;

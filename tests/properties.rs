@@ -391,18 +391,28 @@ fn more_replicas_never_serve_less() {
 
 #[test]
 fn longer_responses_never_end_earlier() {
-    let outcome = runner(150).run(&(equal_lengths(), 1..200_u32), |(Equal { text, response, queues, .. }, more)| {
-        let longer = format!("workload.response_tokens={{ constant: {{ tokens: {} }} }}", response + more);
-        let grows = |stepper, side: usize, slack: f64| {
-            let [before, after] = [&[][..], &[longer.as_str()]].map(|set| rollout(stepper, &text, set)[side].0);
-            prop_assert!(after >= before * (1.0 - slack), "{:?}, side {}: {} s, then {} s", stepper, side, before, after);
-            Ok(())
-        };
-        grows(Stepper::Leap, 0, 1e-9)?;
-        // With drafts, leaps draw the accepted tokens of other lengths anew; iterations take each request's own. Where
-        // requests queue, one that ends a round later may put the next into a better place (Graham's anomaly).
-        grows(Stepper::Exact, 1, if queues { 0.03 } else { 1e-9 })
-    });
+    let outcome =
+        runner(150).run(&(equal_lengths(), 1..200_u32), |(Equal { text, response, queues, .. }, more)| {
+            let longer =
+                format!("workload.response_tokens={{ constant: {{ tokens: {} }} }}", response + more);
+            let grows = |stepper, side: usize, slack: f64| {
+                let [before, after] =
+                    [&[][..], &[longer.as_str()]].map(|set| rollout(stepper, &text, set)[side].0);
+                prop_assert!(
+                    after >= before * (1.0 - slack),
+                    "{:?}, side {}: {} s, then {} s",
+                    stepper,
+                    side,
+                    before,
+                    after
+                );
+                Ok(())
+            };
+            grows(Stepper::Leap, 0, 1e-9)?;
+            // With drafts, leaps draw the accepted tokens of other lengths anew; iterations take each request's own. Where
+            // requests queue, one that ends a round later may put the next into a better place (Graham's anomaly).
+            grows(Stepper::Exact, 1, if queues { 0.03 } else { 1e-9 })
+        });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 

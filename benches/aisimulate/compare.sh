@@ -33,6 +33,7 @@ done
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+cp "$rollcast" "$scratch/rollcast" # one binary throughout, whatever is built meanwhile
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 "$python" -m venv "$scratch/venv" >"$scratch/venv.log" 2>&1 ||
@@ -41,4 +42,4 @@ echo "installing aisimulate==$version into a scratch environment" >&2
 "$scratch/venv/bin/pip" install --quiet "aisimulate==$version" >"$scratch/pip.log" 2>&1 ||
   skip "pip did not install aisimulate==$version: $(grep -m 1 ERROR "$scratch/pip.log" || tail -n 1 "$scratch/pip.log")"
 
-"$scratch/venv/bin/python" "$here/compare.py" "$rollcast" "$scratch/venv/bin/aisimulate" "$scratch"
+"$scratch/venv/bin/python" "$here/compare.py" "$scratch/rollcast" "$scratch/venv/bin/aisimulate" "$scratch"

@@ -5,7 +5,7 @@
 //! 0, 1, … K tokens is one multinomial draw. Each request leaps on its own clock; a heap holds the ends of
 //! leaps. A change of configuration inside a leap splits its counts by a hypergeometric draw, which is their
 //! exact conditional law. Completion *iterations* are therefore exact in distribution. The one approximation is
-//! total context between leap ends, which runs at its mean rate and is put right at every end.
+//! total context between leap ends, which runs at the mean rate of the drawn leaps and is put right at every end.
 //!
 //! A request is admitted with room for all that it will ever hold. Where that is not to be had, the KV cache might
 //! run full and preempt: the replica is then stepped exactly until the room is there again.

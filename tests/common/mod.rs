@@ -53,7 +53,11 @@ pub(crate) fn forecast(text: &str, overrides: &[&str]) -> Result<Comparison, Res
 }
 
 /// The same, stepped as asked.
-pub(crate) fn forecast_by(stepper: Stepper, text: &str, overrides: &[&str]) -> Result<Comparison, ResolveError> {
+pub(crate) fn forecast_by(
+    stepper: Stepper,
+    text: &str,
+    overrides: &[&str],
+) -> Result<Comparison, ResolveError> {
     let mut document = Document::parse("test.yaml", text)?;
     for assignment in overrides {
         document.set(assignment)?;
@@ -159,6 +163,6 @@ impl File {
     }
 
     pub(crate) fn name(&self) -> &str {
-        self.path.to_str().unwrap_or_else(|| panic!("{:?}", self.path))
+        self.path.to_str().unwrap_or_else(|| panic!("{}", self.path.display()))
     }
 }
