@@ -27,7 +27,7 @@ enum What {
 
 #[derive(Debug, Args)]
 struct StepArguments {
-    /// Take model, device, layout and engine from a scenario instead of the options below.
+    /// Take model, device, layout and engine from a scenario; and the step, where it has `step:`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "device", "tp", "ep"])]
     scenario: Option<PathBuf>,
     /// Model: a catalog id, or the path of a config.json.
@@ -117,12 +117,13 @@ fn report(arguments: &StepArguments) -> Result<StepReport, CliError> {
     if arguments.k > 0 && prepared.engine.drafter.is_none() {
         return Err(CliError::Usage { message: "-k needs a drafter: --drafter, or a scenario with one".to_owned() });
     }
-    let question = StepQuestion {
+    let written = document.scenario()?.step.map(|step| StepQuestion::of(&step));
+    let question = written.unwrap_or(StepQuestion {
         batch: arguments.batch,
         context: f64::from(arguments.context),
         draft_tokens: arguments.k,
         prefill_tokens: arguments.prefill,
-    };
+    });
     Ok(step::step(&prepared, &question))
 }
 

@@ -67,6 +67,8 @@ pub struct Scenario {
     pub uncertainty: Option<Uncertainty>,
     /// Overrides that turn this scenario into the one it is compared with; by default `{ speculation: off }`.
     pub baseline: Option<serde_json::Map<String, serde_json::Value>>,
+    /// One engine step instead of a run: what `rollcast cost step --scenario` prices and `validate` scores.
+    pub step: Option<EngineStep>,
     /// Published values to print beside the forecast; scored by `rollcast validate`.
     pub expect: Option<Vec<Expectation>>,
     /// A place to hold YAML anchors; otherwise ignored.
@@ -195,6 +197,20 @@ pub struct Uncertainty {
     pub workload_draws: Option<Count>,
     /// Number of calibration worlds that each draw is priced in, up to 100 000.
     pub worlds: Option<Count>,
+}
+
+/// One step of a replica's engine.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EngineStep {
+    /// Decoding sequences of the replica.
+    pub batch: Option<Count>,
+    /// Context of each, in tokens.
+    pub context: Option<Count>,
+    /// Draft tokens; 0 is plain decoding.
+    pub draft_tokens: Option<CountOrZero>,
+    /// Prompt tokens that are prefilled beside them.
+    pub prefill_tokens: Option<CountOrZero>,
 }
 
 /// One published value.

@@ -15,7 +15,6 @@ use crate::result::{Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, St
 use crate::rl::{InputShift, Simulation, StepWork};
 use crate::rollout::Stepper;
 use crate::scenario::Document;
-use crate::scenario::raw::Expectation;
 
 /// Why a comparison could not be made.
 pub type StudyError = ResolveError;
@@ -44,6 +43,10 @@ pub(super) struct Side<'a> {
 /// Runs a scenario and its baseline.
 pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, StudyError> {
     let started = Instant::now();
+    if document.has("step") {
+        let hint = Some("rollcast cost step --scenario, or rollcast validate".to_owned());
+        return Err(ResolveError::Input(document.error_at("step", "this scenario is of one step, not of a run", hint)));
+    }
     let forecast = resolve(document)?;
     let baseline = resolve(&document.baseline()?)?;
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
@@ -81,7 +84,7 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     };
     let expectations = scenario.expect.as_deref().unwrap_or_default();
     result.expect = super::validate::expected(&result, expectations);
-    known_quantities(document, expectations, &result)?;
+    super::validate::known_quantities(document, expectations, &result.expect)?;
     result.simulator = Simulator {
         simulated_tokens: [&baseline, &forecast].iter().map(|side| side.tokens()).sum(),
         cpu_s: cpu_seconds(),
@@ -109,23 +112,6 @@ fn candidate(baseline: &Side<'_>, slow: &Priced, side: &Side<'_>, fast: &Priced)
         acceptance_length: arm.acceptance_length,
         break_even: break_even::table(baseline, side),
     }
-}
-
-/// An expectation about a number that no result has is a slip of the pen, not a miss.
-fn known_quantities(
-    document: &Document,
-    asked: &[Expectation],
-    result: &RunResult,
-) -> Result<(), StudyError> {
-    for (index, (expectation, row)) in asked.iter().zip(&result.expect).enumerate() {
-        if row.forecast.is_none() {
-            let message = format!("the result has no number at `{}`", expectation.quantity);
-            let hint = "a path of result.json, such as forecast.step_s, forecast.stages_s.generation or speedup.step";
-            let path = format!("expect[{index}].quantity");
-            return Err(ResolveError::Input(document.error_at(&path, message, Some(hint.to_owned()))));
-        }
-    }
-    Ok(())
 }
 
 impl Side<'_> {

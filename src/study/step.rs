@@ -10,6 +10,7 @@ use crate::estimate::{Confidence, FAMILIES, Family, Tier};
 use crate::math::quantile_sorted;
 use crate::piece::{Bound, Shape};
 use crate::resolve::Prepared;
+use crate::scenario::raw::{CountOrZero, EngineStep};
 
 /// Worlds behind a band.
 const WORLDS: u32 = 512;
@@ -93,6 +94,19 @@ pub struct StepQuestion {
     pub draft_tokens: u32,
     /// Prompt tokens prefilled beside them.
     pub prefill_tokens: u32,
+}
+
+impl StepQuestion {
+    /// The question of a scenario that describes one step.
+    pub fn of(step: &EngineStep) -> Self {
+        let or_zero = |n: Option<CountOrZero>| n.map_or(0, |n| n.get() as u32);
+        StepQuestion {
+            batch: step.batch.map_or(1, |n| n.get() as u32),
+            context: step.context.map_or(2048.0, |n| n.get() as f64),
+            draft_tokens: or_zero(step.draft_tokens),
+            prefill_tokens: or_zero(step.prefill_tokens),
+        }
+    }
 }
 
 /// Prices one step of a prepared run's engine.

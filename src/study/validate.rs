@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::compare::{StudyError, compare};
-use crate::result::{Expected, RunResult, quantity};
+use super::step::{self, StepQuestion};
+use crate::resolve::resolve_engine;
+use crate::result::{Expected, quantity};
 use crate::rollout::Stepper;
 use crate::scenario::Document;
 use crate::scenario::raw::Expectation;
@@ -36,18 +38,46 @@ impl Validation {
 pub fn validate(documents: &[Document], stepper: Stepper) -> Result<Validation, StudyError> {
     let mut rows = Vec::new();
     for document in documents {
-        let result = compare(document, stepper)?.result;
-        rows.extend(
-            result.expect.into_iter().map(|expected| Row { scenario: document.name().to_owned(), expected }),
-        );
+        let scored =
+            if document.has("step") { step_expected(document)? } else { compare(document, stepper)?.result.expect };
+        let name = document.name();
+        rows.extend(scored.into_iter().map(|expected| Row { scenario: name.to_owned(), expected }));
     }
     let badness = |row: &Row| row.expected.error.map_or(f64::INFINITY, f64::abs);
     rows.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
     Ok(Validation { rows })
 }
 
+/// Prices the step of a scenario and scores what it expects.
+pub fn step_expected(document: &Document) -> Result<Vec<Expected>, StudyError> {
+    let scenario = document.scenario()?;
+    let question = StepQuestion::of(&scenario.step.clone().unwrap_or_default());
+    let report = step::step(&resolve_engine(document)?, &question);
+    let expectations = scenario.expect.as_deref().unwrap_or_default();
+    let rows = expected(&report, expectations);
+    known_quantities(document, expectations, &rows)?;
+    Ok(rows)
+}
+
+/// An expectation about a number that no result has is a slip of the pen, not a miss.
+pub(super) fn known_quantities(
+    document: &Document,
+    asked: &[Expectation],
+    rows: &[Expected],
+) -> Result<(), StudyError> {
+    for (index, (expectation, row)) in asked.iter().zip(rows).enumerate() {
+        if row.forecast.is_none() {
+            let message = format!("the result has no number at `{}`", expectation.quantity);
+            let hint = "a path of the result, such as forecast.step_s, speedup.step, or of a step seconds.median";
+            let path = format!("expect[{index}].quantity");
+            return Err(StudyError::Input(document.error_at(&path, message, Some(hint.to_owned()))));
+        }
+    }
+    Ok(())
+}
+
 /// Scores expectations against a result.
-pub(super) fn expected(result: &RunResult, expectations: &[Expectation]) -> Vec<Expected> {
+pub(super) fn expected(result: &impl Serialize, expectations: &[Expectation]) -> Vec<Expected> {
     if expectations.is_empty() {
         return Vec::new();
     }
