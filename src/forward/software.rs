@@ -64,9 +64,12 @@ impl Software {
         let launches = f64::from(layers) * constants.eager_layer_us * 1e-6;
         let kernels: f64 = piece.fixed[..STEP_FAMILIES].iter().sum();
         let slope: f64 = piece.per_context_token[..STEP_FAMILIES].iter().sum();
+        if kernels >= launches {
+            return;
+        }
         let knot = if slope > 0.0 { (launches - kernels) / slope } else { f64::INFINITY };
-        if kernels >= launches || context >= knot {
-            piece.context.start = piece.context.start.max(knot.max(0.0));
+        if context >= knot {
+            piece.context.start = piece.context.start.max(knot);
             return;
         }
         piece.context.end = piece.context.end.min(knot);
