@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::summarise::{self, Priced};
 use super::{break_even, detail, notes, sensitivity, worlds};
+use crate::estimate::FAMILIES;
 use crate::resolve::{Prepared, ResolveError, resolve};
 use crate::result::{RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
 use crate::rl::{InputShift, Simulation, StepWork};
@@ -19,6 +20,9 @@ use crate::scenario::raw::Expectation;
 
 /// Why a comparison could not be made.
 pub type StudyError = ResolveError;
+
+/// Longest run, nominal seconds: three years. The clock holds 584, enough for a world of a hundred times the time.
+const LONGEST: f64 = 1e8;
 
 /// A comparison, and what only `--out` writes.
 #[derive(Debug, Clone)]
@@ -49,6 +53,7 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
     let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
     let [baseline, forecast] = simulate([("baseline", &baseline), ("forecast", &forecast)], &shifts, stepper);
+    within_the_clock(document, [&baseline, &forecast])?;
     let (slow, fast) = (Priced::new(&baseline, &normals), Priced::new(&forecast, &normals));
 
     let scenario = document.scenario()?;
@@ -83,6 +88,18 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
     let timelines = [&baseline, &forecast].iter().map(|side| detail::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
+}
+
+/// A run that the clock cannot hold in its slowest world is none.
+fn within_the_clock(document: &Document, sides: [&Side<'_>; 2]) -> Result<(), StudyError> {
+    let draws = || sides.into_iter().flat_map(|side| &side.draws);
+    let seconds = draws().map(|steps| steps.iter().flat_map(|s| s.price(&[1.0; FAMILIES]).stages).sum::<f64>());
+    let longest = seconds.fold(0.0, f64::max);
+    if longest <= LONGEST {
+        return Ok(());
+    }
+    let message = format!("all steps take {longest:.0} s together, expected at most {LONGEST:.0} s");
+    Err(ResolveError::Input(document.error_at("rl_steps", message, Some("fewer steps, or shorter ones".to_owned()))))
 }
 
 /// An expectation about a number that no result has is a slip of the pen, not a miss.
