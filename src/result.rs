@@ -311,7 +311,7 @@ pub struct Expected {
     pub forecast: Option<f64>,
     /// Published value.
     pub published: f64,
-    /// forecast / published - 1.
+    /// forecast / published - 1; absent where zero was published and something else forecast.
     pub error: Option<f64>,
     /// Whether the published value lies in the forecast's 5-95 % band; absent where there is none.
     pub in_band: Option<bool>,

@@ -131,6 +131,34 @@ fn speculation_may_be_off_in_the_forecast_itself() {
 }
 
 #[test]
+fn the_advice_follows_the_numbers() {
+    let file = File::new(SMALL);
+    let told = |assignments: &[&str]| {
+        let flags = assignments.iter().flat_map(|assignment| ["--set", assignment]);
+        let screen = run(&["run", file.name()].into_iter().chain(flags).collect::<Vec<_>>()).exits(0);
+        words(&screen.out)
+    };
+    assert!(told(&[]).contains("DO turn speculation ON (eagle3-qwen3-8b"));
+    let useless = told(&["speculation.acceptance={ per_position: [0, 0, 0] }"]);
+    assert!(useless.contains("DO leave speculation OFF"), "{useless}");
+    let poor = told(&["speculation.acceptance={ length: { value: 1.01, at_k: 3 } }"]);
+    assert!(poor.contains("DO leave speculation OFF"), "{poor}");
+    // The baseline drafts too: there is nothing to turn on or off.
+    let switch = told(&["baseline={ speculation: { schedule: { fixed: { k: 1 } } } }"]);
+    assert!(
+        switch.contains("DO switch from eagle3-qwen3-8b, chain K=1 to eagle3-qwen3-8b, chain K=3"),
+        "{switch}"
+    );
+    let stay = told(&[
+        "speculation.acceptance={ power_law: { first: 0.2, decay: 0.1 } }",
+        "baseline={ speculation: { schedule: { fixed: { k: 1 } } } }",
+    ]);
+    assert!(stay.contains("DO stay with eagle3-qwen3-8b, chain K=1"), "{stay}");
+    let gpus = told(&["baseline={ cluster: { gpus: 16 } }"]);
+    assert!(gpus.contains("DO stay with the baseline"), "{gpus}");
+}
+
+#[test]
 fn overrides_are_obeyed_and_their_errors_name_the_flag() {
     let file = File::new(SMALL);
     let set = |assignments: &[&str]| {

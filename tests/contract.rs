@@ -143,6 +143,15 @@ fn expectations_are_scored_as_written() {
 }
 
 #[test]
+fn a_published_zero_is_met_or_missed() {
+    let expect = "expect:\n  - { quantity: forecast.preemptions, value: 0, source: none, gate: 0.1 }\n  \
+                  - { quantity: forecast.step_s, value: 0, source: none, gate: 0.1 }\n";
+    let rows = result(&format!("{SMALL}{expect}"), &[])["expect"].clone();
+    assert_eq!((&rows[0]["passed"], number(&rows[0], "error")), (&Value::Bool(true), 0.0));
+    assert_eq!((&rows[1]["passed"], &rows[1]["error"]), (&Value::Bool(false), &Value::Null));
+}
+
+#[test]
 fn resolved_is_the_whole_run_and_reads_back() {
     let result = full();
     let resolved: Resolved = serde_json::from_value(result["resolved"].clone()).unwrap();
@@ -235,18 +244,21 @@ fn what_is_left_off_changes_no_number() {
 
 #[test]
 fn a_drafter_that_idles_is_paid_for() {
+    let mut extra = Vec::new();
     for overhead in ["generation.overhead=measured", "generation.overhead=none"] {
         let idle = result(SMALL, &nominal(&["speculation.schedule=off", overhead]));
         let (off, idle_s) =
             (number(&idle, "baseline.rollout_s.mean"), number(&idle, "forecast.rollout_s.mean"));
         assert!(idle_s > off, "{overhead}: {idle_s} with an idle drafter, {off} without");
         assert!(idle_s < 1.5 * off, "{overhead}: {idle_s} with an idle drafter, {off} without");
+        extra.push(idle_s - off);
         assert_eq!(number(&idle, "forecast.acceptance_length"), 1.0);
         let blocks = number(&idle, "resolved.generation.kv_blocks");
         let without =
             number(&result(SMALL, &nominal(&["speculation=off", overhead])), "resolved.generation.kv_blocks");
         assert!(blocks < without, "it takes memory: {blocks} blocks, {without} without");
     }
+    assert!(extra[0] > extra[1], "its software costs too: {extra:?}");
 }
 
 #[test]

@@ -212,6 +212,19 @@ fn sequences_beyond_the_context_are_refused_and_what_fits_is_said() {
     responses("{ lognormal: { mean: 40830, sigma: 0.8 } }", "40830", &["lognormal.mean", "clipped at 40830"]);
     responses("{ lognormal: { mean: 50000, sigma: 0.8 } }", "50000", &["lognormal.mean", "40830"]);
 
+    // Prompts without a maximum leave the responses what they were given.
+    let prompts = (
+        "prompt_tokens: { constant: { tokens: 130 } }",
+        "prompt_tokens: { lognormal: { mean: 130, sigma: 0.4 } }",
+    );
+    let result = accepted(&[prompts, ("max: 2048", "max: 30000")]);
+    assert_eq!(number(&result, "resolved.workload.prompt_tokens.max"), 10960.0);
+    assert_eq!(
+        number(&accepted(&[prompts]), "resolved.workload.prompt_tokens.max"),
+        20480.0,
+        "half of the context"
+    );
+
     let engine = |len: &str| format!("max_model_len: {len}, max_num_seqs: 128");
     refused(&[(ENGINE, &engine("2177"))], "response_tokens", &["generation.max_model_len", "2047 fits"]);
     accepted(&[(ENGINE, &engine("2178"))]);
@@ -321,6 +334,9 @@ fn what_would_not_fit_this_machine_is_refused() {
     refused(&[("rl_steps: 2", "rl_steps: 1000000000")], "1000000000", &["rl_steps", "at most 10000"]);
     let together = [(GPUS, "gpus: 80000"), ("rl_steps: 2", "rl_steps: 100")];
     refused(&together, "100\nseed", &["rl_steps", "80000 GPUs x 100 RL steps x 2 draws"]);
+    let years = [("data_seconds: 0.2", "data_seconds: 1e7"), ("rl_steps: 2", "rl_steps: 1000")];
+    refused(&years, "1000\nseed", &["rl_steps", "s together"]);
+    refused(&[("mfu: 0.4,", "mfu: 1e-300,")], "2\nseed", &["rl_steps", "s together"]);
     let worlds = [("workload_draws: 2, worlds: 8", "workload_draws: 1000, worlds: 10000")];
     refused(&worlds, "uncertainty", &["1000 draws x 10000 worlds"]);
 }

@@ -25,9 +25,11 @@ pub(super) fn resolve(
     let prompt_path = "workload.prompt_tokens";
     let response_path = "workload.response_tokens";
     let prompt = book.required(prompt_path, given.prompt_tokens.as_ref())?;
-    let prompt_tokens = lengths(book, prompt_path, prompt, room / 2)?;
-    let left = room.saturating_sub(prompt_tokens.max).max(1);
     let response = book.required(response_path, given.response_tokens.as_ref())?;
+    // Prompts without a maximum take half of the room, or what the responses' own maximum leaves of it.
+    let beside = given_max(response).and_then(|max| room.checked_sub(max)).filter(|left| *left > 0);
+    let prompt_tokens = lengths(book, prompt_path, prompt, beside.unwrap_or(room).min(room / 2))?;
+    let left = room.saturating_sub(prompt_tokens.max).max(1);
     let response_tokens = lengths(book, response_path, response, left)?;
     let longest = prompt_tokens.max + response_tokens.max;
     if longest > room {
@@ -64,6 +66,17 @@ pub(super) fn resolve(
         longest
     };
     Ok((workload, max_model_len))
+}
+
+/// The maximum that was written, if any.
+fn given_max(lengths: &raw::Lengths) -> Option<u32> {
+    let max = match lengths {
+        raw::Lengths::Lognormal(l) => l.max,
+        raw::Lengths::Histogram(h) => h.max,
+        raw::Lengths::File(file) => file.max,
+        raw::Lengths::Constant(constant) => Some(constant.tokens),
+    };
+    max.map(|n| n.get() as u32)
 }
 
 fn quantity(number: Uncertain) -> Quantity {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::summarise::{self, Priced};
 use super::{break_even, detail, notes, sensitivity, worlds};
+use crate::estimate::FAMILIES;
 use crate::resolve::{Prepared, ResolveError, resolve};
 use crate::result::{Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
 use crate::rl::{InputShift, Simulation, StepWork};
@@ -18,6 +19,9 @@ use crate::scenario::Document;
 
 /// Why a comparison could not be made.
 pub type StudyError = ResolveError;
+
+/// Longest run, nominal seconds: three years. The clock holds 584, enough for a world of a hundred times the time.
+const LONGEST: f64 = 1e8;
 
 /// A comparison, and what only `--out` writes.
 #[derive(Debug, Clone)]
@@ -54,14 +58,13 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     let candidates = document.candidates()?.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
     let [baseline, forecast] =
         [("baseline", &baseline), ("forecast", &forecast)].map(|(name, side)| simulate(name, side, &shifts, stepper));
+    let candidates: Vec<Side<'_>> =
+        candidates.iter().map(|prepared| simulate("candidate", prepared, &shifts, stepper)).collect();
+    let sides = [&baseline, &forecast].into_iter().chain(&candidates);
+    within_the_clock(document, sides)?;
     let (slow, fast) = (Priced::new(&baseline, &normals), Priced::new(&forecast, &normals));
-    let mut candidates: Vec<Candidate> = candidates
-        .iter()
-        .map(|prepared| {
-            let side = simulate("candidate", prepared, &shifts, stepper);
-            candidate(&baseline, &slow, &side, &Priced::new(&side, &normals))
-        })
-        .collect();
+    let mut candidates: Vec<Candidate> =
+        candidates.iter().map(|side| candidate(&baseline, &slow, side, &Priced::new(side, &normals))).collect();
     candidates.sort_by(|a, b| a.step_s.mean.total_cmp(&b.step_s.mean));
 
     let scenario = document.scenario()?;
@@ -93,6 +96,21 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
     let timelines = [&baseline, &forecast].iter().map(|side| detail::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
+}
+
+/// A run that the clock cannot hold in its slowest world is none.
+fn within_the_clock<'a>(
+    document: &Document,
+    sides: impl Iterator<Item = &'a Side<'a>>,
+) -> Result<(), StudyError> {
+    let draws = sides.flat_map(|side| &side.draws);
+    let seconds = draws.map(|steps| steps.iter().flat_map(|s| s.price(&[1.0; FAMILIES]).stages).sum::<f64>());
+    let longest = seconds.fold(0.0, f64::max);
+    if longest <= LONGEST {
+        return Ok(());
+    }
+    let message = format!("all steps take {longest:.0} s together, expected at most {LONGEST:.0} s");
+    Err(ResolveError::Input(document.error_at("rl_steps", message, Some("fewer steps, or shorter ones".to_owned()))))
 }
 
 fn speedup(slow: &Priced, fast: &Priced) -> Speedup {

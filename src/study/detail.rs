@@ -147,7 +147,7 @@ fn batch_changes(step: &StepWork, start_ns: u64) -> Vec<Counter> {
         let mut before = 0;
         for point in &replica.timeline {
             let now = i64::from(point.running);
-            changes.push((start_ns + (point.seconds * 1e9) as u64, now - before));
+            changes.push((start_ns.saturating_add((point.seconds * 1e9) as u64), now - before));
             before = now;
         }
     }

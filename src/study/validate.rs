@@ -88,7 +88,11 @@ pub(super) fn expected(result: &impl Serialize, expectations: &[Expectation]) ->
         .map(|expectation| {
             let published = expectation.value.get();
             let found = quantity(&json, &expectation.quantity);
-            let error = found.map(|q| q.value / published - 1.0);
+            // A published zero is met or not; no share of it is an error.
+            let error = found.and_then(|q| match (q.value == 0.0, published == 0.0) {
+                (exact, true) => exact.then_some(0.0),
+                _ => Some(q.value / published - 1.0),
+            });
             let gate = expectation.gate.map(crate::scenario::raw::Positive::get);
             Expected {
                 quantity: expectation.quantity.clone(),

@@ -27,8 +27,9 @@ pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
     text
 }
 
-fn drafts(arm: &Arm) -> bool {
-    arm.acceptance_length > 1.0
+/// Whether it drafts, be it in vain: rates are counted as soon as anything is drafted.
+pub(super) fn drafts(arm: &Arm) -> bool {
+    !arm.acceptance_per_position.is_empty()
 }
 
 /// Whether the scenario is its own baseline, so that there is nothing to compare.
@@ -62,8 +63,13 @@ fn advice(result: &RunResult) -> String {
         return plain(result);
     }
     let (off, on, gain) = (&result.baseline, &result.forecast, &result.speedup.step);
+    // Where both draft alike, something else differs.
+    let alike = off.label == on.label;
+    let (old, new) = if alike { ("the baseline", "this scenario") } else { (off.label.as_str(), on.label.as_str()) };
     let what = match (drafts(on), result.speedup.p_gain) {
         (false, _) => format!("compare {} with {}", on.label, off.label),
+        (true, p) if drafts(off) && p >= SURE => format!("switch from {old} to {new}"),
+        (true, p) if drafts(off) && p <= 1.0 - SURE => format!("stay with {old} ({new} loses)"),
         (true, p) if p >= SURE => format!("turn speculation ON ({})", on.label),
         (true, p) if p <= 1.0 - SURE => format!("leave speculation OFF ({} loses)", on.label),
         (true, _) => format!("UNDECIDED on {}: measure what moves the answer most, below", on.label),

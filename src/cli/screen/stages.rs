@@ -1,5 +1,6 @@
 //! The stage table: baseline, forecast, band, basis.
 
+use super::first::drafts;
 use super::{numbers, seconds};
 use crate::result::{Arm, RunResult};
 
@@ -49,7 +50,7 @@ pub(super) fn table(result: &RunResult) -> String {
 fn short(arm: &Arm) -> &'static str {
     if arm.label == "off" {
         "off"
-    } else if arm.acceptance_length > 1.0 {
+    } else if drafts(arm) {
         "SD"
     } else {
         "not drafting"
