@@ -102,7 +102,12 @@ pub(crate) mod testing {
     use crate::resolved::{Device, Network};
 
     pub(crate) fn ndr400() -> Network {
-        Network { id: "ib-ndr400".into(), source: "datasheet".into(), gb_per_s_per_gpu: 50.0, latency_us: 30.0 }
+        Network {
+            id: "ib-ndr400".into(),
+            source: "datasheet".into(),
+            gb_per_s_per_gpu: 50.0,
+            latency_us: 30.0,
+        }
     }
 
     pub(crate) fn h100() -> Device {

@@ -85,8 +85,15 @@ impl Engine {
 }
 
 /// Adds a kernel's seconds, `times` times over.
-fn add_timed(piece: &mut Piece, operator: &'static str, family: Family, timed: crate::cost::Timed, times: f64) {
-    let line = Line { operator, family, fixed: times * timed.seconds, per_context_token: 0.0, bound: timed.bound };
+fn add_timed(
+    piece: &mut Piece,
+    operator: &'static str,
+    family: Family,
+    timed: crate::cost::Timed,
+    times: f64,
+) {
+    let line =
+        Line { operator, family, fixed: times * timed.seconds, per_context_token: 0.0, bound: timed.bound };
     piece.add_operator(line, timed.extrapolated);
 }
 

@@ -76,7 +76,7 @@ pub struct Arm {
     pub stage_bands_s: StageBands,
     /// What each stage's seconds rest on.
     pub stage_basis: StageBasis,
-    /// Step with all engine software at zero: what kernels alone would take (nominal mean).
+    /// Mean step with all engine software at zero: what kernels alone would take.
     pub bare_kernels_step_s: f64,
     /// The same for the rollout.
     pub bare_kernels_rollout_s: f64,

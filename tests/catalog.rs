@@ -1,6 +1,7 @@
 //! The catalog as a user meets it: every entry is sound and agrees with what was published, names are found or
 //! the likely ones suggested, and a `config.json` is read or refused with the reason.
 
+#![cfg(feature = "simulator")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

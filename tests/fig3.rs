@@ -56,7 +56,8 @@ fn acceptance(k: u32, length: f64) -> String {
 }
 
 fn forecast(k: u32, length: f64, overhead: &str) -> Cell {
-    let mut document = Document::read(&common::root().join("scenarios/seeds/nemo-rl-235b-sync.yaml")).unwrap();
+    let mut document =
+        Document::read(&common::root().join("scenarios/seeds/nemo-rl-235b-sync.yaml")).unwrap();
     for assignment in [
         format!("generation.overhead={overhead}"),
         format!("speculation.schedule.fixed.k={k}"),
@@ -78,7 +79,10 @@ fn forecast(k: u32, length: f64, overhead: &str) -> Cell {
 /// All cells, printed; mean absolute errors of rollout and step speedup.
 fn table(overhead: &str) -> (Vec<Cell>, [f64; 2]) {
     let cells: Vec<Cell> = PUBLISHED.iter().map(|(k, length, ..)| forecast(*k, *length, overhead)).collect();
-    eprintln!("overhead: {overhead}; generation is {:.2} of the baseline step (theirs by Amdahl's law .65)", cells[0].share);
+    eprintln!(
+        "overhead: {overhead}; generation is {:.2} of the baseline step (theirs by Amdahl's law .65)",
+        cells[0].share
+    );
     eprintln!(" K   AL    got  rollout  theirs  error %   step  theirs  error %");
     let mut errors = [0.0, 0.0];
     for ((k, length, rollout, step), cell) in PUBLISHED.iter().zip(&cells) {
@@ -103,7 +107,12 @@ fn table(overhead: &str) -> (Vec<Cell>, [f64; 2]) {
 fn bare_kernels_reproduce_the_published_surface() {
     let (cells, [rollout, _]) = table("none");
     for ((k, length, ..), cell) in PUBLISHED.iter().zip(&cells) {
-        assert!((cell.length / length - 1.0).abs() < 0.02, "K={k}: length {} was asked, {} came out", length, cell.length);
+        assert!(
+            (cell.length / length - 1.0).abs() < 0.02,
+            "K={k}: length {} was asked, {} came out",
+            length,
+            cell.length
+        );
     }
     assert!(rollout <= 0.12, "mean error of the rollout speedup: {rollout}");
 }

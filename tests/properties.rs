@@ -263,7 +263,7 @@ fn check_result(
 #[expect(clippy::print_stderr, reason = "how many cases ran is reported")]
 fn a_scenario_runs_or_says_why_not() {
     let (ran, refused) = (Cell::new(0_u32), Cell::new(0_u32));
-    let outcome = runner(400).run(&any_scenario(), |(text, counts)| match forecast(&text, &[]) {
+    let outcome = runner(600).run(&any_scenario(), |(text, counts)| match forecast(&text, &[]) {
         Ok(comparison) => {
             ran.set(ran.get() + 1);
             check_result(&comparison, counts)
@@ -285,7 +285,7 @@ fn a_scenario_runs_or_says_why_not() {
 #[test]
 fn every_sample_is_completed_once_with_all_of_its_tokens() {
     let done = Cell::new(0_u32);
-    let outcome = runner(150).run(&any_scenario(), |(text, [prompts, samples, ..])| {
+    let outcome = runner(250).run(&any_scenario(), |(text, [prompts, samples, ..])| {
         let document = Document::parse("test.yaml", &text).unwrap();
         let Ok(prepared) = resolve(&document) else { return Ok(()) };
         done.set(done.get() + 1);
@@ -378,7 +378,7 @@ fn rollout(stepper: Stepper, text: &str, overrides: &[&str]) -> [(f64, f64); 2] 
 
 #[test]
 fn more_replicas_never_serve_less() {
-    let outcome = runner(150).run(&equal_lengths(), |Equal { text, gpus, .. }| {
+    let outcome = runner(250).run(&equal_lengths(), |Equal { text, gpus, .. }| {
         let once = rollout(Stepper::Leap, &text, &[]);
         let twice = rollout(Stepper::Leap, &text, &[&format!("cluster.gpus={}", 2 * gpus)]);
         for ((_, before), (_, after)) in once.into_iter().zip(twice) {
@@ -392,7 +392,7 @@ fn more_replicas_never_serve_less() {
 #[test]
 fn longer_responses_never_end_earlier() {
     let outcome =
-        runner(150).run(&(equal_lengths(), 1..200_u32), |(Equal { text, response, queues, .. }, more)| {
+        runner(250).run(&(equal_lengths(), 1..200_u32), |(Equal { text, response, queues, .. }, more)| {
             let longer =
                 format!("workload.response_tokens={{ constant: {{ tokens: {} }} }}", response + more);
             let grows = |stepper, side: usize, slack: f64| {

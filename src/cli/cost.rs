@@ -85,7 +85,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
             let mut report = report(&op.step)?;
             let known: Vec<&str> = report.by_op.iter().map(|line| line.operator).collect();
             if !known.contains(&op.operator.as_str()) {
-                let message = format!("no operator `{}` in this step; it has: {}", op.operator, known.join(", "));
+                let message =
+                    format!("no operator `{}` in this step; it has: {}", op.operator, known.join(", "));
                 return Err(CliError::Usage { message });
             }
             report.keep(&op.operator);
@@ -115,7 +116,9 @@ fn report(arguments: &StepArguments) -> Result<StepReport, CliError> {
     }
     let prepared = resolve_engine(&document)?;
     if arguments.k > 0 && prepared.engine.drafter.is_none() {
-        return Err(CliError::Usage { message: "-k needs a drafter: --drafter, or a scenario with one".to_owned() });
+        return Err(CliError::Usage {
+            message: "-k needs a drafter: --drafter, or a scenario with one".to_owned(),
+        });
     }
     let written = document.scenario()?.step.map(|step| StepQuestion::of(&step));
     let question = written.unwrap_or(StepQuestion {

@@ -99,7 +99,9 @@ mod tests {
             last = seconds;
         }
         assert!(kernels.all_reduce(1e6, 16, false).extrapolated);
-        assert!(kernels.all_reduce(1e6, 16, false).seconds > kernels.all_reduce(1e6, 8, false).seconds + 3e-5);
+        assert!(
+            kernels.all_reduce(1e6, 16, false).seconds > kernels.all_reduce(1e6, 8, false).seconds + 3e-5
+        );
         assert!(kernels.all_reduce(1e6, 8, true).seconds > kernels.all_reduce(1e6, 8, false).seconds + 1e-5);
     }
 }

@@ -95,7 +95,8 @@ impl Kernels {
         // Skewed routing overloads a GPU once its experts have tokens enough to differ in.
         let tokens_per_expert = shape.tokens * shape.per_token / shape.count;
         let settled = 1.0 - libm::exp(-tokens_per_expert / moe.imbalance.tokens);
-        let imbalance = 1.0 + moe.imbalance.per_alpha * shape.skew * libm::log(shape.expert_parallel) * settled;
+        let imbalance =
+            1.0 + moe.imbalance.per_alpha * shape.skew * libm::log(shape.expert_parallel) * settled;
         let fixed = (form.t0_us + form.per_expert_us * touched) * 1e-6;
         Timed {
             seconds: fixed + imbalance * p_norm(compute, memory, form.p),
@@ -150,7 +151,11 @@ mod tests {
         let kernels = kernels();
         let one = kernels.experts(&with_tokens(1.0, 0.0)).seconds;
         let eight = kernels.experts(&with_tokens(8.0, 0.0)).seconds;
-        assert!((1.5..4.5).contains(&(eight / one)), "public tables: the whole step grows 2.1 to 2.7 times; {}", eight / one);
+        assert!(
+            (1.5..4.5).contains(&(eight / one)),
+            "public tables: the whole step grows 2.1 to 2.7 times; {}",
+            eight / one
+        );
         let shared = ExpertShape { independent_tokens: 2.0, ..with_tokens(8.0, 0.0) };
         assert!(kernels.experts(&shared).seconds < eight);
     }

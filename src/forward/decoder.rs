@@ -132,7 +132,9 @@ impl Decoder<'_> {
         let ranks = f64::from(self.layout.attention_ranks());
         let routed = ranks * pass.tokens;
         // Tokens of one draft chain share some of their experts; prompts and chains do not.
-        let alone = ranks * (pass.decoding * (1.0 + (pass.queries - 1.0) * (1.0 - self.routing.chain_overlap)) + pass.prefill);
+        let alone = ranks
+            * (pass.decoding * (1.0 + (pass.queries - 1.0) * (1.0 - self.routing.chain_overlap))
+                + pass.prefill);
         let time = self.kernels.experts(&ExpertShape {
             tokens: routed,
             independent_tokens: alone.min(routed).max(1.0),
@@ -157,7 +159,9 @@ impl Decoder<'_> {
         let (layers, hidden) = (f64::from(model.layers), f64::from(model.hidden));
         let (q, kv) = (model.q_width() / self.tp(), self.kv_heads() * f64::from(model.head_dim));
         let widest = match &model.experts {
-            Some(experts) => f64::from(experts.intermediate * experts.per_token) / f64::from(self.layout.expert_tp()),
+            Some(experts) => {
+                f64::from(experts.intermediate * experts.per_token) / f64::from(self.layout.expert_tp())
+            }
             None => f64::from(model.intermediate) / self.tp(),
         };
         // bf16 in and out: add + norm reads two and writes one, and reads its own result once more.
@@ -168,7 +172,13 @@ impl Decoder<'_> {
         }
         for bytes_per_token in kernels {
             let seconds = self.kernels.elementwise(pass.tokens * bytes_per_token);
-            add_plain(piece, "norms, rotary, activation", Family::Elementwise, layers * seconds, Bound::Latency);
+            add_plain(
+                piece,
+                "norms, rotary, activation",
+                Family::Elementwise,
+                layers * seconds,
+                Bound::Latency,
+            );
         }
     }
 
@@ -210,7 +220,8 @@ impl Decoder<'_> {
             piece.add_operator(line(full * time.fixed, full * slope), time.extrapolated);
             if let Some(window) = model.sliding {
                 // A window that is full costs its width, one that is not costs the context.
-                let filled = f64::from(window.tokens) * pass.decoding / pass.context_share.max(f64::MIN_POSITIVE);
+                let filled =
+                    f64::from(window.tokens) * pass.decoding / pass.context_share.max(f64::MIN_POSITIVE);
                 if pass.context < filled {
                     piece.add_operator(line(sliding * time.fixed, sliding * slope), time.extrapolated);
                     piece.context.end = piece.context.end.min(filled);
@@ -221,8 +232,12 @@ impl Decoder<'_> {
             }
         }
         if pass.prefill > 0.0 {
-            let (fixed, per_pair) =
-                self.kernels.prefill_attention(pass.prefill, heads, self.kv_heads(), f64::from(model.head_dim));
+            let (fixed, per_pair) = self.kernels.prefill_attention(
+                pass.prefill,
+                heads,
+                self.kv_heads(),
+                f64::from(model.head_dim),
+            );
             let seconds = f64::from(model.layers) * fixed;
             add_plain(piece, "prefill attention", Family::Attention, seconds, Bound::Memory);
             piece.per_prefill_pair += full * per_pair * pass.context_share;

@@ -67,7 +67,8 @@ impl Demand<'_> {
         let common = model.layer_params() - routed;
         let tables = model.params() - model.layer_params();
         // Experts lie over all GPUs of the replica, the rest over each attention rank's.
-        (common * self.weights.bytes() + tables * Precision::Bf16.bytes()) / tp + routed * self.weights.bytes() / all
+        (common * self.weights.bytes() + tables * Precision::Bf16.bytes()) / tp
+            + routed * self.weights.bytes() / all
     }
 
     /// Bytes of a drafter on one GPU. Multi-token prediction adds a layer of the target and its projection.
@@ -78,7 +79,8 @@ impl Demand<'_> {
             let dense = 3.0 * f64::from(model.hidden) * f64::from(model.intermediate);
             let mlp = if expert > 0.0 { expert } else { dense };
             let width = f64::from(model.hidden);
-            return (model.attention_params() + 2.0 * width * width) * precision.bytes() / f64::from(self.layout.tp)
+            return (model.attention_params() + 2.0 * width * width) * precision.bytes()
+                / f64::from(self.layout.tp)
                 + mlp * precision.bytes() / f64::from(self.layout.gpus());
         }
         drafter.params() * precision.bytes() / f64::from(tp)
@@ -95,7 +97,9 @@ impl Demand<'_> {
         };
         let drafter = self.drafter.map_or(0.0, |(drafter, _, tp)| match (&drafter.model, drafter.kind) {
             (Some(model), _) => of(model, tp),
-            (None, DrafterKind::Mtp) => of(&Model { layers: 1, sliding: None, ..self.model.clone() }, self.layout.tp),
+            (None, DrafterKind::Mtp) => {
+                of(&Model { layers: 1, sliding: None, ..self.model.clone() }, self.layout.tp)
+            }
             (None, _) => 0.0,
         });
         of(self.model, self.layout.tp) + drafter
@@ -108,7 +112,8 @@ impl Demand<'_> {
             Some(experts) => experts.intermediate * experts.per_token,
             None => model.intermediate,
         };
-        let per_token = 2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(width) / f64::from(self.layout.gpus()));
+        let per_token =
+            2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(width) / f64::from(self.layout.gpus()));
         // Logits and their softmax in fp32.
         let per_row = 8.0 * f64::from(model.vocab);
         Bytes::from_gib(RESERVED_GIB).0

@@ -96,11 +96,16 @@ impl Software {
             bound: Bound::Host,
         };
         piece.add_operator(line("iteration gap", Family::Host, constants.iteration_gap_us), false);
-        piece.add_operator(line("requests on the host", Family::Host, constants.per_request_us * requests), beyond);
+        piece.add_operator(
+            line("requests on the host", Family::Host, constants.per_request_us * requests),
+            beyond,
+        );
         let Some(kind) = drafter else { return };
         // Passes that the host launches: one a token, one a round, or none on the GPU at all.
         let passes = match kind {
-            DrafterKind::Eagle3 | DrafterKind::Mtp | DrafterKind::Model => f64::from(shape.draft_tokens.max(1)),
+            DrafterKind::Eagle3 | DrafterKind::Mtp | DrafterKind::Model => {
+                f64::from(shape.draft_tokens.max(1))
+            }
             DrafterKind::Block => 1.0,
             DrafterKind::Ngram | DrafterKind::Suffix => 0.0,
         };

@@ -6,8 +6,8 @@ use super::memory::{self, Fit};
 use crate::forward::Software;
 use crate::profile::EngineProfile;
 use crate::resolved::{
-    Cluster, EngineSettings, Generation, Layout, Model, Overhead, Precision, Router, Routing, ScheduleInput, Source,
-    Speculation, Workload,
+    Cluster, EngineSettings, Generation, Layout, Model, Overhead, Precision, Router, Routing, ScheduleInput,
+    Source, Speculation, Workload,
 };
 use crate::scenario::raw;
 
@@ -39,7 +39,11 @@ pub(super) fn software(generation: &Generation, constants: &EngineProfile) -> So
     }
 }
 
-pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) -> Result<Generation, ResolveError> {
+pub(super) fn resolve(
+    book: &mut Book<'_>,
+    engine: String,
+    inputs: &Inputs<'_>,
+) -> Result<Generation, ResolveError> {
     let (raw, constants) = (&inputs.raw, inputs.constants);
     let weights = precision(book, "generation.weights", raw.weights, "as the model is published");
     let kv_cache = precision(book, "generation.kv_cache_dtype", raw.kv_cache_dtype, "the engines' default");
@@ -83,7 +87,16 @@ pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) 
         Source::Profile,
         "the engine's default; RL frameworks often lower it when training shares the GPU",
     );
-    let fit = Fit { inputs, weights, kv_cache, max_num_seqs, max_num_batched_tokens, lookahead, block_size, utilization };
+    let fit = Fit {
+        inputs,
+        weights,
+        kv_cache,
+        max_num_seqs,
+        max_num_batched_tokens,
+        lookahead,
+        block_size,
+        utilization,
+    };
     let layout = layout(book, &fit)?;
     if let Some(speculation) = inputs.speculation
         && speculation.tp > layout.gpus()
@@ -95,7 +108,8 @@ pub(super) fn resolve(book: &mut Book<'_>, engine: String, inputs: &Inputs<'_>) 
     let routing = routing(book, inputs);
     let enforce_eager = raw.enforce_eager.unwrap_or(false);
     let capture_sizes = capture_sizes(book, inputs, enforce_eager);
-    let prefix_caching = book.or("generation.prefix_caching", raw.prefix_caching, true, "the engines' default");
+    let prefix_caching =
+        book.or("generation.prefix_caching", raw.prefix_caching, true, "the engines' default");
     if raw.chunked_prefill == Some(false) {
         let message = "prefill without chunks is planned and not built yet; built: true".to_owned();
         return Err(book.error("generation.chunked_prefill", message, None));
@@ -205,7 +219,8 @@ fn layout(book: &mut Book<'_>, fit: &Fit<'_>) -> Result<Layout, ResolveError> {
     let tp = match count(given.tp) {
         Some(tp) => tp,
         None => {
-            let narrow = memory::widths(model, cluster).find(|tp| fit.missing_gib(wide(*tp)) <= 0.0).unwrap_or(1);
+            let narrow =
+                memory::widths(model, cluster).find(|tp| fit.missing_gib(wide(*tp)) <= 0.0).unwrap_or(1);
             book.note("generation.layout.tp", narrow, Source::Default, "the smallest that fits memory");
             narrow
         }

@@ -43,10 +43,16 @@ pub(super) fn expert_problem(model: &Model, cluster: &Cluster, layout: Layout) -
         return Some(format!("tensor parallelism {tp} and expert parallelism {ep} do not divide each other"));
     }
     if !experts.intermediate.is_multiple_of(layout.expert_tp()) {
-        return Some(format!("{} GPUs do not divide an expert's width of {}", layout.expert_tp(), experts.intermediate));
+        return Some(format!(
+            "{} GPUs do not divide an expert's width of {}",
+            layout.expert_tp(),
+            experts.intermediate
+        ));
     }
     if layout.dp_attention && ep <= tp {
-        return Some(format!("data-parallel attention needs more GPUs for experts than the {tp} of an attention rank"));
+        return Some(format!(
+            "data-parallel attention needs more GPUs for experts than the {tp} of an attention rank"
+        ));
     }
     if !cluster.gpus.is_multiple_of(gpus) {
         return Some(format!("{} GPUs do not split into replicas of {gpus}", cluster.gpus));
@@ -108,7 +114,10 @@ impl Fit<'_> {
         if let Some(blocks) = self.inputs.raw.num_gpu_blocks {
             let (blocks, longest) = (blocks.get(), self.longest());
             if blocks < longest {
-                let message = format!("{blocks} blocks of {} tokens; the longest sequence needs {longest}", self.block_size);
+                let message = format!(
+                    "{blocks} blocks of {} tokens; the longest sequence needs {longest}",
+                    self.block_size
+                );
                 return Err(book.error("generation.num_gpu_blocks", message, None));
             }
             return Ok(blocks);
@@ -119,7 +128,12 @@ impl Fit<'_> {
         }
         // Attention ranks hold caches of their own.
         let blocks = self.plan(layout).blocks(self.block_size) * u64::from(layout.attention_ranks());
-        book.note("generation.num_gpu_blocks", blocks, Source::Profile, "what weights and working space leave");
+        book.note(
+            "generation.num_gpu_blocks",
+            blocks,
+            Source::Profile,
+            "what weights and working space leave",
+        );
         Ok(blocks)
     }
 
@@ -127,7 +141,8 @@ impl Fit<'_> {
         let inputs = self.inputs;
         let (plan, device) = (self.plan(layout), &inputs.cluster.device);
         let sequence = Bytes(self.longest() as f64 * f64::from(self.block_size) * plan.kv_per_token);
-        let drafter = if plan.drafter.0 > 0.0 { format!(", drafter {}", plan.drafter) } else { String::new() };
+        let drafter =
+            if plan.drafter.0 > 0.0 { format!(", drafter {}", plan.drafter) } else { String::new() };
         let needs = format!(
             "weights {}{drafter}, working space {}, KV cache of the longest sequence {sequence}; the engine may take {:.0} %",
             plan.weights,
@@ -147,18 +162,24 @@ impl Fit<'_> {
     /// Changes, one at a time, that would make it fit.
     fn advice(&self, layout: Layout) -> String {
         let mut fits = Vec::new();
-        if let Some(wider) = widths(self.inputs.model, self.inputs.cluster).find(|w| *w > layout.tp && self.missing_gib(Layout { tp: *w, ..layout }) <= 0.0) {
+        if let Some(wider) = widths(self.inputs.model, self.inputs.cluster)
+            .find(|w| *w > layout.tp && self.missing_gib(Layout { tp: *w, ..layout }) <= 0.0)
+        {
             fits.push(format!("generation.layout.tp: {wider}"));
         }
         let has_fp8 = self.inputs.cluster.device.fp8_tflops.is_some();
-        if has_fp8 && self.weights == Precision::Bf16 && (Fit { weights: Precision::Fp8, ..*self }).missing_gib(layout) <= 0.0 {
+        if has_fp8
+            && self.weights == Precision::Bf16
+            && (Fit { weights: Precision::Fp8, ..*self }).missing_gib(layout) <= 0.0
+        {
             fits.push("generation.weights: fp8".to_owned());
         }
         if self.utilization < 0.95 && (Fit { utilization: 0.95, ..*self }).missing_gib(layout) <= 0.0 {
             fits.push("generation.gpu_memory_utilization: 0.95".to_owned());
         }
         if fits.is_empty() {
-            "nothing fits on these GPUs alone: more of them in one NVLink domain, or GPUs with more memory".to_owned()
+            "nothing fits on these GPUs alone: more of them in one NVLink domain, or GPUs with more memory"
+                .to_owned()
         } else {
             format!("what would fit: {}", fits.join(", or "))
         }

@@ -76,7 +76,8 @@ pub(super) fn resolve(
         return Err(book.error("speculation.drafter.tp", message, None));
     }
     if drafter.block > 0 && positions > drafter.block as usize {
-        let message = format!("{positions} draft tokens; {} proposes at most {} a round", drafter.id, drafter.block);
+        let message =
+            format!("{positions} draft tokens; {} proposes at most {} a round", drafter.id, drafter.block);
         return Err(book.error("speculation.schedule", message, None));
     }
     if drafter.kind == DrafterKind::Mtp && model.mtp_layers == 0 {
@@ -129,7 +130,8 @@ fn acceptance(
                 return Err(book.error("speculation.acceptance.length.value", message, Some(hint)));
             };
             let above = first(length.value.value + length.value.se).unwrap_or(best);
-            let logit_se = if length.value.se > 0.0 { (logit(rate(above)) - logit(rate(best))).abs() } else { 0.0 };
+            let logit_se =
+                if length.value.se > 0.0 { (logit(rate(above)) - logit(rate(best))).abs() } else { 0.0 };
             (power_law(best, decay.value, positions), logit_se, length.concentration)
         }
     };

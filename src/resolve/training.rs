@@ -38,13 +38,15 @@ pub(super) fn resolve(
     // A sequence is shared by its tensor-, context- and pipeline-parallel GPUs.
     let gpus_per_sequence = u64::from(tp) * u64::from(axis(|l| l.cp)) * u64::from(axis(|l| l.pp));
     if !u64::from(cluster.gpus).is_multiple_of(gpus_per_sequence) {
-        let message = format!("{} GPUs do not split into groups of {gpus_per_sequence} (tp x cp x pp)", cluster.gpus);
+        let message =
+            format!("{} GPUs do not split into groups of {gpus_per_sequence} (tp x cp x pp)", cluster.gpus);
         return Err(book.error("training.layout", message, None));
     }
     if let Some(dp) = given.layout.as_ref().and_then(|l| l.dp).map(|n| n.get())
         && dp * gpus_per_sequence != u64::from(cluster.gpus)
     {
-        let message = format!("{dp} replicas of {gpus_per_sequence} GPUs are not the cluster's {}", cluster.gpus);
+        let message =
+            format!("{dp} replicas of {gpus_per_sequence} GPUs are not the cluster's {}", cluster.gpus);
         let fitting = u64::from(cluster.gpus) / gpus_per_sequence;
         return Err(book.error("training.layout.dp", message, Some(fitting.to_string())));
     }
@@ -60,10 +62,17 @@ pub(super) fn resolve(
         return Err(book.error("training.precision", message, Some("bf16".to_owned())));
     }
     let samples = workload.samples();
-    let global_batch_size =
-        book.count("training.global_batch_size", given.global_batch_size, samples, "one optimizer step per RL step");
+    let global_batch_size = book.count(
+        "training.global_batch_size",
+        given.global_batch_size,
+        samples,
+        "one optimizer step per RL step",
+    );
     let (default_mfu, why) = match precision {
-        _ if model.experts.is_some() => (MFU_EXPERTS[usize::from(precision == Precision::Fp8)], "mixture of experts on H100: Megatron-Bridge reports 15-27 % of the bf16 peak for 235B and 30B"),
+        _ if model.experts.is_some() => (
+            MFU_EXPERTS[usize::from(precision == Precision::Fp8)],
+            "mixture of experts on H100: Megatron-Bridge reports 15-27 % of the bf16 peak for 235B and 30B",
+        ),
         Precision::Bf16 => (MFU_BF16, "dense training on H100: Megatron-LM 41-48 %, RL users about 33 %"),
         Precision::Fp8 => (MFU_FP8, "dense fp8 training on H100: Megatron-Bridge 36-38 % of the fp8 peak"),
     };
@@ -119,7 +128,9 @@ fn fits(model: &Model, cluster: &Cluster) -> Result<(), ResolveError> {
         missing: per_gpu.gib() - memory,
         device: cluster.device.id.clone(),
         memory,
-        needs: format!("{per_gpu} of weights, gradients and optimizer state, sharded over all GPUs, before any activation"),
+        needs: format!(
+            "{per_gpu} of weights, gradients and optimizer state, sharded over all GPUs, before any activation"
+        ),
         advice: format!("what would fit: at least {needed} GPUs of this kind"),
     })
 }

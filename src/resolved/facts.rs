@@ -143,7 +143,8 @@ impl Model {
 
     /// Weights of all routed experts of all layers.
     pub fn routed_params(&self) -> f64 {
-        self.experts.map_or(0.0, |e| f64::from(self.expert_layers()) * f64::from(e.count) * self.expert_params())
+        self.experts
+            .map_or(0.0, |e| f64::from(self.expert_layers()) * f64::from(e.count) * self.expert_params())
     }
 
     /// Weights of the decoder layers without routed experts.

@@ -3,8 +3,8 @@
 //! A planned key that is switched off (`false` or `off`) asks for nothing, and passes. When one is built, its line
 //! here goes.
 
-use super::raw::{Count, CountOrZero, GenerationLayout, Loop, Mode, Planned, Reward, Schedule, Speculation};
 use super::raw::Scenario;
+use super::raw::{Count, CountOrZero, GenerationLayout, Loop, Mode, Planned, Reward, Schedule, Speculation};
 use super::{Document, Error};
 
 /// The first planned key in use, as an error at that key.

@@ -49,22 +49,28 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     let started = Instant::now();
     if document.has("step") {
         let hint = Some("rollcast cost step --scenario, or rollcast validate".to_owned());
-        return Err(ResolveError::Input(document.error_at("step", "this scenario is of one step, not of a run", hint)));
+        return Err(ResolveError::Input(document.error_at(
+            "step",
+            "this scenario is of one step, not of a run",
+            hint,
+        )));
     }
     let forecast = resolve(document)?;
     let baseline = resolve(&document.baseline()?)?;
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
     let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
     let candidates = document.candidates()?.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
-    let [baseline, forecast] =
-        [("baseline", &baseline), ("forecast", &forecast)].map(|(name, side)| simulate(name, side, &shifts, stepper));
+    let [baseline, forecast] = [("baseline", &baseline), ("forecast", &forecast)]
+        .map(|(name, side)| simulate(name, side, &shifts, stepper));
     let candidates: Vec<Side<'_>> =
         candidates.iter().map(|prepared| simulate("candidate", prepared, &shifts, stepper)).collect();
     let sides = [&baseline, &forecast].into_iter().chain(&candidates);
     within_the_clock(document, sides)?;
     let (slow, fast) = (Priced::new(&baseline, &normals), Priced::new(&forecast, &normals));
-    let mut candidates: Vec<Candidate> =
-        candidates.iter().map(|side| candidate(&baseline, &slow, side, &Priced::new(side, &normals))).collect();
+    let mut candidates: Vec<Candidate> = candidates
+        .iter()
+        .map(|side| candidate(&baseline, &slow, side, &Priced::new(side, &normals)))
+        .collect();
     candidates.sort_by(|a, b| a.step_s.mean.total_cmp(&b.step_s.mean));
 
     let scenario = document.scenario()?;
@@ -110,7 +116,11 @@ fn within_the_clock<'a>(
         return Ok(());
     }
     let message = format!("all steps take {longest:.0} s together, expected at most {LONGEST:.0} s");
-    Err(ResolveError::Input(document.error_at("rl_steps", message, Some("fewer steps, or shorter ones".to_owned()))))
+    Err(ResolveError::Input(document.error_at(
+        "rl_steps",
+        message,
+        Some("fewer steps, or shorter ones".to_owned()),
+    )))
 }
 
 fn speedup(slow: &Priced, fast: &Priced) -> Speedup {

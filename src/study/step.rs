@@ -73,7 +73,8 @@ impl StepReport {
         let sum: f64 = self.by_op.iter().map(|line| line.seconds).sum();
         // An operator of two families (there is none yet) would have the wider spread.
         let sigma = self.by_op.iter().map(|line| line.log_sigma).fold(0.0, f64::max);
-        self.seconds = Band { median: sum, p05: sum * libm::exp(-Z95 * sigma), p95: sum * libm::exp(Z95 * sigma) };
+        self.seconds =
+            Band { median: sum, p05: sum * libm::exp(-Z95 * sigma), p95: sum * libm::exp(Z95 * sigma) };
         self.label = format!("{operator}: {}", self.label);
         self.bound = heaviest(&self.by_op, |line| line.bound).unwrap_or(self.bound);
         self.tier = heaviest(&self.by_op, |line| line.tier).unwrap_or(self.tier);
@@ -128,7 +129,9 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
         let Confidence { log_sigma, tier } = prepared.confidence[family as usize];
         match by_op.iter_mut().find(|line| line.operator == operator && line.family == family) {
             Some(line) => line.seconds += seconds,
-            None => by_op.push(OperatorCost { operator, family, seconds, share: 0.0, bound, tier, log_sigma }),
+            None => {
+                by_op.push(OperatorCost { operator, family, seconds, share: 0.0, bound, tier, log_sigma })
+            }
         }
     };
     for line in piece.lines.iter().flatten() {

@@ -16,6 +16,9 @@ pub(super) struct Priced {
     stages: [Vec<f64>; 7],
     reward_busy: Vec<f64>,
     tokens_per_s: Vec<f64>,
+    /// Mean step and rollout with the engine's software at zero seconds.
+    bare_step_s: f64,
+    bare_rollout_s: f64,
 }
 
 impl Priced {
@@ -29,7 +32,10 @@ impl Priced {
             stages: Default::default(),
             reward_busy: Vec::new(),
             tokens_per_s: Vec::new(),
+            bare_step_s: 0.0,
+            bare_rollout_s: 0.0,
         };
+        let mut bare = [0.0; 3];
         for steps in &side.draws {
             let tokens = steps[first..].iter().map(|step| step.response_tokens as f64).sum::<f64>();
             for world in &worlds {
@@ -37,6 +43,12 @@ impl Priced {
                 let records = machine::run(&plans, side.prepared.resolved.cycle.max_staleness);
                 let counted = &records[first..];
                 let n = counted.len() as f64;
+                for step in &steps[first..] {
+                    let plan = step.price(&without_software(world));
+                    bare[0] += plan.stages.iter().sum::<f64>();
+                    bare[1] += plan.stages[Stage::Generation as usize];
+                    bare[2] += 1.0;
+                }
                 let step_s = counted.iter().map(|r| r.end().since(r.start()).seconds()).sum::<f64>() / n;
                 priced.step_s.push(step_s);
                 priced
@@ -53,6 +65,8 @@ impl Priced {
                 priced.tokens_per_s.push(tokens / n / step_s);
             }
         }
+        priced.bare_step_s = bare[0] / f64::max(bare[2], 1.0);
+        priced.bare_rollout_s = bare[1] / f64::max(bare[2], 1.0);
         priced
     }
 }
@@ -85,7 +99,6 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
     let usd = resolved.cluster.usd_per_gpu_hour * gpus / 3600.0;
     let scaled =
         |values: &[f64], factor: f64| Summary::of(&values.iter().map(|v| v * factor).collect::<Vec<f64>>());
-    let (bare_step, bare_rollout) = bare_kernels(side);
     let counted: Vec<&StepWork> = side.counted().collect();
     let samples: usize = counted.iter().map(|step| step.samples).sum();
     let replicas = || counted.iter().flat_map(|step| &step.replicas);
@@ -104,8 +117,8 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
         },
         stage_bands_s: StageBands { p05: quantiles(0.05), p95: quantiles(0.95) },
         stage_basis: stage_basis(side),
-        bare_kernels_step_s: bare_step,
-        bare_kernels_rollout_s: bare_rollout,
+        bare_kernels_step_s: priced.bare_step_s,
+        bare_kernels_rollout_s: priced.bare_rollout_s,
         acceptance_length: length,
         acceptance_per_position: per_position,
         batch_over_time: detail::batch_over_time(side),
@@ -127,16 +140,12 @@ fn label(resolved: &Resolved) -> String {
     }
 }
 
-/// Mean nominal step and rollout with the engine's software at zero seconds.
-fn bare_kernels(side: &Side<'_>) -> (f64, f64) {
-    let mut world = [1.0; FAMILIES];
-    world[Family::Host as usize] = 0.0;
-    world[Family::DraftHost as usize] = 0.0;
-    let plans: Vec<StepPlan> = side.counted().map(|step| step.price(&world)).collect();
-    let n = plans.len().max(1) as f64;
-    let step = plans.iter().map(|plan| plan.stages.iter().sum::<f64>()).sum::<f64>() / n;
-    let rollout = plans.iter().map(|plan| plan.stages[Stage::Generation as usize]).sum::<f64>() / n;
-    (step, rollout)
+/// A world whose engine has no software.
+fn without_software(world: &[f64; FAMILIES]) -> [f64; FAMILIES] {
+    let mut bare = *world;
+    bare[Family::Host as usize] = 0.0;
+    bare[Family::DraftHost as usize] = 0.0;
+    bare
 }
 
 fn stage_basis(side: &Side<'_>) -> StageBasis {

@@ -38,8 +38,11 @@ impl Validation {
 pub fn validate(documents: &[Document], stepper: Stepper) -> Result<Validation, StudyError> {
     let mut rows = Vec::new();
     for document in documents {
-        let scored =
-            if document.has("step") { step_expected(document)? } else { compare(document, stepper)?.result.expect };
+        let scored = if document.has("step") {
+            step_expected(document)?
+        } else {
+            compare(document, stepper)?.result.expect
+        };
         let name = document.name();
         rows.extend(scored.into_iter().map(|expected| Row { scenario: name.to_owned(), expected }));
     }
@@ -68,7 +71,8 @@ pub(super) fn known_quantities(
     for (index, (expectation, row)) in asked.iter().zip(rows).enumerate() {
         if row.forecast.is_none() {
             let message = format!("the result has no number at `{}`", expectation.quantity);
-            let hint = "a path of the result, such as forecast.step_s, speedup.step, or of a step seconds.median";
+            let hint =
+                "a path of the result, such as forecast.step_s, speedup.step, or of a step seconds.median";
             let path = format!("expect[{index}].quantity");
             return Err(StudyError::Input(document.error_at(&path, message, Some(hint.to_owned()))));
         }

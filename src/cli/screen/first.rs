@@ -17,7 +17,7 @@ pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
     text += &stages::table(result);
     text += "\n";
     text += &rollout(result);
-    text += &break_even(&result.break_even, result.forecast.acceptance_length);
+    text += &break_even(&result.break_even, result);
     text += &candidates(result);
     text += &sensitivity(&result.sensitivity);
     text += &software(result);
@@ -65,7 +65,8 @@ fn advice(result: &RunResult) -> String {
     let (off, on, gain) = (&result.baseline, &result.forecast, &result.speedup.step);
     // Where both draft alike, something else differs.
     let alike = off.label == on.label;
-    let (old, new) = if alike { ("the baseline", "this scenario") } else { (off.label.as_str(), on.label.as_str()) };
+    let (old, new) =
+        if alike { ("the baseline", "this scenario") } else { (off.label.as_str(), on.label.as_str()) };
     let what = match (drafts(on), result.speedup.p_gain) {
         (false, _) => format!("compare {} with {}", on.label, off.label),
         (true, p) if drafts(off) && p >= SURE => format!("switch from {old} to {new}"),
@@ -120,7 +121,8 @@ fn rollout(result: &RunResult) -> String {
     text
 }
 
-fn break_even(rows: &[BreakEven], length: f64) -> String {
+fn break_even(rows: &[BreakEven], result: &RunResult) -> String {
+    let length = result.forecast.acceptance_length;
     let Some(first) = rows.first() else { return String::new() };
     // At most eight columns, the largest batch among them.
     let skip = rows.len().saturating_sub(8);
@@ -135,6 +137,9 @@ fn break_even(rows: &[BreakEven], length: f64) -> String {
     let losing = shown.iter().find(|r| r.acceptance_length > length);
     let verdict = match losing {
         Some(row) => format!("from batch {} on it loses", row.batch),
+        None if result.speedup.rollout.median < 1.0 => {
+            "a mean request gains at every batch, yet the slowest ones, whose own acceptance is lower, end later".to_owned()
+        }
         None => "it wins at every batch of this run".to_owned(),
     };
     text += &paragraph(
@@ -164,20 +169,24 @@ fn candidates(result: &RunResult) -> String {
     });
     let mut rows: Vec<_> = std::iter::once(own).chain(others).collect();
     rows.sort_by(|a, b| a.1.total_cmp(&b.1));
-    // First, last and two batches between.
+    // First, last and a batch between: more would not fit 80 columns.
     let count = rows.iter().map(|row| row.4.len()).max().unwrap_or(0);
-    let mut shown: Vec<usize> = [0, count / 3, 2 * count / 3, count.saturating_sub(1)].to_vec();
+    let mut shown: Vec<usize> = [0, count / 2, count.saturating_sub(1)].to_vec();
     shown.dedup();
     let batches = rows.iter().map(|row| row.4).find(|table| table.len() == count);
     let mut header = vec!["drafter".to_owned(), "step s".to_owned(), "x".to_owned(), "length".to_owned()];
     for index in &shown {
-        header.push(batches.and_then(|t| t.get(*index)).map_or_else(String::new, |row| format!("x at {}", row.batch)));
+        header.push(
+            batches.and_then(|t| t.get(*index)).map_or_else(String::new, |row| format!("at {}", row.batch)),
+        );
     }
     let mut table = super::table(&header.iter().map(String::as_str).collect::<Vec<_>>());
     for (label, step, gain, length, by_batch) in rows {
         let mut cells = vec![label.to_owned(), seconds(step), format!("{gain:.2}"), format!("{length:.2}")];
         for index in &shown {
-            cells.push(by_batch.get(*index).map_or_else(|| "-".to_owned(), |row| format!("{:.2}", row.speedup)));
+            cells.push(
+                by_batch.get(*index).map_or_else(|| "-".to_owned(), |row| format!("{:.2}", row.speedup)),
+            );
         }
         table.add_row(cells);
     }
