@@ -116,7 +116,7 @@ fn without_a_given_width_the_smallest_that_fits_is_taken() {
         ("layout: { tp: 1 }, ", ""),
     ];
     let result = accepted(&large);
-    let tp = number(&result, "resolved.generation.tp");
+    let tp = number(&result, "resolved.generation.layout.tp");
     assert!(tp > 1.0, "70B needs more than one H100");
     assert_eq!(number(&result, "resolved.generation.replicas"), 16.0 / tp);
     let narrower = format!("generation.layout.tp={}", tp / 2.0);
@@ -151,8 +151,13 @@ fn impossible_widths_point_at_the_width_and_list_the_possible() {
     let changes: Vec<_> =
         other.into_iter().chain([(ENGINE, "layout: { tp: 8 }, max_num_seqs: 64")]).collect();
     refused(&changes, "8 }, max_num", &["28 query heads", "possible here: 1, 2, 4"]);
-    let beyond = [(GPUS, "gpus: 16, gpus_per_node: 8"), (ENGINE, "layout: { tp: 16 }")];
-    refused(&beyond, "16 } }", &["NVLink domain of 8", "planned"]);
+    // Between nodes is possible, and a formula: more of the result is beyond what was fitted.
+    let extrapolated = |width: &str| {
+        let layout = format!("layout: {{ tp: {width} }}");
+        let result = accepted(&[(GPUS, "gpus: 16, gpus_per_node: 8"), (ENGINE, &layout)]);
+        number(&result, "provenance.extrapolated_share")
+    };
+    assert!(extrapolated("16") > extrapolated("8") + 0.02);
     let training = [("training: { mfu: 0.4,", "training: { layout: { tp: 3 }, mfu: 0.4,")];
     refused(&training, "3 }, mfu", &["training.layout.tp", "32 query heads"]);
     let replicas = [("training: { mfu: 0.4,", "training: { layout: { tp: 2, dp: 3 }, mfu: 0.4,")];
@@ -189,10 +194,10 @@ fn a_drafter_of_another_target_names_those_that_fit() {
     refused(
         &other,
         "eagle3-llama-3.1-8b",
-        &["speculation.drafter", "llama-3.1-8b", "drafters for qwen3-8b: eagle3-qwen3-8b"],
+        &["speculation.drafter", "llama-3.1-8b", "drafters for qwen3-8b:", "eagle3-qwen3-8b", "ngram"],
     );
-    let none = [(MODEL, "model: qwen3-0.6b")];
-    refused(&none, "eagle3-qwen3-8b", &["no drafter of the catalog fits qwen3-0.6b"]);
+    let small = [(MODEL, "model: qwen3-0.6b")];
+    refused(&small, "eagle3-qwen3-8b", &["drafters for qwen3-0.6b:", "ngram", "suffix"]);
 }
 
 // ---- lengths ----

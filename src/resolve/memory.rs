@@ -149,8 +149,10 @@ impl Fit<'_> {
             plan.working,
             100.0 * self.utilization
         );
+        let spread =
+            if layout.ep > 1 { format!(" and experts over {} GPUs", layout.ep) } else { String::new() };
         ResolveError::DoesNotFit {
-            what: format!("{} on {} GPUs a replica does not fit", inputs.model.id, layout.gpus()),
+            what: format!("{} with tensor parallelism {}{spread} does not fit", inputs.model.id, layout.tp),
             missing,
             device: device.id.clone(),
             memory: device.memory_gib,
