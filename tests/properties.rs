@@ -14,6 +14,7 @@ use common::{forecast, forecast_by, json, nominal, number};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner, contextualize_config};
 use rollcast::resolve::resolve;
+use rollcast::resolved::Resolved;
 use rollcast::rl::{InputShift, Simulation};
 use rollcast::rollout::Stepper;
 use rollcast::scenario::Document;
@@ -207,15 +208,12 @@ fn any_scenario() -> impl Strategy<Value = (String, [u64; 4])> {
     )
 }
 
-/// Keys that may be null: no information rather than no number.
-const MAY_BE_NULL: [&str; 5] = ["cpu_s", "version", "fp8_tflops", "usd_per_gpu_hour", "price_source"];
-
 /// The path of a number that is missing or, outside sensitivities, negative.
 fn amiss(value: &Value, path: &str) -> Option<String> {
     match value {
         Value::Null => {
-            let allowed =
-                MAY_BE_NULL.iter().any(|key| path.ends_with(key)) || path == ".resolved.speculation";
+            // Processor seconds may be unknown; what a resolved run leaves open is no number.
+            let allowed = path.ends_with(".cpu_s") || path.starts_with(".resolved.");
             (!allowed).then(|| format!("{path} is not a number"))
         }
         Value::Number(number) => {
@@ -236,6 +234,8 @@ fn check_result(
 ) -> Result<(), TestCaseError> {
     let result = json(comparison);
     prop_assert_eq!(amiss(&result, ""), None);
+    let read_back = serde_json::from_value::<Resolved>(result["resolved"].clone());
+    prop_assert!(read_back.is_ok(), "{:?}", read_back);
     for side in ["baseline", "forecast"] {
         for key in ["step_s", "rollout_s", "response_tokens_per_s_per_gpu"] {
             prop_assert!(number(&result, &format!("{side}.{key}.p05")) > 0.0, "{side}.{key}");
