@@ -13,6 +13,7 @@ use std::cell::Cell;
 use common::{forecast, forecast_by, json, nominal, number};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner, contextualize_config};
+use rollcast::catalog;
 use rollcast::resolve::resolve;
 use rollcast::resolved::Resolved;
 use rollcast::rl::{InputShift, Simulation};
@@ -33,17 +34,16 @@ fn runner(cases: u32) -> TestRunner {
 
 // ---- scenarios of every kind, good and bad ----
 
-/// Targets and a drafter that fits, or none.
-const MODELS: [(&str, &str); 7] = [
-    ("qwen3-0.6b", ""),
-    ("qwen3-4b", "eagle3-qwen3-4b"),
-    ("qwen3-8b", "eagle3-qwen3-8b"),
-    ("qwen2.5-7b", "eagle3-qwen2.5-7b"),
-    ("llama-3.1-8b", "eagle3-llama-3.1-8b"),
-    ("qwen3-32b", "eagle3-qwen3-32b"),
-    ("llama-3.1-70b", "eagle3-llama-3.3-70b"),
-];
-const DEVICES: [&str; 5] = ["h100-sxm", "h200-sxm", "a100-sxm-80g", "b200", "gb200"];
+/// Every target of the catalog of up to so many weights, with each drafter that fits it.
+fn pairs(most_billions: f64) -> Vec<(String, String)> {
+    let models = catalog::list().models.into_iter().filter(|model| model.params_billions <= most_billions);
+    models.flat_map(|m| m.drafters.into_iter().map(move |drafter| (m.id.clone(), drafter))).collect()
+}
+
+/// Every device of the catalog.
+fn device() -> impl Strategy<Value = String> {
+    proptest::sample::select(catalog::list().devices).prop_map(|device| device.id)
+}
 
 /// One of some texts.
 fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
@@ -180,22 +180,21 @@ fn around() -> impl Strategy<Value = String> {
 /// The text of a scenario, with its prompts, samples a prompt, RL steps and draws.
 fn any_scenario() -> impl Strategy<Value = (String, [u64; 4])> {
     let cluster = (
-        0..MODELS.len(),
-        one_of(&DEVICES),
-        proptest::sample::select(vec![2_u32, 4, 4, 8, 8, 12, 16, 16, 24, 64]),
+        prop_oneof![3 => proptest::sample::select(pairs(10.0)), 1 => proptest::sample::select(pairs(1e4))],
+        device(),
+        proptest::sample::select(vec![2_u32, 4, 4, 8, 8, 12, 16, 16, 24, 64, 512]),
     );
     let workload = (1..12_u64, 1..12_u64, lengths(400), lengths(600), 0.0..1.0_f64);
     let speculation = proptest::option::weighted(0.8, drafting());
     let size = (1..4_u64, proptest::bool::weighted(0.2), 1..3_u64, 1..5_u64, any::<u64>());
     (cluster, workload, generation(), speculation, around(), size).prop_map(
-        |((model, device, gpus), (prompts, samples, prompt, response, rho), generation, drafting, around, size)| {
+        |(((model, drafter), device, gpus), (prompts, samples, prompt, response, rho), generation, drafting, around, size)| {
             let (steps, warmup, draws, worlds, seed) = size;
             let warmup = u32::from(warmup);
-            let (model, drafter) = MODELS[model];
-            let speculation = match drafting {
-                Some(drafting) if !drafter.is_empty() => format!("{{ drafter: {drafter}, {drafting} }}"),
-                _ => "off".to_owned(),
-            };
+            let speculation = drafting.map_or_else(
+                || "off".to_owned(),
+                |drafting| format!("{{ drafter: {drafter}, {drafting} }}"),
+            );
             let text = format!(
                 "version: 1\nmodel: {model}\ncluster: {{ device: {device}, gpus: {gpus} }}\nworkload:\n  \
                  prompts_per_step: {prompts}\n  samples_per_prompt: {samples}\n  prompt_tokens: {prompt}\n  \
@@ -327,7 +326,7 @@ struct Equal {
 
 /// One that runs on one node and on two, priced at nominal costs.
 fn equal_lengths() -> impl Strategy<Value = Equal> {
-    let model = proptest::sample::select(&MODELS[1..5]);
+    let model = proptest::sample::select(pairs(9.0));
     let engine = (
         one_of(&["vllm", "sglang"]),
         one_of(&["measured", "none"]),
@@ -338,7 +337,7 @@ fn equal_lengths() -> impl Strategy<Value = Equal> {
     let router = one_of(&["least_loaded", "group_affinity"]);
     let speculation = (proptest::option::of((0..8_u32, 1.2..3.5_f64)), 4..60_u32);
     let work = (1..40_u32, 1..9_u32, 1..300_u32, 2..800_u32, 1..5_u32);
-    (model, one_of(&DEVICES), engine, router, speculation, work).prop_map(
+    (model, device(), engine, router, speculation, work).prop_map(
         |((model, drafter), device, (engine, overhead, tp, seqs, eager), router, (drafts, spread), work)| {
             let (prompts, samples, prompt, response, nodes) = work;
             let gpus = 4 * nodes;

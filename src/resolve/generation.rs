@@ -216,14 +216,12 @@ fn layout(book: &mut Book<'_>, fit: &Fit<'_>) -> Result<Layout, ResolveError> {
         return Err(book.error(key, message, Some("1, or leave it out".to_owned())));
     }
     let wide = |tp: u32| Layout { tp, ep, dp_attention };
-    let tp = match count(given.tp) {
-        Some(tp) => tp,
-        None => {
-            let narrow =
-                memory::widths(model, cluster).find(|tp| fit.missing_gib(wide(*tp)) <= 0.0).unwrap_or(1);
-            book.note("generation.layout.tp", narrow, Source::Default, "the smallest that fits memory");
-            narrow
-        }
+    let tp = if let Some(tp) = count(given.tp) {
+        tp
+    } else {
+        let narrow = memory::widths(model, cluster).find(|tp| fit.missing_gib(wide(*tp)) <= 0.0).unwrap_or(1);
+        book.note("generation.layout.tp", narrow, Source::Default, "the smallest that fits memory");
+        narrow
     };
     if let Some((message, hint)) = memory::layout_problem(model, cluster, tp) {
         return Err(book.error("generation.layout.tp", message, hint));

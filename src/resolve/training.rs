@@ -42,7 +42,7 @@ pub(super) fn resolve(
             format!("{} GPUs do not split into groups of {gpus_per_sequence} (tp x cp x pp)", cluster.gpus);
         return Err(book.error("training.layout", message, None));
     }
-    if let Some(dp) = given.layout.as_ref().and_then(|l| l.dp).map(|n| n.get())
+    if let Some(dp) = given.layout.as_ref().and_then(|l| l.dp).map(raw::Count::get)
         && dp * gpus_per_sequence != u64::from(cluster.gpus)
     {
         let message =

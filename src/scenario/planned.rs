@@ -18,8 +18,10 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
         generation_layout(&refuse, layout)?;
     }
     if let Some(Speculation::On(config)) = &scenario.speculation {
-        if let Some(schedule) = &config.schedule {
-            self::schedule(&refuse, schedule)?;
+        for candidate in std::iter::once(&**config).chain(config.candidates.iter().flatten()) {
+            if let Some(schedule) = &candidate.schedule {
+                self::schedule(&refuse, schedule)?;
+            }
         }
     }
     if let Some(training) = &scenario.training {

@@ -130,7 +130,7 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
         match by_op.iter_mut().find(|line| line.operator == operator && line.family == family) {
             Some(line) => line.seconds += seconds,
             None => {
-                by_op.push(OperatorCost { operator, family, seconds, share: 0.0, bound, tier, log_sigma })
+                by_op.push(OperatorCost { operator, family, seconds, share: 0.0, bound, tier, log_sigma });
             }
         }
     };
