@@ -7,7 +7,7 @@ use crate::study::step::StepReport;
 pub(in crate::cli) fn step(report: &StepReport) -> String {
     let ms = |seconds: f64| format!("{:.3}", seconds * 1e3);
     let seconds = &report.seconds;
-    let mut text = format!("{}\n\n", report.label);
+    let mut text = format!("{}\n\n", textwrap::fill(&report.label, super::columns()));
     text += &format!("{} ms (5-95 %: {} - {})\n\n", ms(seconds.median), ms(seconds.p05), ms(seconds.p95));
     let mut table = super::table(&["operator", "ms", "share %", "bound", "basis", "log-sigma"]);
     for line in &report.by_op {
