@@ -99,6 +99,15 @@ fn table(overhead: &str) -> (Vec<Cell>, [f64; 2]) {
             *sum += error.abs() / PUBLISHED.len() as f64;
         }
     }
+    for k in [1, 3, 5, 7] {
+        // What a round costs in plain steps: what it emits over what it gains.
+        let of_k = PUBLISHED.iter().zip(&cells).filter(|((of, ..), _)| *of == k);
+        let costs: Vec<[f64; 2]> = of_k
+            .map(|((_, length, theirs, _), cell)| [cell.length / cell.rollout, length / theirs])
+            .collect();
+        let mean = |side: usize| costs.iter().map(|cost| cost[side]).sum::<f64>() / costs.len() as f64;
+        eprintln!("a round of K={k} costs {:.3} plain steps, theirs {:.3}", mean(0), mean(1));
+    }
     eprintln!("mean error: rollout {:.1} %, step {:.1} %", 100.0 * errors[0], 100.0 * errors[1]);
     (cells, errors)
 }
@@ -109,11 +118,15 @@ fn bare_kernels_reproduce_the_published_surface() {
     for ((k, length, ..), cell) in PUBLISHED.iter().zip(&cells) {
         assert!(
             (cell.length / length - 1.0).abs() < 0.02,
-            "K={k}: length {} was asked, {} came out",
-            length,
+            "K={k}: length {length} was asked, {} came out",
             cell.length
         );
     }
+    let at = |k: u32, length: f64| PUBLISHED.iter().position(|row| (row.0, row.1) == (k, length)).unwrap();
+    let falling = [1, 3, 5, 7].map(|k| cells[at(k, 2.0)].rollout);
+    assert!(falling.is_sorted_by(|a, b| a > b), "more drafts for the same length gain less: {falling:?}");
+    let rising = [2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0].map(|length| cells[at(7, length)].rollout);
+    assert!(rising.is_sorted_by(|a, b| a < b), "{rising:?}");
     assert!(rollout <= 0.12, "mean error of the rollout speedup: {rollout}");
 }
 

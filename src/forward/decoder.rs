@@ -35,6 +35,8 @@ pub(super) struct Pass {
     pub(super) prefill: f64,
     /// Share of the step's total context that this rank holds.
     pub(super) context_share: f64,
+    /// Share of the step's prefill that this rank has.
+    pub(super) prefill_share: f64,
     /// Total context of the step at which the piece must hold.
     pub(super) context: f64,
     /// Whether the host launches every kernel.
@@ -240,7 +242,7 @@ impl Decoder<'_> {
             );
             let seconds = f64::from(model.layers) * fixed;
             add_plain(piece, "prefill attention", Family::Attention, seconds, Bound::Memory);
-            piece.per_prefill_pair += full * per_pair * pass.context_share;
+            piece.per_prefill_pair += full * per_pair * pass.prefill_share;
         }
     }
 

@@ -66,7 +66,7 @@ impl Round<'_> {
     fn catch_up(&self, decoder: &Decoder<'_>, piece: &mut Piece) {
         let tokens = self.catch_up_tokens();
         if tokens > 0.0 {
-            decoder.layers(&self.engine.pass(self.whole, self.rank, tokens, self.context, false), piece);
+            decoder.layers(&Engine::pass(self.whole, self.rank, tokens, self.context, false), piece);
         }
     }
 
@@ -80,7 +80,7 @@ impl Round<'_> {
             ..*self.rank
         };
         let tokens = f64::from(one.decoding * queries);
-        decoder.layers(&self.engine.pass(self.whole, &one, tokens, self.context, false), piece);
+        decoder.layers(&Engine::pass(self.whole, &one, tokens, self.context, false), piece);
     }
 
     /// Output head and argmax over `rows` rows.

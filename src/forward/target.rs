@@ -38,32 +38,22 @@ impl Engine {
     }
 
     /// The pass of a rank over `tokens`, given its part of the step.
-    pub(super) fn pass(&self, whole: &Shape, rank: &Shape, tokens: f64, context: f64, eager: bool) -> Pass {
-        let share = if whole.decoding > 0 {
-            f64::from(rank.decoding) / f64::from(whole.decoding)
-        } else {
-            1.0 / f64::from(self.layout.attention_ranks())
-        };
+    pub(super) fn pass(whole: &Shape, rank: &Shape, tokens: f64, context: f64, eager: bool) -> Pass {
+        let share = |part: u32, all: u32| f64::from(part) / f64::from(all.max(1));
         Pass {
             tokens,
             decoding: f64::from(rank.decoding),
             queries: f64::from(rank.draft_tokens + 1),
             prefill: f64::from(rank.prefill_tokens),
-            context_share: share,
+            context_share: share(rank.decoding, whole.decoding),
+            prefill_share: share(rank.prefill_tokens, whole.prefill_tokens),
             context,
             eager,
         }
     }
 
-    pub(super) fn target_step(
-        &self,
-        whole: &Shape,
-        rank: &Shape,
-        rows: &Rows,
-        context: f64,
-        piece: &mut Piece,
-    ) {
-        let pass = self.pass(whole, rank, rows.tokens, context, rows.eager);
+    pub(super) fn target_step(&self, whole: &Shape, rank: &Shape, rows: &Rows, context: f64, piece: &mut Piece) {
+        let pass = Engine::pass(whole, rank, rows.tokens, context, rows.eager);
         self.decoder().layers(&pass, piece);
         self.logits_and_sampling(rank, piece);
     }

@@ -7,11 +7,10 @@ use crate::study::step::StepReport;
 pub(in crate::cli) fn step(report: &StepReport) -> String {
     let ms = |seconds: f64| format!("{:.3}", seconds * 1e3);
     let seconds = &report.seconds;
-    let band = format!("5-95 %: {} - {}", ms(seconds.p05), ms(seconds.p95));
-    let mut text = format!("{}\n\n{} ms ({band})\n\n", report.label, ms(seconds.median));
+    let mut text = format!("{}\n\n", textwrap::fill(&report.label, super::columns()));
+    text += &format!("{} ms (5-95 %: {} - {})\n\n", ms(seconds.median), ms(seconds.p05), ms(seconds.p95));
     let mut table = super::table(&["operator", "ms", "share %", "bound", "basis", "log-sigma"]);
-    // Collectives of a single GPU and the like are nothing.
-    for line in report.by_op.iter().filter(|line| line.seconds > 0.0) {
+    for line in &report.by_op {
         table.add_row([
             line.operator.to_owned(),
             ms(line.seconds),
@@ -23,8 +22,7 @@ pub(in crate::cli) fn step(report: &StepReport) -> String {
     }
     numbers(&mut table, 1..=2);
     numbers(&mut table, 5..=5);
-    text += &table.trim_fmt();
-    text.push('\n');
+    text += &format!("{}\n", table.trim_fmt());
     if report.extrapolated {
         let share = report.extrapolated_s / seconds.median;
         text += "\n";
