@@ -101,7 +101,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     let model = catalog::model(model_name, document.directory()).map_err(|e| book.lookup("model", &e))?;
     let cluster = cluster::resolve(&mut book, raw.cluster.as_ref())?;
     let (workload, max_model_len) = workload::resolve(&mut book, &raw, &model)?;
-    let speculation =
+    let mut speculation =
         speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model)?;
     let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
     let engine_constants = profile::engine(&engine_id)?;
@@ -115,6 +115,13 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         max_model_len,
     };
     let generation = generation::resolve(&mut book, engine_id, &inputs)?;
+    if let Some(speculation) = &mut speculation
+        && speculation.tp == 0
+    {
+        speculation.tp = speculation::drafter_tp(speculation, generation.layout);
+        let why = "the target's, as engines lay a drafter out";
+        book.note("speculation.drafter.tp", speculation.tp, Source::Default, why);
+    }
     let training = training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload, trains)?;
     let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation)?;
     let uncertainty = book.uncertainty(raw.uncertainty.as_ref());

@@ -127,6 +127,12 @@ fn report(arguments: &StepArguments) -> Result<StepReport, CliError> {
         draft_tokens: arguments.k,
         prefill_tokens: arguments.prefill,
     });
+    let block = prepared.engine.drafter.as_ref().map_or(0, |loaded| loaded.drafter.block);
+    if block > 0 && question.draft_tokens > block {
+        let message =
+            format!("{} draft tokens; this drafter proposes at most {block} a round", question.draft_tokens);
+        return Err(CliError::Usage { message });
+    }
     Ok(step::step(&prepared, &question))
 }
 

@@ -83,10 +83,10 @@ impl Round<'_> {
         decoder.layers(&Engine::pass(self.whole, &one, tokens, self.context, false), piece);
     }
 
-    /// Output head and argmax over `rows` rows.
-    fn propose(&self, rows: f64, vocab: f64, hidden: f64, piece: &mut Piece) {
+    /// Output head, split over `tp` GPUs, and argmax over `rows` rows.
+    fn propose(&self, rows: f64, vocab: f64, hidden: f64, tp: u32, piece: &mut Piece) {
         let kernels = &self.engine.kernels;
-        let head = kernels.gemm(rows, vocab / f64::from(self.loaded.tp), hidden, self.loaded.weights);
+        let head = kernels.gemm(rows, vocab / f64::from(tp), hidden, self.loaded.weights);
         add_timed(piece, "draft head", Family::Gemm, head, 1.0);
         add_plain(piece, "draft sampling", Family::Sampling, kernels.sampling(rows, vocab), Bound::Memory);
     }

@@ -52,7 +52,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn target_step(&self, whole: &Shape, rank: &Shape, rows: &Rows, context: f64, piece: &mut Piece) {
+    pub(super) fn target_step(
+        &self,
+        whole: &Shape,
+        rank: &Shape,
+        rows: &Rows,
+        context: f64,
+        piece: &mut Piece,
+    ) {
         let pass = Engine::pass(whole, rank, rows.tokens, context, rows.eager);
         self.decoder().layers(&pass, piece);
         self.logits_and_sampling(rank, piece);

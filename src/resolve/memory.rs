@@ -3,6 +3,7 @@
 use super::ResolveError;
 use super::book::Book;
 use super::generation::Inputs;
+use super::speculation::drafter_tp;
 use crate::forward::memory::{Demand, Plan};
 use crate::resolved::{Cluster, Layout, Model, Precision, Source};
 use crate::units::Bytes;
@@ -89,7 +90,7 @@ impl Fit<'_> {
             weights: self.weights,
             kv_cache: self.kv_cache,
             layout,
-            drafter: inputs.speculation.map(|s| (&s.drafter, s.weights, s.tp)),
+            drafter: inputs.speculation.map(|s| (&s.drafter, s.weights, drafter_tp(s, layout))),
             max_num_batched_tokens: self.max_num_batched_tokens,
             max_logit_rows: self.max_num_seqs.min(samples) * (self.lookahead + 1),
         };

@@ -4,7 +4,9 @@ use super::ResolveError;
 use super::book::Book;
 use crate::catalog;
 use crate::math::logit;
-use crate::resolved::{AcceptanceInput, DrafterKind, Model, Precision, ScheduleInput, Source, Speculation};
+use crate::resolved::{
+    AcceptanceInput, DrafterKind, Layout, Model, Precision, ScheduleInput, Source, Speculation,
+};
 use crate::scenario::raw::{self, Acceptance, Uncertain};
 use crate::speculation::acceptance::{power_law, solve_first_rate};
 
@@ -70,8 +72,9 @@ pub(super) fn resolve(
             Precision::Bf16
         }
     };
-    let tp = named.tp.map_or(1, |n| n.get() as u32);
-    if let Some(own) = drafter.model.as_ref().filter(|own| !own.heads.is_multiple_of(tp)) {
+    // Zero until the target's layout is known: see `drafter_tp`.
+    let tp = named.tp.map_or(0, |n| n.get() as u32);
+    if let Some(own) = drafter.model.as_ref().filter(|own| tp > 0 && !own.heads.is_multiple_of(tp)) {
         let message = format!("{tp} GPUs do not divide the drafter's {} heads", own.heads);
         return Err(book.error("speculation.drafter.tp", message, None));
     }
@@ -85,6 +88,21 @@ pub(super) fn resolve(
         return Err(book.error("speculation.drafter", message, None));
     }
     Ok(Some(Speculation { drafter, weights, tp, acceptance, schedule }))
+}
+
+/// The drafter's tensor-parallel width: as given, else the target's, as engines do it; 1 where its heads do not divide.
+pub(super) fn drafter_tp(speculation: &Speculation, layout: Layout) -> u32 {
+    let fits = |tp: u32| {
+        speculation.drafter.model.as_ref().is_none_or(|own| {
+            own.heads.is_multiple_of(tp)
+                && (own.kv_heads.is_multiple_of(tp) || tp.is_multiple_of(own.kv_heads))
+        })
+    };
+    match speculation.tp {
+        0 if fits(layout.tp) => layout.tp,
+        0 => 1,
+        given => given,
+    }
 }
 
 fn acceptance(

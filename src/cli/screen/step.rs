@@ -7,8 +7,9 @@ use crate::study::step::StepReport;
 pub(in crate::cli) fn step(report: &StepReport) -> String {
     let ms = |seconds: f64| format!("{:.3}", seconds * 1e3);
     let seconds = &report.seconds;
-    let mut text = format!("{}\n\n", textwrap::fill(&report.label, super::columns()));
-    text += &format!("{} ms (5-95 %: {} - {})\n\n", ms(seconds.median), ms(seconds.p05), ms(seconds.p95));
+    let label = textwrap::fill(&report.label, super::columns());
+    let band = format!("5-95 %: {} - {}", ms(seconds.p05), ms(seconds.p95));
+    let mut text = format!("{label}\n\n{} ms ({band})\n\n", ms(seconds.median));
     let mut table = super::table(&["operator", "ms", "share %", "bound", "basis", "log-sigma"]);
     for line in &report.by_op {
         table.add_row([
@@ -22,7 +23,8 @@ pub(in crate::cli) fn step(report: &StepReport) -> String {
     }
     numbers(&mut table, 1..=2);
     numbers(&mut table, 5..=5);
-    text += &format!("{}\n", table.trim_fmt());
+    text += &table.trim_fmt();
+    text.push('\n');
     if report.extrapolated {
         let share = report.extrapolated_s / seconds.median;
         text += "\n";

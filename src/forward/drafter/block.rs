@@ -16,5 +16,11 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let block = round.loaded.drafter.block.max(round.rank.draft_tokens);
     round.draft_pass(&decoder, block, piece);
     let rows = f64::from(round.rank.decoding * round.rank.draft_tokens);
-    round.propose(rows, f64::from(round.loaded.drafter.draft_vocab), f64::from(model.hidden), piece);
+    round.propose(
+        rows,
+        f64::from(round.loaded.drafter.draft_vocab),
+        f64::from(model.hidden),
+        round.loaded.tp,
+        piece,
+    );
 }

@@ -31,11 +31,11 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     }
     let rows = f64::from(round.rank.decoding);
     let vocab = f64::from(round.loaded.drafter.draft_vocab);
-    round.propose(rows, vocab, hidden, piece);
+    round.propose(rows, vocab, hidden, round.loaded.tp, piece);
     for _ in 1..round.rank.draft_tokens {
         doubled_inputs(round, model, rows, piece);
         round.draft_pass(&decoder, 1, piece);
-        round.propose(rows, vocab, hidden, piece);
+        round.propose(rows, vocab, hidden, round.loaded.tp, piece);
     }
 }
 

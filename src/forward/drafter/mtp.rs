@@ -32,11 +32,11 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     }
     let rows = f64::from(round.rank.decoding);
     // The target's head lies over the target's GPUs.
-    let vocab = f64::from(target.vocab) / f64::from(round.engine.layout.tp);
-    round.propose(rows, vocab, hidden, piece);
+    let (vocab, tp) = (f64::from(target.vocab), round.engine.layout.tp);
+    round.propose(rows, vocab, hidden, tp, piece);
     for _ in 1..round.rank.draft_tokens {
         project(rows, piece);
         round.draft_pass(&decoder, 1, piece);
-        round.propose(rows, vocab, hidden, piece);
+        round.propose(rows, vocab, hidden, tp, piece);
     }
 }
