@@ -75,6 +75,7 @@ generation:
   temperature: 1
   router: group_affinity
   prefix_caching: true
+  routing: { skew: 0.5, chain_overlap: 0.2 }
   chunked_prefill: true
 speculation:
   drafter: eagle3-qwen3-8b
@@ -382,16 +383,14 @@ mode: sync => over_sampling: { factor: 1.2 }
     19:11 reward.sandbox: planned and not built yet | built: rule
 layout: { tp: 1 } => layout: { pp: 2 }
     12:17 generation.layout.pp: `2` is | planned and not built yet | built: 1
-layout: { tp: 2 } => layout: { cp: 2 }
-    18:27 training.layout.cp: planned and not built yet
 seed: 1 => plan: { gpus: 64 }
     23:1 plan: planned and not built yet
 seed: 1 => pools: { training: { gpus: 8 } }
     23:1 pools: planned and not built yet | built: cluster
-layout: { tp: 1 } => layout: { dp_attention: true }
-    12:27 generation.layout.dp_attention: planned and not built yet
 schedule: => candidates: [1]\n  schedule:
-    17:3 speculation.candidates: planned and not built yet
+    17:16 speculation.candidates[0]: found `1` | a map of drafter
+schedule: => candidates: [{ candidates: [] }]\n  schedule:
+    17:18 speculation.candidates[0].candidates: planned and not built yet
 ");
 }
 

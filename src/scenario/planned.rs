@@ -18,6 +18,10 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
         generation_layout(&refuse, layout)?;
     }
     if let Some(Speculation::On(config)) = &scenario.speculation {
+        for (index, candidate) in config.candidates.iter().flatten().enumerate() {
+            let path = format!("speculation.candidates[{index}].candidates");
+            refuse.if_asked(candidate.candidates.is_some(), &path, "this key", "one list of candidates")?;
+        }
         for candidate in std::iter::once(&**config).chain(config.candidates.iter().flatten()) {
             if let Some(schedule) = &candidate.schedule {
                 self::schedule(&refuse, schedule)?;
