@@ -1,7 +1,7 @@
 //! Studies: what is learnt from many runs of the machine.
 //!
-//! `compare` runs a scenario beside its baseline in the same draws and worlds; `validate` scores published
-//! values. Sweeps and planning are not here yet.
+//! `compare` runs a scenario beside its baseline, and candidate drafters beside both, in the same draws and worlds;
+//! `step` prices one engine step; `validate` scores published values. Sweeps and planning are not here yet.
 
 mod break_even;
 mod compare;

@@ -11,6 +11,7 @@
 //! acceptance is spread they get the same, which are the same requests with other rounds: differences are then paired,
 //! and what little correlation division leaves makes the test of laws the more lenient, never the stricter.
 
+#![cfg(feature = "simulator")]
 #![expect(clippy::print_stdout, reason = "each workload prints its row of the table of agreement")]
 
 #[path = "agreement/workloads.rs"]

@@ -393,3 +393,10 @@ fn a_large_concentration_is_no_spread_and_takes_no_time() {
     assert!(started.elapsed().as_secs_f64() < 5.0, "{:?}", started.elapsed());
     assert!((alike / nearly - 1.0).abs() < 0.02, "{alike} {nearly}");
 }
+
+#[test]
+fn a_flag_that_sets_the_value_of_an_uncertain_number_is_named() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quickstart.yaml");
+    let flag = "workload.response_tokens.lognormal.mean.value=-5";
+    run(&["run", file, "--set", flag]).exits(2).says(&["--set workload", "found -5"]);
+}

@@ -4,7 +4,8 @@
 //! weights that a token multiplies with, d_q: width of all query heads; causal), a third of it forward only.
 //! Recomputation adds forward passes. The efficiency is the *model* FLOP utilisation of a well-fed GPU.
 //! Two things lie on top of it: padding where sequences are not packed, and the longest sequence, which one
-//! data-parallel rank must take whole. Leaves out: pipeline bubbles, context parallelism, experts.
+//! data-parallel rank must take whole. Pipeline bubbles,
+//! expert communication and imbalance are part of the efficiency.
 
 use crate::resolved::Model;
 

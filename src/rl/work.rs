@@ -1,5 +1,7 @@
 //! The work of one RL step, before any world prices it.
 
+use rayon::prelude::*;
+
 use crate::estimate::{FAMILIES, Family};
 use crate::forward::training::Pass;
 use crate::resolve::Prepared;
@@ -79,7 +81,7 @@ impl<'a> Simulation<'a> {
             prefix_caching: generation.engine.prefix_caching,
         };
         let replicas: Vec<Outcome> = rollout::assign(&samples, generation.replicas, generation.engine.router)
-            .iter()
+            .par_iter()
             .map(|list| {
                 let job = Job {
                     samples: list,

@@ -628,3 +628,34 @@ fn measured_acceptance_is_the_populations_pooled_length() {
         }
     }
 }
+
+/// Drafts three tokens in every other step: only its own history tells which.
+#[derive(Default)]
+struct EveryOther {
+    steps: u32,
+}
+
+impl Schedule for EveryOther {
+    fn decide(&mut self, _: &Snapshot) -> Configuration {
+        self.steps += 1;
+        Configuration::chain(3 * (self.steps % 2))
+    }
+
+    fn max_draft_tokens(&self) -> u32 {
+        3
+    }
+
+    fn leapable(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_schedule_with_a_history_is_stepped_whatever_was_asked_for() {
+    let samples = mixed_samples(30);
+    let job = job(&samples, AMPLE, Some(population(3)));
+    let asked = super::run_replica(super::Stepper::Leap, &job, &Affine, &mut EveryOther::default());
+    let mut schedule = EveryOther::default();
+    assert_eq!(asked, run_exact(&job, &Affine, &mut schedule));
+    assert_eq!(u64::from(schedule.steps), asked.steps, "it decided every step");
+}

@@ -126,7 +126,10 @@ impl Document {
     pub fn error_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Error {
         // A malformed path is a mistake of the caller; the message still reaches the user.
         let path = Path::parse(path).unwrap_or_default();
-        let error = Error::new(message).at(&self.root.place_of(&path)).on(path);
+        // A number that a flag has set inside `{ value, se }` is the flag's, though the key is the file's.
+        let inner = self.root.place_of(&path.join(Step::Key("value".to_owned())));
+        let place = if inner.line_column().is_none() { inner } else { self.root.place_of(&path) };
+        let error = Error::new(message).at(&place).on(path);
         match hint {
             Some(hint) => error.hint(hint),
             None => error,
