@@ -1,4 +1,4 @@
-//! What a number rests on: operator families, tiers, and estimates with their error.
+//! What a number rests on: operator families, tiers, and how sure each family is.
 //!
 //! A forecast multiplies each family's seconds by one factor per *calibration world* (decision 2 of the
 //! architecture): errors inside a family are taken as fully correlated, errors of different families as
@@ -133,20 +133,6 @@ pub struct Confidence {
     pub log_sigma: f64,
     /// What the estimate rests on.
     pub tier: Tier,
-}
-
-/// One time with its error.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "simulator", derive(serde::Serialize, serde::Deserialize))]
-pub struct Estimate {
-    /// Median, seconds.
-    pub seconds: f64,
-    /// Standard deviation of ln(true / estimated).
-    pub log_sigma: f64,
-    /// What it rests on.
-    pub tier: Tier,
-    /// Whether any input lay outside the range that the constants were fitted on.
-    pub extrapolated: bool,
 }
 
 #[cfg(test)]
