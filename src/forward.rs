@@ -48,6 +48,8 @@ pub struct LoadedDrafter {
     pub weights: Precision,
     /// Tensor-parallel width.
     pub tp: u32,
+    /// Share of the rounds that have a proposal; 1 for a drafter with weights.
+    pub proposal_share: f64,
 }
 
 impl Engine {
@@ -63,9 +65,9 @@ impl Engine {
 
     fn fill(&self, mut piece: Piece, shape: &Shape, context: f64) -> Piece {
         let rank = self.fullest_rank(shape);
-        let rows = self.software.rows(&rank);
+        let rows = self.software.rows(&rank, self.proposal_share());
         self.target_step(shape, &rank, &rows, context, &mut piece);
-        self.software.bound_by_launches(self.model.layers, &rows, context, &mut piece);
+        self.software.launches(self.model.layers, &rows, context, &mut piece);
         if let Some(loaded) = &self.drafter {
             self.draft_round(loaded, shape, &rank, context, &mut piece);
         }
@@ -81,6 +83,13 @@ impl Engine {
             }
         }
         piece
+    }
+}
+
+impl Engine {
+    /// Share of the rounds that have a proposal.
+    fn proposal_share(&self) -> f64 {
+        self.drafter.as_ref().map_or(1.0, |loaded| loaded.proposal_share)
     }
 }
 
@@ -106,7 +115,7 @@ fn add_plain(piece: &mut Piece, operator: &'static str, family: Family, seconds:
 pub(crate) mod tests {
     use super::*;
     use crate::cost::testing::kernels;
-    use crate::resolved::DrafterKind;
+    use crate::resolved::{DrafterKind, GraphMode};
 
     pub(crate) fn qwen3_8b() -> Model {
         Model {
@@ -142,9 +151,11 @@ pub(crate) mod tests {
                 draft_vocab: 32_000,
                 fused_layers: 3,
                 block: 0,
+                injects_context: false,
             },
             weights: Precision::Bf16,
             tp: 1,
+            proposal_share: 1.0,
         });
         Engine {
             kernels: kernels(),
@@ -192,9 +203,9 @@ pub(crate) mod tests {
 
     #[test]
     fn pieces_hold_where_they_say_and_meet_at_their_ends() {
-        let constants = crate::profile::engine("vllm").unwrap_or_else(|error| panic!("{error}"));
+        let constants = crate::profile::engine("vllm", None).unwrap_or_else(|error| panic!("{error}"));
         // Eager everywhere: a knot where kernels overtake launches.
-        let engine = engine(true, Software::measured(constants, Vec::new()));
+        let engine = engine(true, Software::measured(constants, GraphMode::None, Vec::new()));
         let shape = Shape { decoding: 4, draft_tokens: 3, ..Shape::default() };
         let mut context = 100.0;
         while context < 6e5 {

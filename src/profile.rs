@@ -4,7 +4,9 @@
 //! that nobody has measured: peaks are swapped, efficiencies kept, the tier drops to analytic and the spread
 //! grows. Only the profile in use is parsed. The forms are in `calibration/README.md` and `cost`.
 
-use std::collections::BTreeMap;
+mod engines;
+
+pub use engines::{BatchTable, CaptureCounts, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine};
 
 use serde::Deserialize;
 
@@ -16,7 +18,6 @@ const DEVICES: &[(&str, &str)] = &[
     ("h100-sxm", include_str!("../calibration/h100-sxm.yaml")),
     ("h200-sxm", include_str!("../calibration/h200-sxm.yaml")),
 ];
-const ENGINES: &str = include_str!("../calibration/engines.yaml");
 /// Whose efficiencies stand in for a device without a profile: the most measured one.
 const STAND_IN: &str = "h100-sxm";
 /// Log-sigma that standing in adds (assumed). For scale: predicting H100 rows from H200's by datasheet ratios
@@ -253,67 +254,6 @@ pub struct DeviceProfile {
     pub all_to_all: AllToAllForm,
 }
 
-/// What a captured graph size counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CaptureCounts {
-    /// Tokens of the step (vLLM).
-    Tokens,
-    /// Requests of the step (SGLang).
-    Requests,
-}
-
-/// Software costs and defaults of one engine.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EngineProfile {
-    /// Provenance.
-    pub source: String,
-    /// Exposed host time of one iteration, microseconds.
-    pub iteration_gap_us: f64,
-    /// And for each running request.
-    pub per_request_us: f64,
-    /// Largest batch of the runs that these were fitted on.
-    pub fitted_batch: u32,
-    /// Exposed host time of one draft pass beyond its kernels.
-    pub draft_pass_us: f64,
-    /// Exposed host time of one draft round.
-    pub draft_round_us: f64,
-    /// And for each request.
-    pub per_request_draft_us: f64,
-    /// Host time to launch one transformer layer without a CUDA graph.
-    pub eager_layer_us: f64,
-    /// Log-sigma of the engine's software family.
-    pub sigma: f64,
-    /// What it rests on.
-    pub tier: Tier,
-    /// Log-sigma of the software around draft passes.
-    pub draft_sigma: f64,
-    /// What that rests on.
-    pub draft_tier: Tier,
-    /// What a captured size counts.
-    pub capture_counts: CaptureCounts,
-    /// Captured sizes, rising.
-    pub capture_sizes: Vec<u32>,
-    /// Default share of the memory that the engine takes.
-    pub gpu_memory_utilization: f64,
-    /// Default of most sequences at once.
-    pub max_num_seqs: u32,
-    /// The same default when speculation is on, where it differs.
-    pub max_num_seqs_speculating: Option<u32>,
-    /// Default of most tokens in a step.
-    pub max_num_batched_tokens: u32,
-    /// Default tokens in a KV block.
-    pub block_size: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EngineFile {
-    schema_version: u32,
-    engines: BTreeMap<String, EngineProfile>,
-}
-
 /// A problem with a profile.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -332,6 +272,14 @@ pub enum ProfileError {
     /// The engine is not in the engine profile.
     #[error("no engine constants for `{0}`")]
     Engine(String),
+    /// The version is none, or older than all that the profile knows.
+    #[error("{message}")]
+    EngineVersion {
+        /// What is wrong.
+        message: String,
+        /// What would do.
+        hint: String,
+    },
 }
 
 /// Kernel constants for a device, and whether they are another device's.
@@ -354,15 +302,6 @@ pub fn device(id: &str) -> Result<KernelProfile, ProfileError> {
         return Err(ProfileError::Version { name: (*name).to_owned(), found: form.schema_version });
     }
     Ok(KernelProfile { form, stands_in: own.is_none() })
-}
-
-/// The software constants of an engine.
-pub fn engine(id: &str) -> Result<EngineProfile, ProfileError> {
-    let mut file: EngineFile = yaml::from_node(&yaml::parse("engines", ENGINES)?)?;
-    if file.schema_version != 1 {
-        return Err(ProfileError::Version { name: "engines".to_owned(), found: file.schema_version });
-    }
-    file.engines.remove(id).ok_or_else(|| ProfileError::Engine(id.to_owned()))
 }
 
 impl KernelProfile {
@@ -405,11 +344,6 @@ mod tests {
                 assert!(table.bytes.is_sorted() && table.us.iter().all(|us| *us > 0.0));
             }
         }
-        for id in ["vllm", "sglang"] {
-            let engine = engine(id).unwrap_or_else(|error| panic!("{id}: {error}"));
-            assert!(engine.capture_sizes.is_sorted() && engine.iteration_gap_us >= 0.0);
-        }
-        assert!(matches!(engine("trt"), Err(ProfileError::Engine(_))));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! what was written is an [`ResolveError::Input`] with its place; a run that is well written and cannot be
 //! (memory) is [`ResolveError::DoesNotFit`].
 
+mod acceptance;
 mod book;
 mod cluster;
 mod cycle;
@@ -73,8 +74,10 @@ impl Prepared {
     /// How far the solved population's pooled rates lie from the asked ones; none where nothing is drafted.
     pub fn acceptance_residual(&self) -> Option<f64> {
         let acceptance = &self.resolved.speculation.as_ref()?.acceptance;
-        (!acceptance.rates.is_empty())
-            .then(|| Population::solve(&acceptance.rates, acceptance.concentration).residual())
+        (!acceptance.rates.is_empty()).then(|| {
+            let (rates, proposed) = (&acceptance.rates, acceptance.proposal_share);
+            Population::solve_proposing(rates, acceptance.concentration, proposed).residual()
+        })
     }
 }
 
@@ -102,9 +105,9 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     let cluster = cluster::resolve(&mut book, raw.cluster.as_ref())?;
     let (workload, max_model_len) = workload::resolve(&mut book, &raw, &model)?;
     let mut speculation =
-        speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model)?;
+        speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model, &workload)?;
     let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
-    let engine_constants = profile::engine(&engine_id)?;
+    let engine_constants = generation::constants(&mut book, &engine_id, raw.generation.as_ref())?;
     let inputs = generation::Inputs {
         raw: raw.generation.clone().unwrap_or_default(),
         model: &model,
@@ -121,6 +124,16 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         speculation.tp = speculation::drafter_tp(speculation, generation.layout);
         let why = "the target's, as engines lay a drafter out";
         book.note("speculation.drafter.tp", speculation.tp, Source::Default, why);
+    }
+    if let Some(speculation) = &mut speculation {
+        let router = generation.engine.router;
+        acceptance::spread_history(
+            &mut book,
+            speculation,
+            raw.speculation.as_ref(),
+            generation.replicas,
+            router,
+        );
     }
     let training = training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload, trains)?;
     let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation)?;
@@ -144,6 +157,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
             drafter: s.drafter.clone(),
             weights: s.weights,
             tp: s.tp,
+            proposal_share: s.acceptance.proposal_share,
         }),
         software,
     };

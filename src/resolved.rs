@@ -11,7 +11,7 @@ pub use facts::{
     Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision, SlidingWindow,
 };
 pub use run::{
-    AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, Layout, LengthModel, Lengths,
-    LoopSettings, Overhead, Quantity, Resolved, Reward, Router, Routing, ScheduleInput, Source, Speculation,
-    Training, Uncertainty, Workload,
+    AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,
+    Lengths, LoopSettings, Overhead, Quantity, Resolved, Reward, Router, Routing, ScheduleInput, SeenHistory,
+    Source, Speculation, Training, Uncertainty, Workload,
 };

@@ -215,6 +215,9 @@ fn eagle_drafters_weigh_what_was_derived_from_their_files() {
         ("eagle3-gpt-oss-20b", 282_746_880.0, 24_883_200.0),
         ("eagle3-llama-3.1-8b", 374_341_632.0, 50_331_648.0),
         ("eagle3-llama-3.3-70b", 1_201_668_096.0, 201_326_592.0),
+        // Inferred sizes: h 5120, q 40 x 128, kv 8 x 128, ffn 13824, head 16,000; and h 2048, 16 and 2 heads, 11008.
+        ("eagle3-qwen2.5-14b", 393_871_360.0, 78_643_200.0),
+        ("eagle3-qwen2.5-3b", 115_081_216.0, 12_582_912.0),
         ("eagle3-qwen2.5-7b", 306_905_088.0, 38_535_168.0),
         ("eagle3-qwen3-235b-a22b", 542_113_792.0, 50_331_648.0),
         ("eagle3-qwen3-30b-a3b", 170_393_600.0, 12_582_912.0),
@@ -243,7 +246,7 @@ fn eagle_drafters_weigh_what_was_derived_from_their_files() {
 fn other_drafters_have_what_their_kind_needs() {
     // The layers' norms (per layer two, and two per head in Qwen3) are not in the derived figures.
     for (id, block, fused, layers, head) in [
-        ("dflash-qwen3-8b", 16, 5, 964_689_920.0, 622_329_856.0),
+        ("dflash-qwen3-8b", 15, 5, 964_689_920.0, 622_329_856.0),
         ("dspark-qwen3-8b", 7, 5, 964_689_920.0, 622_329_856.0),
         ("peagle-qwen3-8b", 8, 3, 771_751_936.0, 131_072_000.0),
     ] {

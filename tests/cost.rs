@@ -219,7 +219,7 @@ fn what_cannot_be_is_refused_with_the_way_out() {
         (&["step", "--model", config.to_str().unwrap()], &["config.json"]),
         (&["step", "--device", "h101-sxm"], &["unknown device `h101-sxm`", "h100-sxm"]),
         (&["step", "--drafter", "eagle3-llama-3.1-8b"], &["was trained for llama-3.1-8b", "eagle3-qwen3-8b"]),
-        (&["step", "--drafter", "dflash-qwen3-8b", "-k", "20"], &["20 draft tokens", "at most 16"]),
+        (&["step", "--drafter", "dflash-qwen3-8b", "-k", "20"], &["20 draft tokens", "at most 15"]),
         (&["step", "--drafter", "ngram", "-k", "65"], &["65 is not in 0..=64"]),
         (&["step", "--batch", "many"], &["invalid value 'many'"]),
         (&["step", "--scenario", "nowhere.yaml"], &["nowhere.yaml"]),

@@ -177,6 +177,32 @@ fn formats_that_the_device_lacks_are_refused() {
     accepted(&[a100]);
 }
 
+#[test]
+fn settings_that_an_engine_does_not_have_are_refused() {
+    refused(&[(ENGINE, "engine_version: '0.1'")], "'0.1'", &["generation.engine_version", "0.8.0", "vllm"]);
+    refused(&[(ENGINE, "engine_version: newest")], "newest", &["generation.engine_version", "such as"]);
+    let both = "enforce_eager: true, cudagraph_mode: piecewise";
+    refused(&[(ENGINE, both)], "piecewise", &["generation.cudagraph_mode", "enforce_eager"]);
+    accepted(&[(ENGINE, "engine_version: '0.9.1', max_num_seqs: 256")]);
+}
+
+#[test]
+fn what_only_look_ups_have_is_refused_elsewhere() {
+    let schedule = "schedule: { fixed";
+    let share = format!("proposal_share: 0.4\n  {schedule}");
+    refused(&[(schedule, &share)], "0.4\n", &["speculation.proposal_share", "has weights", "ngram"]);
+    let ngram = ("drafter: eagle3-qwen3-8b", "drafter: ngram");
+    accepted(&[ngram, (schedule, &share)]);
+    let history = "{ history: { start: 1.6, limit: 4, at_k: 7, rollouts: 16, dataset_prompts: 17000 } }";
+    let law = "{ power_law: { first: 0.776, decay: 0.074, concentration: 12 } }";
+    refused(
+        &[ngram, (law, history)],
+        "start",
+        &["speculation.acceptance.history", "keeps nothing", "suffix"],
+    );
+    accepted(&[("drafter: eagle3-qwen3-8b", "drafter: suffix"), (law, history)]);
+}
+
 // ---- names ----
 
 #[test]

@@ -28,7 +28,8 @@ const LAYERS: [&[&str]; 12] = [
 
 /// Imports inside a layer, one way only: a piece is seconds by operator family, discrete laws are drawn from a random
 /// stream, and a result carries the run it is of.
-const SIDEWAYS: [(&str, &str); 3] = [("piece", "estimate"), ("math", "rng"), ("result", "resolved")];
+const SIDEWAYS: [(&str, &str); 4] =
+    [("piece", "estimate"), ("math", "rng"), ("result", "resolved"), ("profile", "resolved")];
 
 /// What opens or changes a file.
 const OUTPUT: [&str; 8] = [

@@ -204,8 +204,9 @@ fn every_drafter_drafts_for_each_of_its_targets() {
             let (with, without) = (ask.engine(), Ask { drafter: None, ..ask.clone() }.engine());
             let [round, verify] = [&with, &without].map(|engine| ms(engine, &decode(8, 3), 2048.0));
             let free = matches!(drafter.kind, DrafterKind::Ngram | DrafterKind::Suffix);
+            // A drafter that looks up has no kernels of its own, and nothing to verify in half of the rounds.
             assert_eq!(
-                round == verify,
+                round <= verify,
                 free,
                 "{} for {target}: {round} ms, verification alone {verify}",
                 drafter.id
@@ -288,8 +289,13 @@ fn a_block_costs_a_pass_and_a_chain_one_for_each_token() {
         let (_, round) = drafter(&target, id, 1);
         // One pass to take in what was verified, one for the block, and its head.
         assert!(round(1, 7) < 1.05 * round(1, 1), "{id}: {} ms, then {} ms", round(1, 1), round(1, 7));
-        assert!(round(1, 7) < 3.0 * round(1, 0), "{id}: {} ms, idle {} ms", round(1, 7), round(1, 0));
-        // At large batch the whole block of every sequence is work, asked for or not.
+        let idle = round(1, 0) / round(1, 7);
+        if id.starts_with("peagle") {
+            assert!((0.33..0.6).contains(&idle), "{id}: what was verified runs through its layers: {idle}");
+        } else {
+            // Fusion of 5 x 4096 to 4096 and keys and values of 5 layers: 126e6 weights of the round's 1.7e9.
+            assert!(idle < 0.25, "{id}: only keys and values: {idle}");
+        }
         assert!(round(256, 7) > 4.0 * round(1, 7), "{id}");
     }
     for id in ["eagle3-qwen3-8b", "draft-qwen3-0.6b", "draft-qwen3-1.7b"] {

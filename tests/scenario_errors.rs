@@ -69,6 +69,7 @@ generation:
   block_size: 16
   gpu_memory_utilization: 0.6
   enforce_eager: false
+  cudagraph_mode: full_and_piecewise
   cudagraph_capture_sizes: [1, 2, 4]
   kv_cache_dtype: fp8
   weights: fp8
@@ -305,6 +306,10 @@ max_num_seqs: 256 => cudagraph_capture_sizes: [1, 4, 2]
     16:17 speculation.acceptance.per_position: found 0 positions
 { power_law: { first: 0.776, decay: 0.074, concentration: 12 } } => { length: { value: 4.5, at_k: 3 } }
     16:34 speculation.acceptance.length.value: found 4.5, expected 1 to 4
+{ power_law: { first: 0.776, decay: 0.074, concentration: 12 } } => { history: { start: 1.6, limit: 9, at_k: 7, rollouts: 16, dataset_prompts: 17000 } }
+    16:47 speculation.acceptance.history.limit: found 9 | less than 8
+schedule: => proposal_share: 1.5\n  schedule:
+    17:19 speculation.proposal_share: found 1.5 | up to 1
 schedule: => concentration: 3\n  schedule:
     17:18 speculation.concentration: inside `power_law`
 ");

@@ -22,9 +22,12 @@ struct DrafterFile {
     /// Target layers whose hidden states are fused.
     #[serde(default)]
     fused_layers: u32,
-    /// Places of a block that one pass fills.
+    /// Most tokens that one pass proposes.
     #[serde(default)]
     block: u32,
+    /// Whether the target's hidden states go straight into the layers' caches.
+    #[serde(default)]
+    injects_context: bool,
     /// Catalog id of the small model that it is.
     model: Option<String>,
     /// The published `config.json`, the keys that matter here.
@@ -71,6 +74,7 @@ pub(super) fn read(entry: &Entry) -> Result<Drafter, CatalogError> {
         draft_vocab,
         fused_layers: file.fused_layers,
         block: file.block,
+        injects_context: file.injects_context,
         id: file.id,
     })
 }

@@ -82,6 +82,8 @@ pub(super) const DRAFTERS: &[Entry] = entries!(
         "eagle3-gpt-oss-20b",
         "eagle3-llama-3.1-8b",
         "eagle3-llama-3.3-70b",
+        "eagle3-qwen2.5-14b",
+        "eagle3-qwen2.5-3b",
         "eagle3-qwen2.5-7b",
         "eagle3-qwen3-235b-a22b",
         "eagle3-qwen3-30b-a3b",

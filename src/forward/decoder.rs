@@ -240,7 +240,12 @@ impl Decoder<'_> {
                 self.kv_heads(),
                 f64::from(model.head_dim),
             );
-            let seconds = f64::from(model.layers) * fixed;
+            // A layer with a window has at most its width of keys for each token, and half the tokens at hand where
+            // these are fewer: pairs that a piece knows without asking how long the prompts are.
+            let windowed = model.sliding.map_or(0.0, |window| {
+                pass.prefill * f64::from(window.tokens).min(0.5 * pass.prefill) * per_pair
+            });
+            let seconds = f64::from(model.layers) * fixed + sliding * windowed;
             add_plain(piece, "prefill attention", Family::Attention, seconds, Bound::Memory);
             piece.per_prefill_pair += full * per_pair * pass.prefill_share;
         }

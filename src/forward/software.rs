@@ -1,20 +1,33 @@
-//! The engine's software: gaps between iterations, CUDA-graph buckets, eager launches.
+//! The engine's software: gaps between iterations, CUDA graphs, launches, look-ups on the host.
 //!
-//! With a captured graph the GPU runs the next larger captured size. Beyond the largest captured size, or
-//! with graphs switched off, every kernel is launched by the host: a step then takes the longer of its
-//! kernels and its launches. Prefill runs inside piecewise graphs where captured sizes count tokens (vLLM)
-//! and eagerly where they count requests (SGLang). With `overhead: none` all of this is zero.
+//! With a captured graph the GPU runs the next larger captured size. A step whose requests all have as many tokens
+//! replays one graph; others, where the engine captures them, one graph for each piece between two attentions, and
+//! the seams cost time in every layer. Beyond the largest captured size, or with graphs switched off, every kernel
+//! is launched by the host: a step then takes the longer of its kernels and its launches. With `overhead: none` all
+//! of this is zero.
 
 use crate::estimate::{Family, STEP_FAMILIES};
 use crate::piece::{Bound, Line, Piece, Shape};
 use crate::profile::{CaptureCounts, EngineProfile};
-use crate::resolved::DrafterKind;
+use crate::resolved::{DrafterKind, GraphMode};
 
 /// Software costs of one engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Software {
     constants: Option<EngineProfile>,
+    graphs: GraphMode,
     capture_sizes: Vec<u32>,
+}
+
+/// How the kernels of a step are launched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Launch {
+    /// One graph.
+    Full,
+    /// A graph for each piece between attentions.
+    Piecewise,
+    /// Every kernel by the host.
+    Eager,
 }
 
 /// How many tokens the target's kernels run over, and how they are launched.
@@ -22,45 +35,97 @@ pub struct Software {
 pub(super) struct Rows {
     /// Tokens, padded to a captured size.
     pub(super) tokens: f64,
+    /// How they are launched.
+    pub(super) launch: Launch,
+}
+
+impl Rows {
     /// Whether the host launches every kernel.
-    pub(super) eager: bool,
+    pub(super) fn eager(&self) -> bool {
+        self.launch == Launch::Eager
+    }
 }
 
 impl Software {
     /// The engine as it is; `capture_sizes` empty where no graphs are captured.
-    pub fn measured(constants: EngineProfile, capture_sizes: Vec<u32>) -> Self {
-        Software { constants: Some(constants), capture_sizes }
+    pub fn measured(constants: EngineProfile, graphs: GraphMode, capture_sizes: Vec<u32>) -> Self {
+        Software { constants: Some(constants), graphs, capture_sizes }
     }
 
     /// Kernels only.
     pub fn none() -> Self {
-        Software { constants: None, capture_sizes: Vec::new() }
+        Software { constants: None, graphs: GraphMode::None, capture_sizes: Vec::new() }
+    }
+
+    /// Share of the requests that verify a draft, when a share `proposed` of the rounds has one.
+    fn verifying(&self, proposed: f64) -> f64 {
+        let pads = self.constants.as_ref().is_some_and(|constants| constants.pads_drafts);
+        if pads { 1.0 } else { proposed }
+    }
+
+    /// Tokens of a decoding sequence on average, when a share `proposed` of the rounds has a draft.
+    pub(super) fn verify_tokens(&self, draft_tokens: u32, proposed: f64) -> f64 {
+        1.0 + f64::from(draft_tokens) * self.verifying(proposed)
     }
 
     /// Tokens that the target runs over in a step.
-    pub(super) fn rows(&self, shape: &Shape) -> Rows {
-        let tokens = shape.decoding * (shape.draft_tokens + 1) + shape.prefill_tokens;
-        let exact = Rows { tokens: f64::from(tokens), eager: false };
-        let Some(constants) = &self.constants else { return exact };
+    pub(super) fn rows(&self, shape: &Shape, proposed: f64) -> Rows {
+        let each = self.verify_tokens(shape.draft_tokens, proposed);
+        let tokens = f64::from(shape.decoding) * each + f64::from(shape.prefill_tokens);
+        let exact = |launch| Rows { tokens, launch };
+        let Some(constants) = &self.constants else { return exact(Launch::Full) };
+        let ragged = shape.draft_tokens > 0 && self.verifying(proposed) < 1.0;
+        let uniform = shape.prefill_tokens == 0 && !ragged;
+        let launch = match (self.graphs, uniform) {
+            (GraphMode::None, _) | (GraphMode::FullDecodeOnly, false) => return exact(Launch::Eager),
+            (GraphMode::FullAndPiecewise | GraphMode::FullDecodeOnly, true) => Launch::Full,
+            (GraphMode::FullAndPiecewise, false) | (GraphMode::Piecewise, _) => Launch::Piecewise,
+        };
         let captured = |count: u32| {
             let at = self.capture_sizes.partition_point(|size| *size < count);
             self.capture_sizes.get(at).copied()
         };
         let padded = match constants.capture_counts {
-            CaptureCounts::Tokens => captured(tokens),
-            CaptureCounts::Requests if shape.prefill_tokens > 0 => None,
-            CaptureCounts::Requests => captured(shape.decoding).map(|size| size * (shape.draft_tokens + 1)),
+            CaptureCounts::Requests if uniform => captured(shape.decoding).map(|size| f64::from(size) * each),
+            // Sizes for prefill are captured up to the chunk, closely.
+            CaptureCounts::Requests => Some(tokens),
+            CaptureCounts::Tokens => captured(tokens.ceil() as u32).map(|size| {
+                let width = if uniform { each as u32 } else { 1 };
+                let whole = if constants.defaults.rounds_to_verification {
+                    size.div_ceil(width) * width
+                } else {
+                    size
+                };
+                // The largest size is never passed: a multiple beyond it is not captured.
+                let largest = self.capture_sizes.last().copied().unwrap_or(size);
+                f64::from(if whole > largest { size } else { whole })
+            }),
         };
-        match padded {
-            Some(size) => Rows { tokens: f64::from(size), eager: false },
-            None => Rows { eager: true, ..exact },
-        }
+        padded.map_or(exact(Launch::Eager), |tokens| Rows { tokens, launch })
     }
 
-    /// Lifts an eager step to its launch time where its kernels are shorter: the difference is software.
-    /// The step stays affine: below the knot in context it is constant, above it is the kernels'.
-    pub(super) fn bound_by_launches(&self, layers: u32, rows: &Rows, context: f64, piece: &mut Piece) {
-        let Some(constants) = self.constants.as_ref().filter(|_| rows.eager) else { return };
+    /// What launching a step's kernels costs beyond the kernels.
+    ///
+    /// Seams between the pieces of a step are added, to eager steps too: no mode with more launches is cheaper. An
+    /// eager step is lifted to its launch time where that is longer: the difference is software. The step stays affine: below the knot in context it is constant,
+    /// above it is the kernels'.
+    pub(super) fn launches(&self, layers: u32, rows: &Rows, context: f64, piece: &mut Piece) {
+        let Some(constants) = &self.constants else { return };
+        let line = |fixed, per_context_token| Line {
+            operator: "kernel launches",
+            family: Family::Host,
+            fixed,
+            per_context_token,
+            bound: Bound::Host,
+        };
+        if rows.launch == Launch::Full {
+            return;
+        }
+        let seams = f64::from(layers) * constants.piecewise_layer_us * 1e-6;
+        piece.add_operator(line(seams, 0.0), false);
+        if rows.launch == Launch::Piecewise {
+            return;
+        }
         let launches = f64::from(layers) * constants.eager_layer_us * 1e-6;
         let kernels: f64 = piece.fixed[..STEP_FAMILIES].iter().sum();
         let slope: f64 = piece.per_context_token[..STEP_FAMILIES].iter().sum();
@@ -73,19 +138,21 @@ impl Software {
             return;
         }
         piece.context.end = piece.context.end.min(knot);
-        let line = Line {
-            operator: "kernel launches",
-            family: Family::Host,
-            fixed: launches - kernels,
-            per_context_token: -slope,
-            bound: Bound::Host,
-        };
-        piece.add_operator(line, false);
+        piece.add_operator(line(launches - kernels, -slope), false);
     }
 
     /// Gaps that the host leaves around a step.
     pub(super) fn gaps(&self, shape: &Shape, drafter: Option<DrafterKind>, piece: &mut Piece) {
         let Some(constants) = &self.constants else { return };
+        let ahead = constants.defaults.works_ahead;
+        let ahead = match drafter {
+            None => ahead.plain,
+            Some(DrafterKind::Ngram) => ahead.ngram,
+            Some(DrafterKind::Suffix) => ahead.suffix,
+            Some(_) => ahead.drafter,
+        };
+        let left = |hidden: f64| if ahead { 1.0 - hidden } else { 1.0 };
+        let (exposed, exposed_draft) = (left(constants.ahead_hides), left(constants.ahead_hides_draft));
         let requests = f64::from(shape.decoding + shape.prefill_ends);
         let beyond = requests > f64::from(constants.fitted_batch);
         let line = |operator, family, us: f64| Line {
@@ -95,11 +162,9 @@ impl Software {
             per_context_token: 0.0,
             bound: Bound::Host,
         };
-        piece.add_operator(line("iteration gap", Family::Host, constants.iteration_gap_us), false);
-        piece.add_operator(
-            line("requests on the host", Family::Host, constants.per_request_us * requests),
-            beyond,
-        );
+        piece.add_operator(line("iteration gap", Family::Host, exposed * constants.iteration_gap_us), false);
+        let of_requests = exposed * constants.per_request_us * requests;
+        piece.add_operator(line("requests on the host", Family::Host, of_requests), beyond);
         let Some(kind) = drafter else { return };
         // Passes that the host launches: one a token, one a round, or none on the GPU at all.
         let passes = match kind {
@@ -109,7 +174,8 @@ impl Software {
             DrafterKind::Block => 1.0,
             DrafterKind::Ngram | DrafterKind::Suffix => 0.0,
         };
-        let us = if shape.draft_tokens > 0 && shape.decoding > 0 {
+        let drafts = shape.draft_tokens > 0 && shape.decoding > 0;
+        let us = if drafts {
             constants.draft_round_us
                 + constants.draft_pass_us * passes
                 + constants.per_request_draft_us * f64::from(shape.decoding)
@@ -117,7 +183,31 @@ impl Software {
             // Keeping the drafter's cache in step takes one pass.
             constants.draft_pass_us * passes.min(1.0)
         };
-        piece.add_operator(line("draft software", Family::DraftHost, us), false);
+        piece.add_operator(line("draft software", Family::DraftHost, exposed_draft * us), false);
+        if drafts {
+            Self::look_up(constants, kind, f64::from(shape.decoding), piece);
+        }
+    }
+
+    /// Looking proposals up on the host: the GPU waits for them.
+    fn look_up(constants: &EngineProfile, kind: DrafterKind, requests: f64, piece: &mut Piece) {
+        let (operator, us, slope) = match kind {
+            // Every round reads every request's tokens from the start, on one thread.
+            DrafterKind::Ngram if !constants.defaults.lookup_on_gpu => {
+                let gather = constants.lookup_ns_per_pair * requests * requests * 1e-3;
+                ("n-gram look-up", gather, constants.lookup_ns_per_token * 1e-9)
+            }
+            DrafterKind::Suffix => ("suffix tree", constants.suffix_request_us * requests, 0.0),
+            _ => return,
+        };
+        let line = Line {
+            operator,
+            family: Family::DraftHost,
+            fixed: us * 1e-6,
+            per_context_token: slope,
+            bound: Bound::Host,
+        };
+        piece.add_operator(line, false);
     }
 }
 
@@ -126,28 +216,78 @@ mod tests {
     use super::*;
 
     fn engine(id: &str) -> Software {
-        let constants = crate::profile::engine(id).unwrap_or_else(|error| panic!("{error}"));
-        let sizes = constants.capture_sizes.clone();
-        Software::measured(constants, sizes)
+        // Neither of these versions works ahead with a drafter, and vLLM's not at all.
+        let version = if id == "vllm" { "0.12.0" } else { "0.5.6" };
+        let constants = crate::profile::engine(id, Some(version)).unwrap_or_else(|error| panic!("{error}"));
+        let (mode, sizes) = (constants.defaults.cudagraph_mode, constants.defaults.capture_sizes(1, false));
+        Software::measured(constants, mode, sizes)
+    }
+
+    fn full(tokens: f64) -> Rows {
+        Rows { tokens, launch: Launch::Full }
+    }
+
+    fn eager(tokens: f64) -> Rows {
+        Rows { tokens, launch: Launch::Eager }
     }
 
     #[test]
     fn tokens_are_padded_to_the_next_captured_size() {
         let shape = |decoding, draft_tokens| Shape { decoding, draft_tokens, ..Shape::default() };
         let vllm = engine("vllm");
-        assert_eq!(vllm.rows(&shape(65, 0)), Rows { tokens: 72.0, eager: false });
-        assert_eq!(vllm.rows(&shape(85, 5)), Rows { tokens: 512.0, eager: false });
-        assert_eq!(vllm.rows(&shape(86, 5)), Rows { tokens: 516.0, eager: true }, "past the largest graph");
+        assert_eq!(vllm.rows(&shape(65, 0), 1.0), full(72.0));
+        assert_eq!(vllm.rows(&shape(85, 5), 1.0), full(512.0));
+        assert_eq!(vllm.rows(&shape(86, 5), 1.0), eager(516.0), "past the largest graph");
         let sglang = engine("sglang");
-        assert_eq!(sglang.rows(&shape(250, 5)), Rows { tokens: 256.0 * 6.0, eager: false });
-        assert!(sglang.rows(&Shape { prefill_tokens: 10, ..shape(2, 0) }).eager);
-        assert_eq!(Software::none().rows(&shape(65, 0)), Rows { tokens: 65.0, eager: false });
+        assert_eq!(sglang.rows(&shape(250, 5), 1.0), full(256.0 * 6.0));
+        assert!(sglang.rows(&Shape { prefill_tokens: 10, ..shape(2, 0) }, 1.0).eager());
+        assert_eq!(Software::none().rows(&shape(65, 0), 1.0), full(65.0));
+    }
+
+    #[test]
+    fn steps_that_are_not_uniform_run_piecewise_and_pay_for_the_seams() {
+        let shape = Shape { decoding: 10, draft_tokens: 4, ..Shape::default() };
+        let vllm = engine("vllm");
+        let mixed = vllm.rows(&Shape { prefill_tokens: 100, ..shape }, 1.0);
+        assert_eq!(mixed, Rows { tokens: 152.0, launch: Launch::Piecewise });
+        // Half of the requests have a draft: 10 x (1 + 2) tokens, and no uniform width.
+        let ragged = vllm.rows(&shape, 0.45);
+        assert_eq!(ragged, Rows { tokens: 32.0, launch: Launch::Piecewise });
+        assert_eq!(engine("sglang").rows(&shape, 0.45), full(60.0), "padded to the same width");
+        let mut piece = Piece::zero();
+        vllm.launches(36, &mixed, 1e4, &mut piece);
+        let seams = piece.fixed[Family::Host as usize];
+        assert!((36.0 * 14e-6..36.0 * 117e-6).contains(&seams), "the published range: {seams}");
+        let mut one = Piece::zero();
+        vllm.launches(36, &vllm.rows(&shape, 1.0), 1e4, &mut one);
+        assert_eq!(one.seconds(1e4), 0.0);
+    }
+
+    #[test]
+    fn look_ups_cost_the_host_and_hold_the_gpu_up() {
+        let shape = Shape { decoding: 64, draft_tokens: 3, ..Shape::default() };
+        let with = |version, kind| {
+            let constants = crate::profile::engine("vllm", Some(version)).unwrap_or_else(|e| panic!("{e}"));
+            let mut piece = Piece::zero();
+            Software::measured(constants, GraphMode::None, Vec::new()).gaps(&shape, Some(kind), &mut piece);
+            piece
+        };
+        let context = 64.0 * 4096.0;
+        let slope = with("0.12.0", DrafterKind::Ngram).per_context_token[Family::DraftHost as usize];
+        // 1.06 ns a token on one server (vLLM #56732), 1.6 to 2.5 on two others.
+        assert!((1.0e-9..2.5e-9).contains(&slope) && slope * context > 2e-4, "{slope}");
+        assert_eq!(with("0.12.0", DrafterKind::Suffix).per_context_token, [0.0; STEP_FAMILIES]);
+        assert_eq!(with("0.33.0", DrafterKind::Ngram).per_context_token, [0.0; STEP_FAMILIES], "on the GPU");
+        // The host works ahead from 0.14 on, but not with suffix trees.
+        let gap = |version, kind| with(version, kind).fixed[Family::Host as usize];
+        assert!(gap("0.14.0", DrafterKind::Eagle3) < gap("0.13.0", DrafterKind::Eagle3));
+        assert_eq!(gap("0.33.0", DrafterKind::Suffix), gap("0.13.0", DrafterKind::Suffix));
     }
 
     #[test]
     fn an_eager_step_takes_the_longer_of_kernels_and_launches() {
         let software = engine("vllm");
-        let rows = Rows { tokens: 1.0, eager: true };
+        let rows = eager(1.0);
         let kernels = || {
             let mut piece = Piece::zero();
             piece.add(Family::Gemm, 1e-3, 0.0);
@@ -156,15 +296,16 @@ mod tests {
         };
         let launches = 36.0 * 180e-6;
         let mut short = kernels();
-        software.bound_by_launches(36, &rows, 1e4, &mut short);
+        software.launches(36, &rows, 1e4, &mut short);
         assert!(
             (short.seconds(1e4) - launches).abs() < 1e-12 && (short.seconds(0.0) - launches).abs() < 1e-12
         );
-        let knot = (launches - 1e-3) / 1e-8;
+        let seams = 36.0 * 30e-6;
+        let knot = (launches - seams - 1e-3) / 1e-8;
         assert!((short.context.end - knot).abs() < 1.0);
         let mut long = kernels();
-        software.bound_by_launches(36, &rows, 2.0 * knot, &mut long);
-        assert!((long.seconds(2.0 * knot) - kernels().seconds(2.0 * knot)).abs() < 1e-12);
+        software.launches(36, &rows, 2.0 * knot, &mut long);
+        assert!((long.seconds(2.0 * knot) - seams - kernels().seconds(2.0 * knot)).abs() < 1e-12);
         assert!((long.context.start - knot).abs() < 1.0);
     }
 

@@ -60,13 +60,14 @@ impl Engine {
         context: f64,
         piece: &mut Piece,
     ) {
-        let pass = Engine::pass(whole, rank, rows.tokens, context, rows.eager);
+        let pass = Engine::pass(whole, rank, rows.tokens, context, rows.eager());
         self.decoder().layers(&pass, piece);
         self.logits_and_sampling(rank, piece);
     }
 
     fn logits_and_sampling(&self, rank: &Shape, piece: &mut Piece) {
-        let rows = f64::from(rank.decoding * (rank.draft_tokens + 1) + rank.prefill_ends);
+        let each = self.software.verify_tokens(rank.draft_tokens, self.proposal_share());
+        let rows = f64::from(rank.decoding) * each + f64::from(rank.prefill_ends);
         if rows == 0.0 {
             return;
         }

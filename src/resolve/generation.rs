@@ -4,10 +4,10 @@ use super::ResolveError;
 use super::book::Book;
 use super::memory::{self, Fit};
 use crate::forward::Software;
-use crate::profile::EngineProfile;
+use crate::profile::{self, EngineProfile, MemoryOf, ProfileError};
 use crate::resolved::{
-    Cluster, EngineSettings, Generation, Layout, Model, Overhead, Precision, Router, Routing, ScheduleInput,
-    Source, Speculation, Workload,
+    Cluster, EngineSettings, Generation, GraphMode, Layout, Model, Overhead, Precision, Router, Routing,
+    ScheduleInput, Source, Speculation, Workload,
 };
 use crate::scenario::raw;
 
@@ -31,10 +31,36 @@ pub(super) fn engine_id(book: &mut Book<'_>, raw: Option<&raw::Generation>) -> S
     book.or("generation.engine", given, "vllm".to_owned(), "the usual engine of RL frameworks")
 }
 
+/// The engine's constants, with the defaults of the version that is asked for.
+pub(super) fn constants(
+    book: &mut Book<'_>,
+    id: &str,
+    raw: Option<&raw::Generation>,
+) -> Result<EngineProfile, ResolveError> {
+    let path = "generation.engine_version";
+    let version = raw.and_then(|g| g.engine_version.as_deref());
+    match profile::engine(id, version) {
+        Ok(constants) => {
+            if version.is_none() {
+                let since = &constants.defaults.since;
+                book.note(path, since, Source::Default, "settings: the newest whose defaults were read");
+            }
+            Ok(constants)
+        }
+        Err(ProfileError::EngineVersion { message, hint }) => {
+            Err(book.error(path, message, Some(hint).filter(|hint| !hint.is_empty())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Software costs as the settings ask for them.
 pub(super) fn software(generation: &Generation, constants: &EngineProfile) -> Software {
     match generation.engine.overhead {
-        Overhead::Measured => Software::measured(constants.clone(), generation.engine.capture_sizes.clone()),
+        Overhead::Measured => {
+            let engine = &generation.engine;
+            Software::measured(constants.clone(), engine.graph_mode, engine.capture_sizes.clone())
+        }
         Overhead::None => Software::none(),
     }
 }
@@ -44,7 +70,8 @@ pub(super) fn resolve(
     engine: String,
     inputs: &Inputs<'_>,
 ) -> Result<Generation, ResolveError> {
-    let (raw, constants) = (&inputs.raw, inputs.constants);
+    let (raw, defaults) = (&inputs.raw, &inputs.constants.defaults);
+    let device = &inputs.cluster.device;
     let weights = precision(book, "generation.weights", raw.weights, "as the model is published");
     let kv_cache = precision(book, "generation.kv_cache_dtype", raw.kv_cache_dtype, "the engines' default");
     for (path, asked) in [("generation.weights", weights), ("generation.kv_cache_dtype", kv_cache)] {
@@ -68,7 +95,7 @@ pub(super) fn resolve(
     let max_num_batched_tokens = book.or_from(
         "generation.max_num_batched_tokens",
         raw.max_num_batched_tokens.map(|n| n.get() as u32),
-        constants.max_num_batched_tokens,
+        defaults.max_num_batched_tokens(device.memory_gib, &device.id),
         Source::Profile,
         "the engine's default",
     );
@@ -76,14 +103,22 @@ pub(super) fn resolve(
     let block_size = book.or_from(
         "generation.block_size",
         raw.block_size.map(|n| n.get() as u32),
-        constants.block_size,
+        defaults.block_size,
         Source::Profile,
         "the engine's default",
     );
+    // The default may depend on the width, which in turn may depend on what fits: the narrowest is asked first.
+    let tp = raw.layout.as_ref().and_then(|layout| layout.tp).map_or(1, |tp| tp.get() as u32);
+    let memory = MemoryOf {
+        memory_gib: device.memory_gib,
+        chunk: max_num_batched_tokens,
+        gpus: tp,
+        speculating: inputs.speculation.is_some(),
+    };
     let utilization = book.or_from(
         "generation.gpu_memory_utilization",
         raw.gpu_memory_utilization.map(raw::Fraction::get),
-        constants.gpu_memory_utilization,
+        defaults.gpu_memory_utilization(&memory),
         Source::Profile,
         "the engine's default; RL frameworks often lower it when training shares the GPU",
     );
@@ -106,10 +141,15 @@ pub(super) fn resolve(
     }
     let kv_blocks = fit.kv_blocks(book, layout)?;
     let routing = routing(book, inputs);
-    let enforce_eager = raw.enforce_eager.unwrap_or(false);
-    let capture_sizes = capture_sizes(book, inputs, enforce_eager);
-    let prefix_caching =
-        book.or("generation.prefix_caching", raw.prefix_caching, true, "the engines' default");
+    let graph_mode = graph_mode(book, inputs)?;
+    let capture_sizes = capture_sizes(book, inputs, graph_mode, layout);
+    let prefix_caching = book.or_from(
+        "generation.prefix_caching",
+        raw.prefix_caching,
+        defaults.prefix_caching,
+        Source::Profile,
+        "the engine's default",
+    );
     if raw.chunked_prefill == Some(false) {
         let message = "prefill without chunks is planned and not built yet; built: true".to_owned();
         return Err(book.error("generation.chunked_prefill", message, None));
@@ -127,8 +167,9 @@ pub(super) fn resolve(
         engine: EngineSettings {
             engine,
             version: raw.engine_version.clone(),
+            defaults_since: defaults.since.clone(),
             overhead,
-            enforce_eager,
+            graph_mode,
             capture_sizes,
             max_num_seqs,
             max_num_batched_tokens,
@@ -164,10 +205,10 @@ fn max_num_seqs(
     lookahead: u32,
     budget: u32,
 ) -> Result<u32, ResolveError> {
-    let constants = inputs.constants;
-    let default = match constants.max_num_seqs_speculating {
+    let (defaults, device) = (&inputs.constants.defaults, &inputs.cluster.device);
+    let default = match defaults.max_num_seqs_speculating {
         Some(lower) if inputs.speculation.is_some() => lower,
-        _ => constants.max_num_seqs,
+        _ => defaults.max_num_seqs(device.memory_gib, &device.id),
     };
     let path = "generation.max_num_seqs";
     let given = inputs.raw.max_num_seqs.map(|n| n.get() as u32);
@@ -189,14 +230,38 @@ fn max_num_seqs(
     Ok(sequences)
 }
 
-fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, eager: bool) -> Vec<u32> {
-    if eager {
+/// Which steps replay a CUDA graph: as asked, else the engine's default.
+fn graph_mode(book: &mut Book<'_>, inputs: &Inputs<'_>) -> Result<GraphMode, ResolveError> {
+    let path = "generation.cudagraph_mode";
+    let given = inputs.raw.cudagraph_mode.map(|mode| match mode {
+        raw::GraphMode::FullAndPiecewise => GraphMode::FullAndPiecewise,
+        raw::GraphMode::FullDecodeOnly => GraphMode::FullDecodeOnly,
+        raw::GraphMode::Piecewise => GraphMode::Piecewise,
+        raw::GraphMode::None => GraphMode::None,
+    });
+    if inputs.raw.enforce_eager == Some(true) {
+        if let Some(mode) = given.filter(|mode| *mode != GraphMode::None) {
+            let message = format!("`{}` beside enforce_eager: true, which captures no graph", mode.name());
+            return Err(book.error(path, message, Some("one of the two".to_owned())));
+        }
+        return Ok(GraphMode::None);
+    }
+    Ok(given.unwrap_or_else(|| {
+        let mode = inputs.constants.defaults.cudagraph_mode;
+        book.note(path, mode.name(), Source::Profile, "the engine's default");
+        mode
+    }))
+}
+
+fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, mode: GraphMode, layout: Layout) -> Vec<u32> {
+    if mode == GraphMode::None {
         return Vec::new();
     }
     if let Some(sizes) = &inputs.raw.cudagraph_capture_sizes {
         return sizes.iter().map(|n| n.get() as u32).collect();
     }
-    let sizes = inputs.constants.capture_sizes.clone();
+    let speculating = inputs.speculation.is_some();
+    let sizes = inputs.constants.defaults.capture_sizes(layout.gpus(), speculating);
     let largest = sizes.last().copied().unwrap_or(0);
     let shown = format!("up to {largest}");
     book.note("generation.cudagraph_capture_sizes", shown, Source::Profile, "the engine's default");

@@ -1,26 +1,17 @@
-//! Drafter, acceptance and schedule.
+//! Drafter and schedule; acceptance is beside it.
 
-use super::ResolveError;
 use super::book::Book;
+use super::{ResolveError, acceptance};
 use crate::catalog;
-use crate::math::logit;
-use crate::resolved::{
-    AcceptanceInput, DrafterKind, Layout, Model, Precision, ScheduleInput, Source, Speculation,
-};
-use crate::scenario::raw::{self, Acceptance, Uncertain};
-use crate::speculation::acceptance::{power_law, solve_first_rate};
-
-/// Spread of the requests' own acceptance where nobody gives it: EAGLE's 5-95 % range of per-request
-/// lengths implies 8 to 15.
-const CONCENTRATION: f64 = 12.0;
-/// Decay over positions where only a length is known: in-domain drafters show .04-.08, others .1.
-const DECAY: f64 = 0.08;
+use crate::resolved::{DrafterKind, Layout, Model, Precision, ScheduleInput, Source, Speculation, Workload};
+use crate::scenario::raw;
 
 pub(super) fn resolve(
     book: &mut Book<'_>,
     given: Option<&raw::Speculation>,
     model_name: Option<&str>,
     model: &Model,
+    workload: &Workload,
 ) -> Result<Option<Speculation>, ResolveError> {
     let config = match given {
         Some(raw::Speculation::On(config)) => config,
@@ -63,7 +54,7 @@ pub(super) fn resolve(
         ScheduleInput::Off => 0,
         ScheduleInput::Fixed { k } => k as usize,
     };
-    let acceptance = acceptance(book, config, positions)?;
+    let acceptance = acceptance::resolve(book, config, &drafter, workload, positions)?;
     let weights = match named.weights {
         Some(raw::Precision::Fp8) => Precision::Fp8,
         Some(raw::Precision::Bf16) => Precision::Bf16,
@@ -103,75 +94,4 @@ pub(super) fn drafter_tp(speculation: &Speculation, layout: Layout) -> u32 {
         0 => 1,
         given => given,
     }
-}
-
-fn acceptance(
-    book: &mut Book<'_>,
-    config: &raw::SpeculationConfig,
-    positions: usize,
-) -> Result<AcceptanceInput, ResolveError> {
-    let given = book.required("speculation.acceptance", config.acceptance.as_ref())?;
-    let (rates, logit_se, own) = match given {
-        Acceptance::PowerLaw(law) => {
-            let rates = power_law(law.first.value, law.decay.value, positions);
-            (rates, logit_error(law.first, law.decay, positions), law.concentration)
-        }
-        Acceptance::PerPosition(given) => {
-            if given.len() < positions {
-                let message = format!("{} rates, and the schedule drafts {positions} tokens", given.len());
-                let hint = "give one rate for each draft position".to_owned();
-                return Err(book.error("speculation.acceptance.per_position", message, Some(hint)));
-            }
-            let rates: Vec<f64> = given.iter().take(positions).map(|rate| rate.value).collect();
-            let errors = given.iter().take(positions).map(|rate| slope(rate.value) * rate.se);
-            (rates, errors.fold(0.0, f64::max), None)
-        }
-        Acceptance::Length(length) => {
-            let decay = length.decay.unwrap_or_else(|| {
-                let path = "speculation.acceptance.length.decay";
-                book.note(
-                    path,
-                    DECAY,
-                    Source::Default,
-                    "one length does not tell how rates fall with position",
-                );
-                Uncertain::exact(DECAY)
-            });
-            let k = length.at_k.get() as usize;
-            let first = |value: f64| solve_first_rate(value, decay.value, k);
-            // Near the longest possible length the law's first rate is capped.
-            let rate = |first: f64| power_law(first, decay.value, 1).first().copied().unwrap_or(0.0);
-            let Some(best) = first(length.value.value) else {
-                let message =
-                    format!("no acceptance rate gives {} tokens at {k} draft tokens", length.value.value);
-                let hint = format!("the bonus token counts: more than 1, less than {}", k + 1);
-                return Err(book.error("speculation.acceptance.length.value", message, Some(hint)));
-            };
-            let above = first(length.value.value + length.value.se).unwrap_or(best);
-            let logit_se =
-                if length.value.se > 0.0 { (logit(rate(above)) - logit(rate(best))).abs() } else { 0.0 };
-            (power_law(best, decay.value, positions), logit_se, length.concentration)
-        }
-    };
-    let concentration = own.or(config.concentration).map_or_else(
-        || {
-            let why = "EAGLE drafters' spread between requests";
-            book.note("speculation.acceptance.concentration", CONCENTRATION, Source::Default, why);
-            CONCENTRATION
-        },
-        raw::Positive::get,
-    );
-    Ok(AcceptanceInput { rates, logit_se, concentration, source: Source::Given })
-}
-
-/// d logit(a) / d a.
-fn slope(rate: f64) -> f64 {
-    1.0 / (rate * (1.0 - rate)).max(1e-3)
-}
-
-/// The error of all logits together: that of the first rate, and of the decay at the middle position.
-fn logit_error(first: Uncertain, decay: Uncertain, positions: usize) -> f64 {
-    let middle = 1.0 + (positions as f64 - 1.0).max(0.0) / 2.0;
-    let of_decay = decay.se * libm::log(middle) / (1.0 - first.value).max(1e-3);
-    (slope(first.value) * first.se).hypot(of_decay)
 }

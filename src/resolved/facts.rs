@@ -244,6 +244,9 @@ pub struct Drafter {
     pub fused_layers: u32,
     /// Most tokens of one round, where one pass proposes them all; 0: a pass a token.
     pub block: u32,
+    /// Whether verified tokens reach the drafter's cache by a projection of the target's fused hidden states into
+    /// each layer's keys and values (DFlash); otherwise they run through its layers.
+    pub injects_context: bool,
 }
 
 impl Drafter {

@@ -146,17 +146,46 @@ pub enum Router {
     GroupAffinity,
 }
 
+/// Which steps replay a CUDA graph.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphMode {
+    /// Uniform decode steps one graph, others a graph for each piece between attentions.
+    #[default]
+    FullAndPiecewise,
+    /// Decode steps one graph, others none.
+    FullDecodeOnly,
+    /// Every step a graph for each piece between attentions.
+    Piecewise,
+    /// No graphs.
+    None,
+}
+
+impl GraphMode {
+    /// The name in scenarios.
+    pub fn name(self) -> &'static str {
+        match self {
+            GraphMode::FullAndPiecewise => "full_and_piecewise",
+            GraphMode::FullDecodeOnly => "full_decode_only",
+            GraphMode::Piecewise => "piecewise",
+            GraphMode::None => "none",
+        }
+    }
+}
+
 /// Limits and software constants of the inference engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EngineSettings {
     /// Engine id of the engine profile.
     pub engine: String,
-    /// Version as the scenario states it; it selects nothing yet.
+    /// Version as the scenario states it.
     pub version: Option<String>,
+    /// First version that the defaults in use belong to.
+    pub defaults_since: String,
     /// Whether software costs count.
     pub overhead: Overhead,
-    /// No CUDA graphs.
-    pub enforce_eager: bool,
+    /// Which steps replay a CUDA graph.
+    pub graph_mode: GraphMode,
     /// Captured graph sizes, tokens, rising; empty when eager.
     pub capture_sizes: Vec<u32>,
     /// Most sequences in one step.
@@ -251,8 +280,40 @@ pub struct AcceptanceInput {
     pub logit_se: f64,
     /// Concentration of the Beta law of the requests' own first-position rate.
     pub concentration: f64,
+    /// Share of the rounds that have a proposal; `rates` count those alone.
+    pub proposal_share: f64,
+    /// How the rates grow with what was seen of a prompt; `rates` are those of the first RL step.
+    pub history: Option<SeenHistory>,
     /// Where it came from.
     pub source: Source,
+}
+
+/// What a drafter has seen of each prompt's earlier responses.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SeenHistory {
+    /// Acceptance length with nothing seen, and the one that it tends to.
+    pub lengths: (f64, f64),
+    /// Draft tokens of a round that both were read at.
+    pub at_k: u32,
+    /// Decay of the rates over positions.
+    pub decay: f64,
+    /// Responses after which 63 % of the growth are done.
+    pub rollouts: f64,
+    /// Responses to each prompt that it holds at the first RL step.
+    pub seen: f64,
+    /// Responses to each prompt that every pass over the data set adds.
+    pub each_pass: f64,
+    /// RL steps of a pass over the data set.
+    pub steps_a_pass: f64,
+    /// Sibling responses that a sample sees on average while they are generated.
+    pub siblings: f64,
+}
+
+impl SeenHistory {
+    /// Responses seen of a prompt in an RL step, on average over its samples.
+    pub fn responses(&self, rl_step: u64) -> f64 {
+        self.seen + self.each_pass * libm::floor(rl_step as f64 / self.steps_a_pass) + self.siblings
+    }
 }
 
 /// The schedule: what picks the SD configuration of a step.

@@ -5,11 +5,11 @@ use rayon::prelude::*;
 use crate::estimate::{FAMILIES, Family};
 use crate::forward::training::Pass;
 use crate::resolve::Prepared;
-use crate::resolved::{Precision, Resolved, ScheduleInput};
+use crate::resolved::{AcceptanceInput, Precision, Resolved, ScheduleInput};
 use crate::rl::machine::{Stage, StepPlan};
 use crate::rollout::{self, Job, Limits, Outcome, Stepper};
 use crate::speculation::Configuration;
-use crate::speculation::acceptance::{Population, shift};
+use crate::speculation::acceptance::{Population, grown_length, power_law, shift, solve_first_rate};
 use crate::speculation::schedule::{Fixed, Schedule};
 use crate::workload::{Generator, LengthShift, Sample};
 
@@ -27,7 +27,10 @@ pub struct InputShift {
 pub struct Simulation<'a> {
     prepared: &'a Prepared,
     generator: Generator,
+    /// None where nothing is drafted.
     acceptance: Option<Population>,
+    /// Shift of the logits of all acceptance rates.
+    acceptance_shift: f64,
     stepper: Stepper,
 }
 
@@ -56,16 +59,29 @@ impl<'a> Simulation<'a> {
     /// For inputs that are shifted by standard errors.
     pub fn new(prepared: &'a Prepared, shifts: InputShift, stepper: Stepper) -> Self {
         let resolved = &prepared.resolved;
-        let acceptance = resolved.speculation.as_ref().filter(|s| !s.acceptance.rates.is_empty()).map(|s| {
-            let rates = shift(&s.acceptance.rates, shifts.acceptance * s.acceptance.logit_se);
-            Population::solve(&rates, s.acceptance.concentration)
-        });
+        let input = resolved.speculation.as_ref().map(|s| &s.acceptance).filter(|a| !a.rates.is_empty());
+        let acceptance_shift = input.map_or(0.0, |a| shifts.acceptance * a.logit_se);
         Simulation {
             prepared,
             generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
-            acceptance,
+            acceptance: input.map(|a| population(a, &a.rates, acceptance_shift)),
+            acceptance_shift,
             stepper,
         }
+    }
+
+    /// The population of an RL step, where it differs from the first step's: a drafter has seen more by then.
+    fn grown(&self, rl_step: u64) -> Option<Population> {
+        let input = &self.prepared.resolved.speculation.as_ref()?.acceptance;
+        let history = input.history.as_ref()?;
+        let seen = history.responses(rl_step);
+        if seen <= history.responses(0) || self.acceptance.is_none() {
+            return None;
+        }
+        let length = grown_length(history.lengths, history.rollouts, seen);
+        let first = solve_first_rate(length, history.decay, history.at_k as usize)?;
+        let rates = power_law(first, history.decay, input.rates.len());
+        Some(population(input, &rates, self.acceptance_shift))
     }
 
     /// Runs one RL step of one draw.
@@ -73,6 +89,8 @@ impl<'a> Simulation<'a> {
         let resolved = &self.prepared.resolved;
         let samples = self.generator.step(draw, rl_step);
         let generation = &resolved.generation;
+        let grown = self.grown(rl_step);
+        let acceptance = grown.as_ref().or(self.acceptance.as_ref());
         let limits = Limits {
             max_num_seqs: generation.engine.max_num_seqs,
             max_num_batched_tokens: generation.engine.max_num_batched_tokens,
@@ -83,13 +101,8 @@ impl<'a> Simulation<'a> {
         let replicas: Vec<Outcome> = rollout::assign(&samples, generation.replicas, generation.engine.router)
             .par_iter()
             .map(|list| {
-                let job = Job {
-                    samples: list,
-                    limits,
-                    acceptance: self.acceptance.as_ref(),
-                    seed: resolved.seed,
-                    path: [draw, rl_step],
-                };
+                let job =
+                    Job { samples: list, limits, acceptance, seed: resolved.seed, path: [draw, rl_step] };
                 rollout::run_replica(self.stepper, &job, &self.prepared.engine, schedule(resolved).as_mut())
             })
             .collect();
@@ -185,6 +198,10 @@ impl StepWork {
             replica.completions = Vec::new();
         }
     }
+}
+
+fn population(input: &AcceptanceInput, rates: &[f64], logit_shift: f64) -> Population {
+    Population::solve_proposing(&shift(rates, logit_shift), input.concentration, input.proposal_share)
 }
 
 fn schedule(resolved: &Resolved) -> Box<dyn Schedule> {

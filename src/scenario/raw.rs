@@ -9,10 +9,11 @@ mod number;
 mod speculation;
 mod training;
 
-pub use engine::{Engine, Generation, GenerationLayout, Overhead, Router, Routing};
+pub use engine::{Engine, Generation, GenerationLayout, GraphMode, Overhead, Router, Routing};
 pub use number::{Count, CountOrZero, Fraction, NonNegative, Number, Positive, Probability, Uncertain};
 pub use speculation::{
-    Acceptance, AcceptanceLength, Drafter, FixedSchedule, PowerLaw, Schedule, Speculation, SpeculationConfig,
+    Acceptance, AcceptanceLength, Drafter, FixedSchedule, HistoryAcceptance, PowerLaw, Schedule, Speculation,
+    SpeculationConfig,
 };
 pub use training::{
     Loop, Mode, Precision, Recompute, Reward, RuleReward, Training, TrainingLayout, WeightSync,

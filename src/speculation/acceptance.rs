@@ -9,7 +9,9 @@
 //! Model: request i has its own first-position rate x_i ~ Beta with a given concentration, and rates
 //! a_ik = x_i r_k (r_0 = 1). The Beta mean and the ratios r_k are solved so that the pooled rates come out:
 //!   a_k = Σ_i w_i S_i(k+1) / Σ_i w_i S_ik,  S_ik = Π_{j<k} a_ij,  w_i = 1 / AL_i  (rounds per token).
-//! Lengths are taken as independent of x_i. Leaves out: drift along the output, verification semantics.
+//! Lengths are taken as independent of x_i. Drafters that look tokens up have a proposal in a share h of the rounds
+//! only, and engines count only those: then AL_i = 1 + h Σ_j S_ij over all rounds, and w_i follows.
+//! Leaves out: drift along the output, verification semantics.
 
 use crate::math::{beta_nodes, expit, logit};
 use crate::rng::{Purpose, Stream};
@@ -55,6 +57,13 @@ pub fn shift(rates: &[f64], delta: f64) -> Vec<f64> {
     rates.iter().map(|&a| if a <= 0.0 || a >= 1.0 { a } else { expit(logit(a) + delta) }).collect()
 }
 
+/// Acceptance length that grows with what a drafter has seen of a prompt's earlier responses (suffix trees):
+/// limit - (limit - start) · exp(-seen / rollouts). Read off the published curve of DAS (arXiv 2511.13841, Fig 4),
+/// which is against RL steps; that the number of responses is what matters is assumed.
+pub fn grown_length((start, limit): (f64, f64), rollouts: f64, seen: f64) -> f64 {
+    limit - (limit - start) * libm::exp(-seen / rollouts)
+}
+
 /// The population of requests behind pooled counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Population {
@@ -62,6 +71,8 @@ pub struct Population {
     nodes: Vec<f64>,
     /// r_k, with r_0 = 1.
     ratios: Vec<f64>,
+    /// Share of the rounds that have a proposal.
+    proposed: f64,
     /// Largest difference between the asked and the reached pooled rates.
     residual: f64,
 }
@@ -70,18 +81,23 @@ impl Population {
     /// Solves the population whose pooled rates are `pooled` when every request drafts `pooled.len()`
     /// tokens a round. `concentration` is that of the Beta law; infinite means all requests alike.
     pub fn solve(pooled: &[f64], concentration: f64) -> Self {
+        Population::solve_proposing(pooled, concentration, 1.0)
+    }
+
+    /// The same for a drafter that has a proposal in a share `proposed` of the rounds; `pooled` counts those.
+    pub fn solve_proposing(pooled: &[f64], concentration: f64, proposed: f64) -> Self {
         let first = pooled.first().copied().unwrap_or(0.0).clamp(0.0, RATE_CEILING);
         let mut ratios: Vec<f64> = pooled.iter().map(|a| if first > 0.0 { a / first } else { 0.0 }).collect();
         // At 1e6 requests differ by 0.0005, and beyond it the quantiles of the Beta law converge ever slower.
         let alike = concentration >= 1e6 || first <= 0.0;
         if alike {
-            return Population { nodes: vec![first], ratios, residual: 0.0 };
+            return Population { nodes: vec![first], ratios, proposed, residual: 0.0 };
         }
         let mut mean = first;
         let mut nodes = beta_nodes(mean, concentration, NODES);
         let (mut residual, mut best, mut stalled) = (f64::INFINITY, f64::INFINITY, 0);
         for _ in 0..200 {
-            let reached = pooled_rates(&nodes, &ratios);
+            let reached = pooled_rates(&nodes, &ratios, proposed);
             residual = reached.iter().zip(pooled).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             // Rates that no population has, such as one: further rounds would only cost time.
             stalled = if residual < 0.99 * best { 0 } else { stalled + 1 };
@@ -97,7 +113,7 @@ impl Population {
                 }
             }
         }
-        Population { nodes, ratios, residual }
+        Population { nodes, ratios, proposed, residual }
     }
 
     /// Largest difference between the asked and the reached pooled rates: near zero unless rates so close
@@ -111,7 +127,7 @@ impl Population {
         self.ratios.len()
     }
 
-    /// The pooled acceptance length when every request drafts `k` tokens a round.
+    /// The pooled acceptance length over all rounds when every request drafts `k` tokens a round.
     pub fn pooled_length(&self, k: usize) -> f64 {
         let rounds_per_token: f64 = self.nodes.iter().map(|&x| 1.0 / self.length_of(x, k)).sum();
         self.nodes.len() as f64 / rounds_per_token
@@ -129,7 +145,7 @@ impl Population {
         let mut product = 1.0;
         for (k, slot) in survival.iter_mut().enumerate() {
             product *= (x * self.ratios.get(k).copied().unwrap_or(0.0)).min(RATE_CEILING);
-            *slot = product;
+            *slot = self.proposed * product;
         }
     }
 
@@ -137,20 +153,20 @@ impl Population {
         let mut survival = 1.0;
         self.ratios[..k.min(self.ratios.len())].iter().fold(1.0, |sum, r| {
             survival *= (x * r).min(RATE_CEILING);
-            sum + survival
+            sum + self.proposed * survival
         })
     }
 }
 
 /// The rates that engine counters would show for a population.
-fn pooled_rates(nodes: &[f64], ratios: &[f64]) -> Vec<f64> {
+fn pooled_rates(nodes: &[f64], ratios: &[f64], proposed: f64) -> Vec<f64> {
     let mut sums = vec![0.0; ratios.len() + 1];
     for &x in nodes {
         let mut survivals = vec![1.0; ratios.len() + 1];
         for (k, r) in ratios.iter().enumerate() {
             survivals[k + 1] = survivals[k] * (x * r).min(RATE_CEILING);
         }
-        let weight = 1.0 / survivals.iter().sum::<f64>();
+        let weight = 1.0 / (1.0 + proposed * survivals[1..].iter().sum::<f64>());
         for (sum, survival) in sums.iter_mut().zip(&survivals) {
             *sum += weight * survival;
         }
@@ -216,9 +232,26 @@ mod tests {
     }
 
     #[test]
+    fn rounds_without_a_proposal_emit_one_token_and_are_not_counted() {
+        // Counters of the rounds that had one: P(S_1) = h a_0 over all rounds, later rates as they are.
+        let pooled = [0.6, 0.7, 0.8];
+        let population = Population::solve_proposing(&pooled, 12.0, 0.25);
+        let (rates, length) = counters(&population, 3, 400);
+        assert!((rates[0] / 0.25 - 0.6).abs() < 0.02 && (rates[1] - 0.7).abs() < 0.02, "{rates:?}");
+        let over_all = 1.0 + 0.25 * (acceptance_length(&pooled) - 1.0);
+        assert!((length / over_all - 1.0).abs() < 0.01, "{length} {over_all}");
+        assert!((population.pooled_length(3) / over_all - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
     fn ignoring_the_spread_would_miss() {
         // What the module opens with: rates drawn around the pooled mean give counters below it.
-        let naive = Population { nodes: beta_nodes(0.75, 10.0, NODES), ratios: vec![1.0; 7], residual: 0.0 };
+        let naive = Population {
+            nodes: beta_nodes(0.75, 10.0, NODES),
+            ratios: vec![1.0; 7],
+            proposed: 1.0,
+            residual: 0.0,
+        };
         let plug_in = acceptance_length(&[0.75; 7]);
         let harmonic = naive.pooled_length(7);
         assert!((plug_in - 3.60).abs() < 0.01 && (harmonic - 3.48).abs() < 0.03, "{plug_in} {harmonic}");

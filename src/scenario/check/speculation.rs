@@ -2,7 +2,9 @@
 
 use super::Check;
 use crate::scenario::Error;
-use crate::scenario::raw::{Acceptance, AcceptanceLength, PowerLaw, Schedule, Speculation, Uncertain};
+use crate::scenario::raw::{
+    Acceptance, AcceptanceLength, HistoryAcceptance, PowerLaw, Schedule, Speculation, Uncertain,
+};
 
 /// Most draft tokens in one step.
 const MOST_DRAFT_TOKENS: u64 = 64;
@@ -26,8 +28,10 @@ pub(super) fn check(check: &Check<'_>, speculation: &Speculation) -> Result<(), 
             Acceptance::PowerLaw(law) => power_law(check, law)?,
             Acceptance::PerPosition(rates) => per_position(check, rates)?,
             Acceptance::Length(length) => self::length(check, length)?,
+            Acceptance::History(history) => self::history(check, history)?,
         }
     }
+    check.share("speculation.proposal_share", config.proposal_share)?;
     if let Some(Schedule::Fixed(fixed)) = &config.schedule {
         let message = format!("found {}, expected at most {MOST_DRAFT_TOKENS} draft tokens", fixed.k);
         check.holds(fixed.k.get() <= MOST_DRAFT_TOKENS, "speculation.schedule.fixed.k", &message, "")?;
@@ -67,6 +71,22 @@ fn length(check: &Check<'_>, length: &AcceptanceLength) -> Result<(), Error> {
     check.holds((1.0..=most).contains(&value), &format!("{path}.value"), &message, &hint)?;
     check.error(&format!("{path}.value"), length.value, value)?;
     length.decay.map_or(Ok(()), |number| decay(check, &format!("{path}.decay"), number))
+}
+
+fn history(check: &Check<'_>, history: &HistoryAcceptance) -> Result<(), Error> {
+    let path = "speculation.acceptance.history";
+    let k = history.at_k.get();
+    let message = format!("found {k}, expected at most {MOST_DRAFT_TOKENS} draft tokens");
+    check.holds(k <= MOST_DRAFT_TOKENS, &format!("{path}.at_k"), &message, "")?;
+    let most = (k + 1) as f64;
+    for (key, number) in [("start", history.start), ("limit", history.limit)] {
+        let value = number.value;
+        let message = format!("found {value}, expected more than 1 and less than {most}");
+        let hint = format!("{k} draft tokens and the bonus token are at most {most} tokens a verify step");
+        check.holds(value > 1.0 && value < most, &format!("{path}.{key}"), &message, &hint)?;
+        check.error(&format!("{path}.{key}"), number, value)?;
+    }
+    history.decay.map_or(Ok(()), |number| decay(check, &format!("{path}.decay"), number))
 }
 
 fn decay(check: &Check<'_>, path: &str, number: Uncertain) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use super::{Count, Fraction, NonNegative, Precision, Probability};
 pub struct Generation {
     /// Which engine.
     pub engine: Option<Engine>,
-    /// Version of the engine, in quotes, such as "0.11.0": picks its measured overheads.
+    /// Version of the engine, in quotes, such as "0.11.0": picks the defaults of that version.
     pub engine_version: Option<String>,
     /// Whether the engine's own time (scheduling, launches, sampling on the host) is counted.
     pub overhead: Option<Overhead>,
@@ -31,6 +31,8 @@ pub struct Generation {
     pub gpu_memory_utilization: Option<Fraction>,
     /// True: run without CUDA graphs.
     pub enforce_eager: Option<bool>,
+    /// Which steps replay a CUDA graph, and whether in one piece.
+    pub cudagraph_mode: Option<GraphMode>,
     /// Batch sizes with a captured CUDA graph, rising.
     pub cudagraph_capture_sizes: Option<Vec<Count>>,
     /// Number format of the KV cache.
@@ -81,6 +83,21 @@ pub enum Engine {
     Vllm,
     /// SGLang.
     Sglang,
+}
+
+/// Which steps replay a CUDA graph (vLLM's names).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphMode {
+    /// Decode steps whose requests all have as many tokens replay one graph, other steps one for each piece between
+    /// attentions.
+    FullAndPiecewise,
+    /// Decode steps replay one graph; the host launches every kernel of the others.
+    FullDecodeOnly,
+    /// Every step replays one graph for each piece between attentions.
+    Piecewise,
+    /// None: the host launches every kernel, as with `enforce_eager`.
+    None,
 }
 
 /// What is counted of the engine's own time.

@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Unexpected, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use super::{Count, CountOrZero, Planned, Positive, Precision, Uncertain};
+use super::{Count, CountOrZero, NonNegative, Planned, Positive, Precision, Uncertain};
 
 /// Speculative decoding, or none.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,9 @@ pub struct SpeculationConfig {
     pub acceptance: Option<Acceptance>,
     /// Concentration of the spread between requests (Beta distribution), for `per_position`; large is no spread.
     pub concentration: Option<Positive>,
+    /// Share of the rounds in which a drafter without weights finds something to propose, 0 to 1. Engines count
+    /// acceptance over these rounds only.
+    pub proposal_share: Option<Uncertain>,
     /// What picks the configuration at each step.
     pub schedule: Option<Schedule>,
     /// Other drafters to compare with this one, each with its own acceptance and schedule.
@@ -73,6 +76,8 @@ pub enum Acceptance {
     PerPosition(Vec<Uncertain>),
     /// A published acceptance length.
     Length(AcceptanceLength),
+    /// A length that grows with what was seen of a prompt's earlier responses: suffix trees.
+    History(HistoryAcceptance),
 }
 
 /// Acceptance rate at position i (from 1): `first * i^-decay`.
@@ -95,6 +100,30 @@ pub struct AcceptanceLength {
     pub value: Uncertain,
     /// Number of draft tokens it was measured with.
     pub at_k: Count,
+    /// Exponent of the decay over positions, 0 or more.
+    pub decay: Option<Uncertain>,
+    /// Concentration of the spread between requests (Beta distribution); large is no spread.
+    pub concentration: Option<Positive>,
+}
+
+/// Acceptance length `limit - (limit - start) * exp(-n / rollouts)` after n earlier responses to a prompt.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryAcceptance {
+    /// Length with nothing seen, bonus token included.
+    pub start: Uncertain,
+    /// Length that it tends to.
+    pub limit: Uncertain,
+    /// Number of draft tokens of both lengths.
+    pub at_k: Count,
+    /// Responses after which 63 % of the growth are done.
+    pub rollouts: Positive,
+    /// Prompts of the data set: how often a prompt comes round again.
+    pub dataset_prompts: Count,
+    /// Responses to each prompt that the trees hold at the first RL step.
+    pub seen: Option<NonNegative>,
+    /// True: replicas share their trees; otherwise each has seen only what it generated.
+    pub shared: Option<bool>,
     /// Exponent of the decay over positions, 0 or more.
     pub decay: Option<Uncertain>,
     /// Concentration of the spread between requests (Beta distribution); large is no spread.
