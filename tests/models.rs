@@ -283,6 +283,20 @@ fn a_pass_of_an_expert_head_costs_a_layer_of_the_target_and_more() {
 }
 
 #[test]
+fn pieces_of_a_graph_cost_their_seams() {
+    // Public losses of PIECEWISE against FULL: 12 % (Kimi-K2, 8 A100), 14-16 % (single stream), 32 % (a small mixture of
+    // experts, an early version). Here a dense 8B model, one sequence.
+    let ask =
+        |mode: &str| Ask { generation: mode.to_owned(), ..Ask::new("qwen3-8b", "h100-sxm", 1, 1) }.engine();
+    let step = |mode: &str, batch: u32| ms(&ask(mode), &decode(batch, 0), 1024.0);
+    let loss = |batch| {
+        1.0 - step("cudagraph_mode: full_and_piecewise, ", batch) / step("cudagraph_mode: piecewise, ", batch)
+    };
+    assert!((0.08..0.20).contains(&loss(1)), "{}", loss(1));
+    assert!(loss(256) < 0.5 * loss(1), "long steps hardly notice: {}", loss(256));
+}
+
+#[test]
 fn a_block_costs_a_pass_and_a_chain_one_for_each_token() {
     let target = Ask::new("qwen3-8b", "h100-sxm", 1, 1);
     for id in ["dflash-qwen3-8b", "dspark-qwen3-8b", "peagle-qwen3-8b"] {
