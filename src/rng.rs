@@ -25,6 +25,8 @@ pub enum Purpose {
     World = 6,
     /// Uncertainty of the scenario's own numbers.
     Input = 7,
+    /// Which rows of a table are held out of a fit.
+    HeldOut = 8,
 }
 
 /// SplitMix64's increment: the golden ratio in 64 bits.

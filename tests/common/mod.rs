@@ -166,3 +166,14 @@ impl File {
         self.path.to_str().unwrap_or_else(|| panic!("{}", self.path.display()))
     }
 }
+
+/// A public table by its path under the folder that the variable `ROLLCAST_TABLES` names. Tables of others are not
+/// part of this repository: a test that needs one says so and is skipped.
+pub(crate) fn public_table(path: &str) -> Option<String> {
+    let folder = std::env::var_os("ROLLCAST_TABLES");
+    let text = folder.and_then(|folder| std::fs::read_to_string(Path::new(&folder).join(path)).ok());
+    if text.is_none() {
+        eprintln!("SKIPPED: {path} is not here; ROLLCAST_TABLES names the folder of public tables");
+    }
+    text
+}
