@@ -197,7 +197,7 @@ fn what_only_look_ups_have_is_refused_elsewhere() {
     let law = "{ power_law: { first: 0.776, decay: 0.074, concentration: 12 } }";
     refused(
         &[ngram, (law, history)],
-        "start",
+        "history: {",
         &["speculation.acceptance.history", "keeps nothing", "suffix"],
     );
     accepted(&[("drafter: eagle3-qwen3-8b", "drafter: suffix"), (law, history)]);
