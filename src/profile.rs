@@ -1,12 +1,15 @@
-//! Fitted constants: device profiles (kernels) and the engine profile (software), embedded from `calibration/`.
+//! Fitted constants: device profiles (kernels), the engine profile (software) and the stages' defaults, embedded from
+//! `calibration/`.
 //!
 //! A profile holds efficiencies relative to a datasheet and fixed times, so that it can stand in for a device
 //! that nobody has measured: peaks are swapped, efficiencies kept, the tier drops to analytic and the spread
 //! grows. Only the profile in use is parsed. The forms are in `calibration/README.md` and `cost`.
 
 mod engines;
+mod stages;
 
 pub use engines::{BatchTable, CaptureCounts, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine};
+pub use stages::{StageDefault, StageProfile, stages};
 
 use serde::Deserialize;
 

@@ -108,7 +108,9 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model, &workload)?;
     let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
     let engine_constants = generation::constants(&mut book, &engine_id, raw.generation.as_ref())?;
+    let stages = profile::stages()?;
     let inputs = generation::Inputs {
+        reserved_gib: stages.memory.reserved_gib.value,
         raw: raw.generation.clone().unwrap_or_default(),
         model: &model,
         cluster: &cluster,
@@ -135,8 +137,9 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
             router,
         );
     }
-    let training = training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload, trains)?;
-    let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation)?;
+    let training =
+        training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload, trains, &stages)?;
+    let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation, &stages)?;
     let uncertainty = book.uncertainty(raw.uncertainty.as_ref());
     let rl_steps = book.count("rl_steps", raw.rl_steps, 4, "enough for the mean over steps");
     let warmup = raw.warmup_steps.map_or(0, |n| n.get() as u32);

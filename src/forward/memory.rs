@@ -7,9 +7,6 @@
 use crate::resolved::{Device, Drafter, DrafterKind, Layout, Model, Precision};
 use crate::units::Bytes;
 
-/// CUDA context, communication buffers and captured graphs of one GPU, GiB (assumed).
-const RESERVED_GIB: f64 = 2.0;
-
 /// What a serving GPU has to hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Demand<'a> {
@@ -27,6 +24,8 @@ pub struct Demand<'a> {
     pub max_num_batched_tokens: u32,
     /// Most rows of logits of a step.
     pub max_logit_rows: u32,
+    /// CUDA context, communication buffers and captured graphs, GiB.
+    pub reserved_gib: f64,
 }
 
 /// How a GPU's memory is shared.
@@ -116,7 +115,7 @@ impl Demand<'_> {
             2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(width) / f64::from(self.layout.gpus()));
         // Logits and their softmax in fp32.
         let per_row = 8.0 * f64::from(model.vocab);
-        Bytes::from_gib(RESERVED_GIB).0
+        Bytes::from_gib(self.reserved_gib).0
             + f64::from(self.max_num_batched_tokens) * per_token
             + f64::from(self.max_logit_rows) * per_row
     }
@@ -146,6 +145,7 @@ mod tests {
             drafter: None,
             max_num_batched_tokens: 8192,
             max_logit_rows: 256,
+            reserved_gib: 2.0,
         };
         let plan = demand.plan(&h100(), 0.9);
         assert!((plan.weights.gib() - 15.26).abs() < 0.05, "{}", plan.weights);
@@ -166,6 +166,7 @@ mod tests {
             drafter: None,
             max_num_batched_tokens: 8192,
             max_logit_rows: 256,
+            reserved_gib: 2.0,
         };
         let (one, sixteen) = (demand(1).plan(&h100(), 0.9), demand(16).plan(&h100(), 0.9));
         assert!((one.weights.0 / sixteen.weights.0 - 16.0).abs() < 1e-9);

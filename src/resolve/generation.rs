@@ -20,6 +20,7 @@ pub(super) struct Inputs<'a> {
     pub(super) speculation: Option<&'a Speculation>,
     pub(super) constants: &'a EngineProfile,
     pub(super) max_model_len: u32,
+    pub(super) reserved_gib: f64,
 }
 
 /// The engine's name.

@@ -93,6 +93,7 @@ impl Fit<'_> {
             drafter: inputs.speculation.map(|s| (&s.drafter, s.weights, drafter_tp(s, layout))),
             max_num_batched_tokens: self.max_num_batched_tokens,
             max_logit_rows: self.max_num_seqs.min(samples) * (self.lookahead + 1),
+            reserved_gib: self.inputs.reserved_gib,
         };
         demand.plan(&inputs.cluster.device, self.utilization)
     }

@@ -2,22 +2,10 @@
 
 use super::ResolveError;
 use super::book::Book;
+use crate::profile::StageProfile;
 use crate::resolved::{Cluster, Model, Precision, Training, Workload};
 use crate::scenario::raw::{self, Uncertain};
 use crate::units::Bytes;
-
-/// Bytes of one weight in training: bf16 weight, fp32 gradient, fp32 master copy and two moments, all
-/// sharded over all GPUs; activations and unsharded copies come on top, so this is a lower bound.
-const BYTES_PER_WEIGHT: f64 = 18.0;
-/// Dense bf16 training on H100: Megatron-LM reports 41-48 %, RL users 33 %.
-const MFU_BF16: (f64, f64) = (0.40, 0.05);
-/// Of the fp8 peak: Megatron-Bridge reports 36-38 % for pure training of dense 8B-70B on H100.
-const MFU_FP8: (f64, f64) = (0.33, 0.06);
-/// Mixture-of-experts training, of the bf16 and of the fp8 peak: Megatron-Bridge reports 233-242 TFLOP/s for
-/// Qwen3-235B in fp8 and 118-241 for Qwen3-30B-A3B on H100.
-const MFU_EXPERTS: [(f64, f64); 2] = [(0.20, 0.04), (0.12, 0.025)];
-/// Log-prob passes over training passes, per operation; published stage times give 0.8 to 1.2.
-const LOGPROB_OVER_TRAINING: f64 = 0.9;
 
 pub(super) fn resolve(
     book: &mut Book<'_>,
@@ -26,6 +14,7 @@ pub(super) fn resolve(
     cluster: &Cluster,
     workload: &Workload,
     must_fit: bool,
+    defaults: &StageProfile,
 ) -> Result<Training, ResolveError> {
     let given = given.cloned().unwrap_or_default();
     let tp = given.layout.as_ref().and_then(|l| l.tp).map_or(1, |n| n.get() as u32);
@@ -51,7 +40,7 @@ pub(super) fn resolve(
         return Err(book.error("training.layout.dp", message, Some(fitting.to_string())));
     }
     if must_fit {
-        fits(model, cluster)?;
+        fits(model, cluster, defaults.memory.training_bytes_per_weight.value)?;
     }
     let precision = match given.precision {
         Some(raw::Precision::Fp8) => Precision::Fp8,
@@ -68,20 +57,19 @@ pub(super) fn resolve(
         samples,
         "one optimizer step per RL step",
     );
-    let (default_mfu, why) = match precision {
-        _ if model.experts.is_some() => (
-            MFU_EXPERTS[usize::from(precision == Precision::Fp8)],
-            "mixture of experts on H100: Megatron-Bridge reports 15-27 % of the bf16 peak for 235B and 30B",
-        ),
-        Precision::Bf16 => (MFU_BF16, "dense training on H100: Megatron-LM 41-48 %, RL users about 33 %"),
-        Precision::Fp8 => (MFU_FP8, "dense fp8 training on H100: Megatron-Bridge 36-38 % of the fp8 peak"),
+    let efficiency = &defaults.efficiency;
+    let default = match (model.experts.is_some(), precision) {
+        (true, Precision::Bf16) => &efficiency.experts_bf16,
+        (true, Precision::Fp8) => &efficiency.experts_fp8,
+        (false, Precision::Bf16) => &efficiency.dense_bf16,
+        (false, Precision::Fp8) => &efficiency.dense_fp8,
     };
     check_efficiency(book, "training.mfu", given.mfu)?;
     check_efficiency(book, "training.logprob_mfu", given.logprob_mfu)?;
-    let mfu = book.quantity("training.mfu", given.mfu, default_mfu, why);
-    let logprob = (LOGPROB_OVER_TRAINING * mfu.value, LOGPROB_OVER_TRAINING * mfu.value * 0.2);
-    let why = "0.9 of the training efficiency; published stage times give 0.8 to 1.2";
-    let logprob_mfu = book.quantity("training.logprob_mfu", given.logprob_mfu, logprob, why);
+    let mfu = book.quantity("training.mfu", given.mfu, default.pair(), &default.source);
+    let ratio = &efficiency.logprob_over_training;
+    let logprob = (ratio.value * mfu.value, ratio.se * mfu.value);
+    let logprob_mfu = book.quantity("training.logprob_mfu", given.logprob_mfu, logprob, &ratio.source);
     Ok(Training {
         gpus_per_sequence: gpus_per_sequence as u32,
         precision,
@@ -116,13 +104,13 @@ fn check_efficiency(book: &Book<'_>, path: &str, given: Option<Uncertain>) -> Re
     }
 }
 
-fn fits(model: &Model, cluster: &Cluster) -> Result<(), ResolveError> {
-    let per_gpu = Bytes(model.params() * BYTES_PER_WEIGHT / f64::from(cluster.gpus));
+fn fits(model: &Model, cluster: &Cluster, bytes_per_weight: f64) -> Result<(), ResolveError> {
+    let per_gpu = Bytes(model.params() * bytes_per_weight / f64::from(cluster.gpus));
     let memory = cluster.device.memory_gib;
     if per_gpu.gib() <= memory {
         return Ok(());
     }
-    let needed = (model.params() * BYTES_PER_WEIGHT / Bytes::from_gib(memory).0).ceil();
+    let needed = (model.params() * bytes_per_weight / Bytes::from_gib(memory).0).ceil();
     Err(ResolveError::DoesNotFit {
         what: format!("training {} on {} GPUs does not fit", model.id, cluster.gpus),
         missing: per_gpu.gib() - memory,

@@ -1,0 +1,151 @@
+//! Defaults of the stages around the inference engine: weight transfer, efficiencies, fixed seconds, memory.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::ProfileError;
+use crate::yaml;
+
+const STAGES: &str = include_str!("../../calibration/stages.yaml");
+
+/// A default: value, standard error and where it comes from.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageDefault {
+    /// Value, in the unit of its key.
+    pub value: f64,
+    /// Standard error.
+    pub se: f64,
+    /// Provenance, for people.
+    pub source: String,
+}
+
+impl StageDefault {
+    /// Value and standard error.
+    pub fn pair(&self) -> (f64, f64) {
+        (self.value, self.se)
+    }
+}
+
+/// A way to bring weights to the engine: seconds = fixed + bytes of one serving GPU / rate.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferPreset {
+    /// Fixed seconds.
+    pub fixed_s: f64,
+    /// Rate into one serving GPU, GB/s.
+    pub gb_per_s: f64,
+    /// Provenance, for people.
+    pub source: String,
+}
+
+/// Weight transfers by name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightTransfer {
+    /// Log-sigma of a preset's seconds.
+    pub sigma: f64,
+    presets: BTreeMap<String, TransferPreset>,
+}
+
+impl WeightTransfer {
+    /// A preset by its name in scenarios.
+    ///
+    /// # Errors
+    ///
+    /// A name that the profile does not hold.
+    pub fn preset(&self, name: &str) -> Result<&TransferPreset, ProfileError> {
+        self.presets.get(name).ok_or_else(|| ProfileError::Engine(name.to_owned()))
+    }
+}
+
+/// Model FLOP utilisation of training.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Efficiency {
+    /// Dense models, of the bf16 peak.
+    pub dense_bf16: StageDefault,
+    /// Dense models, of the fp8 peak.
+    pub dense_fp8: StageDefault,
+    /// Mixtures of experts, of the bf16 peak.
+    pub experts_bf16: StageDefault,
+    /// Mixtures of experts, of the fp8 peak.
+    pub experts_fp8: StageDefault,
+    /// Efficiency of log-prob passes over that of training, per operation.
+    pub logprob_over_training: StageDefault,
+}
+
+/// Fixed seconds of a step.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageSeconds {
+    /// Data loading.
+    pub data: StageDefault,
+    /// Engine wake and the rest of `prepare`.
+    pub prepare: StageDefault,
+    /// Rule-based rewards.
+    pub rule_reward: StageDefault,
+}
+
+/// Memory beside weights and cache.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageMemory {
+    /// Of one serving GPU, GiB.
+    pub reserved_gib: StageDefault,
+    /// Of training, bytes for each weight.
+    pub training_bytes_per_weight: StageDefault,
+}
+
+/// The defaults of all stages.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageProfile {
+    schema_version: u32,
+    /// Weight transfers.
+    pub weight_transfer: WeightTransfer,
+    /// Training efficiencies.
+    pub efficiency: Efficiency,
+    /// Fixed seconds.
+    pub seconds: StageSeconds,
+    /// Memory.
+    pub memory: StageMemory,
+}
+
+/// The defaults of the stages.
+///
+/// # Errors
+///
+/// None for the embedded profile, which a test parses.
+pub fn stages() -> Result<StageProfile, ProfileError> {
+    let profile: StageProfile = yaml::from_node(&yaml::parse("stages", STAGES)?)?;
+    if profile.schema_version != 1 {
+        return Err(ProfileError::Version { name: "stages".to_owned(), found: profile.schema_version });
+    }
+    Ok(profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_sane_and_has_a_source() {
+        let profile = stages().unwrap_or_else(|error| panic!("{error}"));
+        let (efficiency, seconds) = (&profile.efficiency, &profile.seconds);
+        for share in
+            [&efficiency.dense_bf16, &efficiency.dense_fp8, &efficiency.experts_bf16, &efficiency.experts_fp8]
+        {
+            assert!(share.value > 0.0 && share.value < 1.0 && share.se > 0.0 && !share.source.is_empty());
+        }
+        for default in [&seconds.data, &seconds.prepare, &seconds.rule_reward] {
+            assert!(default.value > 0.0 && !default.source.is_empty());
+        }
+        for name in ["colocated-ipc", "nccl-reshard", "nccl-broadcast", "checkpoint-engine"] {
+            let preset = profile.weight_transfer.preset(name).unwrap_or_else(|error| panic!("{error}"));
+            assert!(preset.gb_per_s > 0.0 && preset.fixed_s >= 0.0 && !preset.source.is_empty());
+        }
+        assert!(profile.weight_transfer.preset("pigeons").is_err());
+    }
+}
