@@ -12,7 +12,7 @@ mod runs;
 
 use serde::Serialize;
 
-pub use runs::{Run, RunsError, read};
+pub use runs::{Run, RunsError, Table, read};
 
 use crate::math::quantile_sorted;
 use crate::piece::Shape;
@@ -142,7 +142,7 @@ pub fn fit(family: &str, runs: &[Composed]) -> Option<EngineFit> {
             .flat_map(|(_, errors)| errors.iter().copied())
             .collect();
         let count = long.iter().filter(|composed| member(&composed.run)).count();
-        if let Some(errors) = summary(count, errors) {
+        if let Some(errors) = summary(count, &errors) {
             rows.push(Row { label, errors });
         }
     };
@@ -158,7 +158,7 @@ pub fn fit(family: &str, runs: &[Composed]) -> Option<EngineFit> {
         group(label, &|run| (low..=high).contains(&run.batch));
     }
     let shorter: Vec<f64> = short.iter().map(|composed| error(composed, &medians)).collect();
-    if let Some(errors) = summary(short.len(), shorter) {
+    if let Some(errors) = summary(short.len(), &shorter) {
         rows.push(Row { label: format!("outputs below {LONG_OUTPUT} tokens"), errors });
     }
     Some(EngineFit {
@@ -169,7 +169,7 @@ pub fn fit(family: &str, runs: &[Composed]) -> Option<EngineFit> {
         per_request_us: 1e3 * medians[1],
         prefill_share: medians[2],
         spread: [1e3 * spread[0], 1e3 * spread[1], spread[2]],
-        test: summary(long.len(), tested.concat())?,
+        test: summary(long.len(), &tested.concat())?,
         rows,
     })
 }
@@ -234,8 +234,9 @@ fn eliminate(mut matrix: [[f64; 4]; 3], size: usize) -> Option<Vec<f64>> {
         for row in 0..size {
             if row != column {
                 let factor = matrix[row][column] / matrix[column][column];
-                for k in 0..4 {
-                    matrix[row][k] -= factor * matrix[column][k];
+                let pivot = matrix[column];
+                for (value, above) in matrix[row].iter_mut().zip(pivot) {
+                    *value -= factor * above;
                 }
             }
         }
@@ -243,7 +244,7 @@ fn eliminate(mut matrix: [[f64; 4]; 3], size: usize) -> Option<Vec<f64>> {
     Some((0..size).map(|row| matrix[row][3] / matrix[row][row]).collect())
 }
 
-fn summary(runs: usize, errors: Vec<f64>) -> Option<Errors> {
+fn summary(runs: usize, errors: &[f64]) -> Option<Errors> {
     if errors.is_empty() {
         return None;
     }

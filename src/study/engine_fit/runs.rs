@@ -65,16 +65,19 @@ struct Columns {
     silicon_tpot_ms: f64,
 }
 
+/// Runs, and how many were left out by reason.
+pub type Table = (Vec<Run>, Vec<(String, usize)>);
+
 /// Reads a table; runs of models or devices that the program does not know by this table's names are counted, not
 /// read. Returns the runs and how many were left out, by reason.
 ///
 /// # Errors
 ///
 /// A missing column, a cell that is no number, a number that cannot be.
-pub fn read(name: &str, text: &str) -> Result<(Vec<Run>, Vec<(String, usize)>), RunsError> {
+pub fn read(name: &str, text: &str) -> Result<Table, RunsError> {
     let wrong = |line: u64, message: String| RunsError::Row { name: name.to_owned(), line, message };
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let (mut runs, mut left_out): (Vec<Run>, Vec<(String, usize)>) = (Vec::new(), Vec::new());
+    let (mut runs, mut left_out): Table = (Vec::new(), Vec::new());
     for record in reader.deserialize::<Columns>() {
         let row = record.map_err(|error| {
             let line = error.position().map_or(1, csv::Position::line);
@@ -179,7 +182,7 @@ mod tests {
     const HEADER: &str = "backend,backend_version,model_path,system,precision,gemm_quant_mode,isl,osl,batch_size,tp_size,\
                           pp_size,silicon_ttft_ms,silicon_tpot_ms\n";
 
-    fn table(row: &str) -> Result<(Vec<Run>, Vec<(String, usize)>), RunsError> {
+    fn table(row: &str) -> Result<Table, RunsError> {
         read("runs.csv", &format!("{HEADER}{row}\n"))
     }
 
