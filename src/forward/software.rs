@@ -100,11 +100,11 @@ impl Software {
             line("requests on the host", Family::Host, constants.per_request_us * requests),
             beyond,
         );
-        let Some(kind) = drafter else { return };
+        let Some(kind) = drafter.filter(|_| !shape.drafter_asleep) else { return };
         // Passes that the host launches: one a token, one a round, or none on the GPU at all.
         let passes = match kind {
             DrafterKind::Eagle3 | DrafterKind::Mtp | DrafterKind::Model => {
-                f64::from(shape.draft_tokens.max(1))
+                f64::from(shape.draft_depth().max(1))
             }
             DrafterKind::Block => 1.0,
             DrafterKind::Ngram | DrafterKind::Suffix => 0.0,

@@ -9,7 +9,29 @@
 //! Model: request i has its own first-position rate x_i ~ Beta with a given concentration, and rates
 //! a_ik = x_i r_k (r_0 = 1). The Beta mean and the ratios r_k are solved so that the pooled rates come out:
 //!   a_k = Σ_i w_i S_i(k+1) / Σ_i w_i S_ik,  S_ik = Π_{j<k} a_ij,  w_i = 1 / AL_i  (rounds per token).
-//! Lengths are taken as independent of x_i. Leaves out: drift along the output, verification semantics.
+//! Lengths are taken as independent of x_i.
+//!
+//! The other files, one idea each: what verification semantics do to a rate (`verification`), rates that drift
+//! along the output (`drift`) or grow with earlier rollouts (`history`), further ranks of a tree (`curve`), engine
+//! counters (`counters`), the power law fitted to them (`fit`), and what a schedule has learned (`belief`).
+
+mod belief;
+mod counters;
+mod curve;
+mod drift;
+mod error;
+mod fit;
+mod history;
+mod verification;
+
+pub use belief::Belief;
+pub use counters::{Counters, Interval};
+pub use curve::{Curve, Ranks};
+pub use drift::Drift;
+pub use error::AcceptanceError;
+pub use fit::{PowerLawFit, fit_power_law};
+pub use history::History;
+pub use verification::{Verification, tempered, total_variation};
 
 use crate::math::{beta_nodes, expit, logit};
 use crate::rng::{Purpose, Stream};
@@ -130,6 +152,17 @@ impl Population {
         for (k, slot) in survival.iter_mut().enumerate() {
             product *= (x * self.ratios.get(k).copied().unwrap_or(0.0)).min(RATE_CEILING);
             *slot = product;
+        }
+    }
+
+    /// The conditional rates a_0 … of the same request: what a tree needs.
+    pub fn draw_rates(&self, seed: u64, entity: &[u64], rates: &mut [f64]) {
+        self.draw_survival(seed, entity, rates);
+        let mut before = 1.0;
+        for slot in rates {
+            let survival = *slot;
+            *slot = if before > 0.0 { survival / before } else { 0.0 };
+            before = survival;
         }
     }
 
