@@ -9,8 +9,10 @@ pub mod acceptance;
 mod arm;
 mod configuration;
 pub mod schedule;
+pub mod solver;
 mod step_cost;
 pub mod tree;
+pub mod verify;
 
 pub use arm::{Arm, Yield};
 pub use configuration::{Configuration, ConfigurationError};

@@ -202,6 +202,7 @@ impl<'a> Leaper<'a> {
     fn advance(&mut self, cost: &impl StepCost, schedule: &mut dyn Schedule) {
         let configuration = schedule.decide(&Snapshot {
             running: self.running,
+            prefilling: self.replica.prefilling.len() as u32,
             waiting: self.replica.waiting.len() as u32,
             context: self.context as u64,
         });

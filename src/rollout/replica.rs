@@ -143,6 +143,7 @@ impl<'a> Replica<'a> {
     pub(super) fn step(&mut self, cost: &impl StepCost, schedule: &mut dyn Schedule) {
         let configuration = schedule.decide(&Snapshot {
             running: self.batch.index.len() as u32,
+            prefilling: self.prefilling.len() as u32,
             waiting: self.waiting.len() as u32,
             context: self.context,
         });

@@ -31,6 +31,7 @@ pub use drift::Drift;
 pub use error::AcceptanceError;
 pub use fit::{PowerLawFit, fit_power_law};
 pub use history::History;
+pub(super) use verification::likeliest;
 pub use verification::{Verification, tempered, total_variation};
 
 use crate::math::{beta_nodes, expit, logit};

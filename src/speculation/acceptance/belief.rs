@@ -65,8 +65,14 @@ impl Belief {
         &self.counters
     }
 
-    /// Takes in rounds of one arm: `histogram[n]` of them accepted exactly n tokens. Allocates nothing.
+    /// Takes in rounds of one arm, and believes them: see `count` and `settle`.
     pub fn observe(&mut self, arm: &Arm, histogram: &[u64]) {
+        self.count(arm, histogram);
+        self.settle();
+    }
+
+    /// Takes in rounds of one arm: `histogram[n]` of them accepted exactly n tokens. Allocates nothing.
+    pub fn count(&mut self, arm: &Arm, histogram: &[u64]) {
         let total: u64 = histogram.iter().sum();
         if arm.depth() == 0 || total == 0 {
             return;
@@ -80,10 +86,10 @@ impl Belief {
             self.counters.add(j, reached as f64 * tried, passed as f64 * first);
             reached = passed;
         }
-        self.settle();
     }
 
-    fn settle(&mut self) {
+    /// Fits the rates to what was counted. Allocates nothing.
+    pub fn settle(&mut self) {
         let (trials, accepted) = (self.counters.trials(), self.counters.accepted());
         let mut reached = self.weight;
         let with_prior = trials.iter().zip(accepted).zip(&self.prior).map(move |((n, y), p)| {
@@ -91,7 +97,7 @@ impl Belief {
             reached *= p;
             (n + weight, y + weight * p)
         });
-        let Some(law) = fit_power_law(with_prior, (self.law[1], DECAY_SE)) else { return };
+        let Some(law) = fit_power_law(&with_prior, (self.law[1], DECAY_SE)) else { return };
         for (j, rate) in self.rates.iter_mut().enumerate() {
             let fitted = law.first * libm::pow(1.0 + j as f64, -law.decay);
             let own = (self.weight * fitted + accepted[j]) / (self.weight + trials[j]);

@@ -26,11 +26,11 @@ const STEPS: usize = 40;
 /// Fits trials and acceptances by position, with a normal prior (mean, standard error) on the decay. `None` without
 /// any trial. Allocates nothing.
 pub fn fit_power_law(
-    positions: impl Iterator<Item = (f64, f64)> + Clone,
+    positions: &(impl Iterator<Item = (f64, f64)> + Clone),
     prior: (f64, f64),
 ) -> Option<PowerLawFit> {
     let (trials, hits) = positions.clone().fold((0.0, 0.0), |(n, y), (t, a)| (n + t, y + a));
-    if !(trials > 0.0) {
+    if trials <= 0.0 {
         return None;
     }
     let precision = 1.0 / (prior.1 * prior.1);
@@ -64,7 +64,7 @@ pub fn fit_power_law(
             information[2] += weight * x * x;
         }
         let determinant = information[0] * information[2] - information[1] * information[1];
-        if !(determinant > 0.0) {
+        if determinant <= 0.0 {
             break;
         }
         let step = [
@@ -104,7 +104,7 @@ mod tests {
     use crate::rng::{Purpose, Stream};
 
     fn fit(trials: &[f64], accepted: &[f64]) -> PowerLawFit {
-        fit_power_law(trials.iter().copied().zip(accepted.iter().copied()), (0.08, 10.0))
+        fit_power_law(&trials.iter().copied().zip(accepted.iter().copied()), (0.08, 10.0))
             .unwrap_or_else(|| panic!("no trials"))
     }
 
@@ -174,10 +174,10 @@ mod tests {
 
     #[test]
     fn one_position_takes_the_decay_from_the_prior() {
-        let law = fit_power_law([(1000.0, 700.0)].into_iter(), (0.06, 0.02)).unwrap_or_else(|| panic!());
+        let law = fit_power_law(&[(1000.0, 700.0)].into_iter(), (0.06, 0.02)).unwrap_or_else(|| panic!());
         assert!((law.first - 0.7).abs() < 1e-6 && (law.decay - 0.06).abs() < 1e-9);
         assert!((law.se_decay - 0.02).abs() < 1e-9);
-        assert_eq!(fit_power_law([(0.0, 0.0)].into_iter(), (0.06, 0.02)), None);
+        assert_eq!(fit_power_law(&[(0.0, 0.0)].into_iter(), (0.06, 0.02)), None);
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub fn total_variation(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// The `k` likeliest tokens, likeliest first, the lower index first among equals.
-pub(crate) fn likeliest(law: &[f64], k: usize) -> Vec<usize> {
+pub(in crate::speculation) fn likeliest(law: &[f64], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..law.len()).collect();
     order.sort_by(|a, b| law[*b].total_cmp(&law[*a]));
     order.truncate(k);
