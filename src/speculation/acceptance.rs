@@ -85,6 +85,10 @@ pub struct Population {
     nodes: Vec<f64>,
     /// r_k, with r_0 = 1.
     ratios: Vec<f64>,
+    /// The pooled rates that were asked for.
+    pooled: Vec<f64>,
+    /// How further ranks of a tree share what the first leaves.
+    ranks: Ranks,
     /// Largest difference between the asked and the reached pooled rates.
     residual: f64,
 }
@@ -98,7 +102,8 @@ impl Population {
         // At 1e6 requests differ by 0.0005, and beyond it the quantiles of the Beta law converge ever slower.
         let alike = concentration >= 1e6 || first <= 0.0;
         if alike {
-            return Population { nodes: vec![first], ratios, residual: 0.0 };
+            let (pooled, ranks) = (pooled.to_vec(), Ranks::default());
+            return Population { nodes: vec![first], ratios, pooled, ranks, residual: 0.0 };
         }
         let mut mean = first;
         let mut nodes = beta_nodes(mean, concentration, NODES);
@@ -120,7 +125,23 @@ impl Population {
                 }
             }
         }
-        Population { nodes, ratios, residual }
+        Population { nodes, ratios, pooled: pooled.to_vec(), ranks: Ranks::default(), residual }
+    }
+
+    /// The same requests with another law of ranks.
+    #[must_use]
+    pub fn with_ranks(self, ranks: Ranks) -> Self {
+        Population { ranks, ..self }
+    }
+
+    /// The law of ranks.
+    pub fn ranks(&self) -> &Ranks {
+        &self.ranks
+    }
+
+    /// The pooled rates that it was solved for.
+    pub fn pooled(&self) -> &[f64] {
+        &self.pooled
     }
 
     /// Largest difference between the asked and the reached pooled rates: near zero unless rates so close
@@ -252,7 +273,13 @@ mod tests {
     #[test]
     fn ignoring_the_spread_would_miss() {
         // What the module opens with: rates drawn around the pooled mean give counters below it.
-        let naive = Population { nodes: beta_nodes(0.75, 10.0, NODES), ratios: vec![1.0; 7], residual: 0.0 };
+        let naive = Population {
+            nodes: beta_nodes(0.75, 10.0, NODES),
+            ratios: vec![1.0; 7],
+            pooled: vec![0.75; 7],
+            ranks: Ranks::default(),
+            residual: 0.0,
+        };
         let plug_in = acceptance_length(&[0.75; 7]);
         let harmonic = naive.pooled_length(7);
         assert!((plug_in - 3.60).abs() < 0.01 && (harmonic - 3.48).abs() < 0.03, "{plug_in} {harmonic}");
