@@ -6,8 +6,8 @@ use super::memory::{self, Fit};
 use crate::forward::Software;
 use crate::profile::EngineProfile;
 use crate::resolved::{
-    Cluster, EngineSettings, Generation, Layout, Model, Overhead, Precision, Router, Routing, ScheduleInput,
-    Source, Speculation, Workload,
+    Cluster, EngineSettings, Generation, Layout, Model, Overhead, Precision, Router, Routing, Source,
+    Speculation, Workload,
 };
 use crate::scenario::raw;
 
@@ -61,10 +61,7 @@ pub(super) fn resolve(
             Overhead::Measured
         }
     };
-    let lookahead = inputs.speculation.map_or(0, |s| match s.schedule {
-        ScheduleInput::Off => 0,
-        ScheduleInput::Fixed { k } => k,
-    });
+    let lookahead = inputs.speculation.map_or(0, |s| s.schedule.max_draft_tokens());
     let max_num_batched_tokens = book.or_from(
         "generation.max_num_batched_tokens",
         raw.max_num_batched_tokens.map(|n| n.get() as u32),

@@ -4,13 +4,11 @@ use rayon::prelude::*;
 
 use crate::estimate::{FAMILIES, Family};
 use crate::forward::training::Pass;
-use crate::resolve::Prepared;
-use crate::resolved::{Precision, Resolved, ScheduleInput};
+use crate::resolve::{Prepared, Prototype};
+use crate::resolved::Precision;
 use crate::rl::machine::{Stage, StepPlan};
 use crate::rollout::{self, Job, Limits, Outcome, Stepper};
-use crate::speculation::Configuration;
 use crate::speculation::acceptance::{Population, shift};
-use crate::speculation::schedule::{Fixed, Schedule};
 use crate::workload::{Generator, LengthShift, Sample};
 
 /// How far the uncertain inputs lie from their best values, in standard errors.
@@ -28,6 +26,7 @@ pub struct Simulation<'a> {
     prepared: &'a Prepared,
     generator: Generator,
     acceptance: Option<Population>,
+    schedule: Prototype,
     stepper: Stepper,
 }
 
@@ -60,10 +59,16 @@ impl<'a> Simulation<'a> {
             let rates = shift(&s.acceptance.rates, shifts.acceptance * s.acceptance.logit_se);
             Population::solve(&rates, s.acceptance.concentration)
         });
+        // Counters show within seconds what acceptance there is: a schedule that knows it knows this draw's.
+        let schedule = match &acceptance {
+            Some(population) => prepared.schedule.knowing(population.pooled()),
+            None => prepared.schedule.clone(),
+        };
         Simulation {
             prepared,
             generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
             acceptance,
+            schedule,
             stepper,
         }
     }
@@ -90,7 +95,7 @@ impl<'a> Simulation<'a> {
                     seed: resolved.seed,
                     path: [draw, rl_step],
                 };
-                rollout::run_replica(self.stepper, &job, &self.prepared.engine, schedule(resolved).as_mut())
+                rollout::run_replica(self.stepper, &job, &self.prepared.engine, self.schedule.make().as_mut())
             })
             .collect();
         self.around(&samples, replicas)
@@ -185,14 +190,6 @@ impl StepWork {
             replica.completions = Vec::new();
         }
     }
-}
-
-fn schedule(resolved: &Resolved) -> Box<dyn Schedule> {
-    let k = match resolved.speculation.as_ref().map(|s| &s.schedule) {
-        Some(ScheduleInput::Fixed { k }) => *k,
-        Some(ScheduleInput::Off) | None => 0,
-    };
-    Box::new(Fixed(Configuration::chain(k)))
 }
 
 /// The share of `seconds` of scoring, spread evenly over the samples and done one after the other as they

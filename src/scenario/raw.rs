@@ -6,14 +6,17 @@
 
 mod engine;
 mod number;
+mod schedule;
 mod speculation;
 mod training;
 
 pub use engine::{Engine, Generation, GenerationLayout, Overhead, Router, Routing};
 pub use number::{Count, CountOrZero, Fraction, NonNegative, Number, Positive, Probability, Uncertain};
-pub use speculation::{
-    Acceptance, AcceptanceLength, Drafter, FixedSchedule, PowerLaw, Schedule, Speculation, SpeculationConfig,
+pub use schedule::{
+    CatchUpForm, FixedSchedule, GoodputSchedule, RespecSchedule, Schedule, SglangSchedule, SpecrlSchedule,
+    TierForm, TreeForm, VllmSchedule, WindowForm,
 };
+pub use speculation::{Acceptance, AcceptanceLength, Drafter, PowerLaw, Speculation, SpeculationConfig};
 pub use training::{
     Loop, Mode, Precision, Recompute, Reward, RuleReward, Training, TrainingLayout, WeightSync,
 };

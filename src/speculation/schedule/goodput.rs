@@ -6,7 +6,7 @@
 //! it may be leapt over.
 
 use super::{Observation, Schedule, Snapshot};
-use crate::speculation::acceptance::Belief;
+use crate::speculation::acceptance::{Belief, Ranks};
 use crate::speculation::solver::{CatchUp, OFF, Solver, Switching};
 use crate::speculation::{Arm, Configuration};
 
@@ -47,8 +47,11 @@ impl Goodput {
         &self.solver
     }
 
-    pub(super) fn solver_mut(&mut self) -> &mut Solver {
-        &mut self.solver
+    /// Makes it know other rates; one that learns keeps what it believes.
+    pub fn know(&mut self, rates: &[f64], ranks: &Ranks) {
+        if self.learning.is_none() {
+            self.solver.believe(rates, ranks);
+        }
     }
 
     /// The belief, where it learns.

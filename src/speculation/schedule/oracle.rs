@@ -20,7 +20,7 @@ impl Oracle {
 
     /// The rates from now on.
     pub fn tell(&mut self, rates: &[f64], ranks: &Ranks) {
-        self.0.solver_mut().believe(rates, ranks);
+        self.0.know(rates, ranks);
     }
 }
 
