@@ -1,13 +1,14 @@
 //! Studies: what is learnt from many runs of the machine.
 //!
 //! `compare` runs a scenario beside its baseline, and candidate drafters beside both, in the same draws and worlds;
-//! `step` prices one engine step; `validate` scores published values. Sweeps and planning are not here yet.
+//! `step` prices one engine step; `solve` picks configurations and compares schedules; `validate` scores published values. Sweeps and planning are not here yet.
 
 mod break_even;
 mod compare;
 mod detail;
 mod notes;
 mod sensitivity;
+pub mod solve;
 pub mod step;
 mod summarise;
 pub mod validate;

@@ -27,7 +27,7 @@ const SPECRL_TREE: DraftInput = DraftInput::Tree { steps: 5, top_k: 8, tokens: 3
 const HORIZON: f64 = 500.0;
 /// Rounds that the guess of a learning schedule weighs, and what an update leaves of older counts.
 const PRIOR_ROUNDS: f64 = 50.0;
-const FADE: f64 = 0.999;
+const FADE: f64 = 0.995;
 /// Decay over positions of that guess.
 const PRIOR_DECAY: f64 = 0.08;
 /// Steps between two updates of a belief.
