@@ -146,7 +146,7 @@ fn rollout(criterion: &mut Criterion<ThreadCpu>) {
 fn decision(criterion: &mut Criterion<ThreadCpu>) {
     let mut group = criterion.benchmark_group("decision");
     let mut fixed = Fixed(Configuration::chain(3));
-    let snapshot = Snapshot { running: 200, waiting: 100, context: 1_600_000 };
+    let snapshot = Snapshot { running: 200, waiting: 100, context: 1_600_000, ..Snapshot::default() };
     group.bench_function("schedule", |bencher| bencher.iter(|| fixed.decide(black_box(&snapshot))));
     let shape = Shape { decoding: 200, draft_tokens: 3, ..Shape::default() };
     group.bench_function("piece, made up", |bencher| bencher.iter(|| Affine.piece(black_box(&shape), 1.6e6)));

@@ -9,6 +9,7 @@ mod error;
 mod run;
 mod schema;
 mod screen;
+mod solve;
 mod validate;
 
 use std::io::Write;
@@ -37,6 +38,8 @@ enum Command {
     Validate(validate::Arguments),
     /// Price one engine step or one operator.
     Cost(cost::Arguments),
+    /// Pick the configuration for each batch and context; compare schedules; export tables.
+    Solve(solve::Arguments),
     /// List the models, drafters, devices and networks that are known by name.
     Catalog(catalog::Arguments),
     /// Print the JSON schema of a scenario.
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
+        Command::Solve(arguments) => solve::run(&arguments),
         Command::Catalog(arguments) => catalog::run(&arguments),
         Command::Schema => schema::run(),
     };

@@ -195,6 +195,30 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_tree_pays_for_its_beams_and_for_what_it_verifies() {
+        let engine = engine(true, Software::none());
+        let ms = |batch: u32, draft_tokens, tree| {
+            let total = 4096.0 * f64::from(batch);
+            let shape = Shape { decoding: batch, draft_tokens, tree, ..Shape::default() };
+            engine.piece(&shape, total).seconds(total) * 1e3
+        };
+        let tree = |depth, width| Some(crate::piece::DraftTree { depth, width });
+        assert_eq!(ms(8, 4, tree(4, 1)), ms(8, 4, None), "one beam is a chain");
+        // The same tokens verified: fewer passes cost less, wider ones more, and each beam reads the context.
+        assert!(ms(8, 7, tree(3, 4)) < ms(8, 7, None));
+        let (narrow, wide) = (ms(32, 15, tree(5, 2)), ms(32, 15, tree(5, 8)));
+        let context_bytes = 4.0 * 6.0 * 32.0 * 4096.0 * 2.0 * 8.0 * 128.0 * 2.0;
+        assert!(wide - narrow > 0.8 * context_bytes / 3.35e12 * 1e3, "{narrow} {wide}");
+    }
+
+    #[test]
+    fn a_drafter_asleep_costs_nothing() {
+        let (with, without) = (engine(true, Software::none()), engine(false, Software::none()));
+        let asleep = Shape { decoding: 8, drafter_asleep: true, ..Shape::default() };
+        assert_eq!(with.piece(&asleep, 1e4).seconds(1e4), without.piece(&asleep, 1e4).seconds(1e4));
+    }
+
+    #[test]
     fn an_idle_drafter_costs_little_and_never_nothing() {
         let (with, without) = (engine(true, Software::none()), engine(false, Software::none()));
         let extra = milliseconds(&with, 32, 0, 4096.0) - milliseconds(&without, 32, 0, 4096.0);

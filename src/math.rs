@@ -4,6 +4,7 @@
 //! the platform's own `exp` and `ln` differ in the last bit between systems.
 
 mod beta;
+mod chi_square;
 mod clipped;
 mod discrete;
 mod interpolate;
@@ -11,6 +12,7 @@ mod normal;
 mod summary;
 
 pub use beta::beta_nodes;
+pub use chi_square::chi_square_p_value;
 pub use clipped::{clipped_lognormal_mean, solve_lognormal_location};
 pub use discrete::{binomial, hypergeometric};
 pub use interpolate::log_log;

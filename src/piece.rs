@@ -15,6 +15,10 @@ pub struct Shape {
     pub decoding: u32,
     /// Draft tokens per decoding sequence (K); the target verifies K + 1. Zero: plain decoding.
     pub draft_tokens: u32,
+    /// How the draft tokens were found where they are a tree; a chain takes one pass of one token for each.
+    pub tree: Option<DraftTree>,
+    /// Whether the drafter does nothing at all in this step, not even keep its cache in step with the target.
+    pub drafter_asleep: bool,
     /// Prompt tokens that are prefilled in this step.
     pub prefill_tokens: u32,
     /// Query-key pairs of those tokens, Σ s·(past + s/2) over the prefilled chunks. The piece of a shape does
@@ -22,6 +26,29 @@ pub struct Shape {
     pub prefill_pairs: u64,
     /// Prompts whose prefill ends in this step: each samples its first token.
     pub prefill_ends: u32,
+}
+
+/// The passes that find the draft tokens of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DraftTree {
+    /// Draft passes, and the tree's depth below its root (SGLang: num_steps).
+    pub depth: u32,
+    /// Sequences that each pass after the first runs for each decoding one (SGLang: topk).
+    pub width: u32,
+}
+
+impl Shape {
+    /// Draft passes of a step.
+    #[inline]
+    pub fn draft_depth(&self) -> u32 {
+        self.tree.map_or(self.draft_tokens, |tree| tree.depth)
+    }
+
+    /// Sequences that a draft pass after the first runs for each decoding one.
+    #[inline]
+    pub fn draft_width(&self) -> u32 {
+        self.tree.map_or(1, |tree| tree.width)
+    }
 }
 
 /// What limits an operator.

@@ -10,6 +10,7 @@ mod cluster;
 mod cycle;
 mod generation;
 mod memory;
+pub mod schedule;
 mod speculation;
 mod training;
 mod workload;
@@ -24,6 +25,7 @@ use crate::scenario::{self, Document};
 use crate::speculation::StepCost;
 use crate::speculation::acceptance::Population;
 use book::Book;
+pub use schedule::Prototype;
 
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,8 @@ pub struct Prepared {
     pub resolved: Resolved,
     /// One replica of the inference engine.
     pub engine: Engine,
+    /// What picks the SD configuration of each step.
+    pub schedule: Prototype,
     /// How sure each family is.
     pub confidence: [Confidence; FAMILIES],
     /// Provenance of the kernel constants, for people.
@@ -164,6 +168,11 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         }),
         software,
     };
+    let schedule = match &speculation {
+        Some(speculation) => Prototype::build(speculation, &generation, &workload, &engine)
+            .map_err(|error| book.error("speculation.schedule", error.to_string(), None))?,
+        None => Prototype::off(),
+    };
     let calibration = calibration_label(&engine, &cluster.device.id);
     let engine_profile = match generation.engine.overhead {
         Overhead::Measured => format!("{}: {}", generation.engine.engine, engine_constants.source),
@@ -186,7 +195,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         assumptions: book.assumptions(),
     };
     let confidence = confidence(&resolved, &engine, &engine_constants);
-    Ok(Prepared { resolved, engine, confidence, calibration, engine_profile })
+    Ok(Prepared { resolved, engine, schedule, confidence, calibration, engine_profile })
 }
 
 fn calibration_label(engine: &Engine, device: &str) -> String {

@@ -6,12 +6,14 @@
 
 mod facts;
 mod run;
+mod schedule;
 
 pub use facts::{
     Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision, SlidingWindow,
 };
 pub use run::{
     AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,
-    Lengths, LoopSettings, Overhead, Quantity, Resolved, Reward, Router, Routing, ScheduleInput, SeenHistory,
-    Source, Speculation, Training, Uncertainty, Workload,
+    Lengths, LoopSettings, Overhead, Quantity, Resolved, Reward, Router, Routing, SeenHistory, Source,
+    Speculation, Training, Uncertainty, Workload,
 };
+pub use schedule::{CatchUpInput, DraftInput, ScheduleInput, TierInput};

@@ -8,6 +8,7 @@
 
 mod exact;
 mod kv;
+mod lanes;
 mod leap;
 mod outcome;
 mod pieces;

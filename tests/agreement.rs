@@ -26,13 +26,14 @@ use rollcast::rollout::{Limits, Outcome};
 use rollcast::speculation::StepCost;
 use rollcast::workload::Sample;
 use workloads::{
-    Count, Knotted, Workload, groups, groups_under_pressure, k_by_batch, k_by_batch_and_spread, long_prompts,
-    off_at_large_batch, one_request, preemption, pressure_at_the_end, queue, spread, tiny,
+    Count, Knotted, Workload, groups, groups_under_pressure, k_by_batch, k_by_batch_and_spread, k_by_context,
+    long_prompts, off_at_large_batch, one_request, preemption, pressure_at_the_end, queue, spread, tiny,
+    trees_and_spread, trees_at_small_batch,
 };
 
 const SEEDS: u64 = 200;
 /// Smallest p-value of a test of laws: .001 over all of this file's, three a workload.
-const LEAST_P: f64 = 0.001 / 36.0;
+const LEAST_P: f64 = 0.001 / 45.0;
 
 // ---- statistics ----
 
@@ -215,6 +216,9 @@ agreements!(
     groups_under_pressure,
     k_by_batch,
     k_by_batch_and_spread,
+    k_by_context,
+    trees_at_small_batch,
+    trees_and_spread,
     off_at_large_batch,
     spread,
     long_prompts,

@@ -380,10 +380,6 @@ mode: sync => streaming: true
     20:20 loop.streaming: planned and not built yet
 mode: sync => over_sampling: { factor: 1.2 }
     20:9 loop.over_sampling: planned and not built yet
-{ fixed: { k: 3 } } => goodput
-    17:13 speculation.schedule.goodput: `goodput` | planned and not built yet
-{ fixed: { k: 3 } } => { vllm_table: [[1, 2]] }
-    17:15 speculation.schedule.vllm_table: planned and not built yet
 { rule: { seconds: 2 } } => { sandbox: { gpus: 1 } }
     19:11 reward.sandbox: planned and not built yet | built: rule
 layout: { tp: 1 } => layout: { pp: 2 }

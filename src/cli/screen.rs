@@ -5,11 +5,13 @@
 mod chart;
 mod first;
 mod scores;
+mod solve;
 mod stages;
 mod step;
 
 pub(super) use first::first_screen;
 pub(super) use scores::validation;
+pub(super) use solve::{schedules, solve};
 pub(super) use step::step;
 
 use comfy_table::{Cell, CellAlignment, Table};

@@ -21,6 +21,9 @@ impl Engine {
         context: f64,
         piece: &mut Piece,
     ) {
+        if whole.drafter_asleep {
+            return;
+        }
         let round = Round { engine: self, loaded, whole, rank, context };
         match loaded.drafter.kind {
             DrafterKind::Eagle3 => eagle3::round(&round, piece),
@@ -70,10 +73,17 @@ impl Round<'_> {
         }
     }
 
-    /// The layers over `queries` new tokens of each sequence.
+    /// Sequences of a draft pass after the first: each beam of a tree is one, and reads the context for itself.
+    fn beams(&self) -> u32 {
+        self.rank.decoding * self.rank.draft_width()
+    }
+
+    /// The layers over `queries` new tokens of each sequence, or of each beam.
     fn draft_pass(&self, decoder: &Decoder<'_>, queries: u32, piece: &mut Piece) {
         let one = Shape {
+            decoding: self.beams(),
             draft_tokens: queries - 1,
+            tree: None,
             prefill_tokens: 0,
             prefill_pairs: 0,
             prefill_ends: 0,

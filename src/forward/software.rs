@@ -165,11 +165,11 @@ impl Software {
         piece.add_operator(line("iteration gap", Family::Host, exposed * constants.iteration_gap_us), false);
         let of_requests = exposed * constants.per_request_us * requests;
         piece.add_operator(line("requests on the host", Family::Host, of_requests), beyond);
-        let Some(kind) = drafter else { return };
+        let Some(kind) = drafter.filter(|_| !shape.drafter_asleep) else { return };
         // Passes that the host launches: one a token, one a round, or none on the GPU at all.
         let passes = match kind {
             DrafterKind::Eagle3 | DrafterKind::Mtp | DrafterKind::Model => {
-                f64::from(shape.draft_tokens.max(1))
+                f64::from(shape.draft_depth().max(1))
             }
             DrafterKind::Block => 1.0,
             DrafterKind::Ngram | DrafterKind::Suffix => 0.0,

@@ -10,7 +10,7 @@ use crate::resolved::{
     AcceptanceInput, Drafter, DrafterKind, Router, SeenHistory, Source, Speculation, Workload,
 };
 use crate::scenario::raw::{self, Acceptance, Uncertain};
-use crate::speculation::acceptance::{grown_length, power_law, solve_first_rate};
+use crate::speculation::acceptance::{History, power_law, solve_first_rate};
 
 /// Spread of the requests' own acceptance where nobody gives it: EAGLE's 5-95 % range of per-request
 /// lengths implies 8 to 15.
@@ -68,7 +68,7 @@ pub(super) fn resolve(
             let seen = seen_history(book, given, drafter, workload)?;
             let positions = if seen.at_k as usize >= positions { positions } else { seen.at_k as usize };
             let at = |length: f64| solve_first_rate(length, seen.decay, seen.at_k as usize);
-            let length = grown_length(seen.lengths, seen.rollouts, seen.responses(0));
+            let length = grown(&seen);
             let Some(first) = at(length) else {
                 let message =
                     format!("no acceptance rate gives {length} tokens at {} draft tokens", seen.at_k);
@@ -157,6 +157,12 @@ fn seen_history(
     })
 }
 
+/// The acceptance length in the first RL step; the scenario's checks keep the numbers in their ranges.
+fn grown(seen: &SeenHistory) -> f64 {
+    let (fresh, limit) = seen.lengths;
+    History::new(fresh, limit, seen.rollouts).map_or(fresh, |history| history.length(seen.responses(0)))
+}
+
 /// Trees that replicas do not share hold a replica's part of a prompt's responses: all of a group where it stays
 /// together, but then only where the prompt comes back to the same replica.
 pub(super) fn spread_history(
@@ -178,7 +184,7 @@ pub(super) fn spread_history(
             history.siblings *= part;
         }
     }
-    let length = grown_length(history.lengths, history.rollouts, history.responses(0));
+    let length = grown(history);
     if let Some(first) = solve_first_rate(length, history.decay, history.at_k as usize) {
         let positions = speculation.acceptance.rates.len();
         speculation.acceptance.rates = power_law(first, history.decay, positions);

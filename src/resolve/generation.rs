@@ -7,7 +7,7 @@ use crate::forward::Software;
 use crate::profile::{self, EngineProfile, MemoryOf, ProfileError};
 use crate::resolved::{
     Cluster, EngineSettings, Generation, GraphMode, Layout, Model, Overhead, Precision, Router, Routing,
-    ScheduleInput, Source, Speculation, Workload,
+    Source, Speculation, Workload,
 };
 use crate::scenario::raw;
 
@@ -89,10 +89,7 @@ pub(super) fn resolve(
             Overhead::Measured
         }
     };
-    let lookahead = inputs.speculation.map_or(0, |s| match s.schedule {
-        ScheduleInput::Off => 0,
-        ScheduleInput::Fixed { k } => k,
-    });
+    let lookahead = inputs.speculation.map_or(0, |s| s.schedule.max_draft_tokens());
     let max_num_batched_tokens = book.or_from(
         "generation.max_num_batched_tokens",
         raw.max_num_batched_tokens.map(|n| n.get() as u32),

@@ -1,10 +1,11 @@
 //! Drafter and schedule; acceptance is beside it.
 
 use super::book::Book;
+use super::schedule::Bounds;
 use super::{ResolveError, acceptance};
 use crate::catalog;
-use crate::resolved::{DrafterKind, Layout, Model, Precision, ScheduleInput, Source, Speculation, Workload};
-use crate::scenario::raw;
+use crate::resolved::{DrafterKind, Layout, Model, Precision, Source, Speculation, Workload};
+use crate::scenario::raw::{self, Acceptance};
 
 pub(super) fn resolve(
     book: &mut Book<'_>,
@@ -36,24 +37,15 @@ pub(super) fn resolve(
             format!("{} was trained for {}, not for {name}", drafter.id, drafter.targets.join(", "));
         return Err(book.error("speculation.drafter", message, Some(hint)));
     }
-    let schedule = match book.required("speculation.schedule", config.schedule.as_ref())? {
-        raw::Schedule::Fixed(fixed) => ScheduleInput::Fixed { k: fixed.k.get() as u32 },
-        raw::Schedule::Off => ScheduleInput::Off,
-        // The scenario's own checks refuse these before; a new schedule has to be named here to compile.
-        raw::Schedule::Goodput(_)
-        | raw::Schedule::Respec(_)
-        | raw::Schedule::Specrl(_)
-        | raw::Schedule::EmaTiers(_)
-        | raw::Schedule::BatchTable(_)
-        | raw::Schedule::VllmTable(_) => {
-            let message = "this schedule is planned and not built yet; built: off, fixed";
-            return Err(book.error("speculation.schedule", message, None));
-        }
+    let given = book.required("speculation.schedule", config.schedule.as_ref())?;
+    let one_by_one = match &config.acceptance {
+        Some(Acceptance::PerPosition(rates)) => Some(rates.len() as u32),
+        _ => None,
     };
-    let positions = match schedule {
-        ScheduleInput::Off => 0,
-        ScheduleInput::Fixed { k } => k as usize,
-    };
+    let context = workload.prompt_tokens.model.mean() + 0.5 * workload.response_tokens.model.mean();
+    let bounds = Bounds { kind: drafter.kind, block: drafter.block, positions: one_by_one, context };
+    let schedule = super::schedule::resolve(book, given, &bounds)?;
+    let positions = schedule.depth() as usize;
     let acceptance = acceptance::resolve(book, config, &drafter, workload, positions)?;
     let weights = match named.weights {
         Some(raw::Precision::Fp8) => Precision::Fp8,
@@ -69,6 +61,7 @@ pub(super) fn resolve(
         let message = format!("{tp} GPUs do not divide the drafter's {} heads", own.heads);
         return Err(book.error("speculation.drafter.tp", message, None));
     }
+    let positions = schedule.max_draft_tokens() as usize;
     if drafter.block > 0 && positions > drafter.block as usize {
         let message =
             format!("{positions} draft tokens; {} proposes at most {} a round", drafter.id, drafter.block);

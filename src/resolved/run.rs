@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ScheduleInput;
 use super::facts::{Device, Drafter, Model, Network, Precision};
 
 /// Where a value came from.
@@ -91,6 +92,24 @@ pub enum LengthModel {
     Samples(Vec<u32>),
     /// Always the same.
     Constant(u32),
+}
+
+impl LengthModel {
+    /// Mean tokens, before any further clipping.
+    pub fn mean(&self) -> f64 {
+        match self {
+            LengthModel::Lognormal { mean, .. } => mean.value,
+            LengthModel::Histogram { edges, weights } => {
+                let sum: f64 = weights.iter().sum();
+                let bins = edges.windows(2).zip(weights);
+                bins.map(|(edge, w)| 0.5 * (edge[0] + edge[1]) * w).sum::<f64>() / sum.max(f64::MIN_POSITIVE)
+            }
+            LengthModel::Samples(list) => {
+                list.iter().map(|n| f64::from(*n)).sum::<f64>() / list.len().max(1) as f64
+            }
+            LengthModel::Constant(tokens) => f64::from(*tokens),
+        }
+    }
 }
 
 /// Lengths and the bounds that the engine puts on them.
@@ -314,19 +333,6 @@ impl SeenHistory {
     pub fn responses(&self, rl_step: u64) -> f64 {
         self.seen + self.each_pass * libm::floor(rl_step as f64 / self.steps_a_pass) + self.siblings
     }
-}
-
-/// The schedule: what picks the SD configuration of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleInput {
-    /// The drafter is loaded and kept warm, and never drafts.
-    Off,
-    /// Always a chain of `k` draft tokens.
-    Fixed {
-        /// num_speculative_tokens.
-        k: u32,
-    },
 }
 
 /// Speculative decoding.

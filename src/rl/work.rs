@@ -4,13 +4,11 @@ use rayon::prelude::*;
 
 use crate::estimate::{FAMILIES, Family};
 use crate::forward::training::Pass;
-use crate::resolve::Prepared;
-use crate::resolved::{AcceptanceInput, Precision, Resolved, ScheduleInput};
+use crate::resolve::{Prepared, Prototype};
+use crate::resolved::{AcceptanceInput, Precision};
 use crate::rl::machine::{Stage, StepPlan};
 use crate::rollout::{self, Job, Limits, Outcome, Stepper};
-use crate::speculation::Configuration;
-use crate::speculation::acceptance::{Population, grown_length, power_law, shift, solve_first_rate};
-use crate::speculation::schedule::{Fixed, Schedule};
+use crate::speculation::acceptance::{History, Population, power_law, shift, solve_first_rate};
 use crate::workload::{Generator, LengthShift, Sample};
 
 /// How far the uncertain inputs lie from their best values, in standard errors.
@@ -31,6 +29,7 @@ pub struct Simulation<'a> {
     acceptance: Option<Population>,
     /// Shift of the logits of all acceptance rates.
     acceptance_shift: f64,
+    schedule: Prototype,
     stepper: Stepper,
 }
 
@@ -61,11 +60,18 @@ impl<'a> Simulation<'a> {
         let resolved = &prepared.resolved;
         let input = resolved.speculation.as_ref().map(|s| &s.acceptance).filter(|a| !a.rates.is_empty());
         let acceptance_shift = input.map_or(0.0, |a| shifts.acceptance * a.logit_se);
+        let acceptance = input.map(|a| population(a, &a.rates, acceptance_shift));
+        // Counters show within seconds what acceptance there is: a schedule that knows it knows this draw's.
+        let schedule = match &acceptance {
+            Some(population) => prepared.schedule.knowing(population.pooled()),
+            None => prepared.schedule.clone(),
+        };
         Simulation {
             prepared,
             generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
-            acceptance: input.map(|a| population(a, &a.rates, acceptance_shift)),
+            acceptance,
             acceptance_shift,
+            schedule,
             stepper,
         }
     }
@@ -78,7 +84,8 @@ impl<'a> Simulation<'a> {
         if seen <= history.responses(0) || self.acceptance.is_none() {
             return None;
         }
-        let length = grown_length(history.lengths, history.rollouts, seen);
+        let (fresh, limit) = history.lengths;
+        let length = History::new(fresh, limit, history.rollouts).ok()?.length(seen);
         let first = solve_first_rate(length, history.decay, history.at_k as usize)?;
         let rates = power_law(first, history.decay, input.rates.len());
         Some(population(input, &rates, self.acceptance_shift))
@@ -103,7 +110,7 @@ impl<'a> Simulation<'a> {
             .map(|list| {
                 let job =
                     Job { samples: list, limits, acceptance, seed: resolved.seed, path: [draw, rl_step] };
-                rollout::run_replica(self.stepper, &job, &self.prepared.engine, schedule(resolved).as_mut())
+                rollout::run_replica(self.stepper, &job, &self.prepared.engine, self.schedule.make().as_mut())
             })
             .collect();
         self.around(&samples, replicas)
@@ -202,14 +209,6 @@ impl StepWork {
 
 fn population(input: &AcceptanceInput, rates: &[f64], logit_shift: f64) -> Population {
     Population::solve_proposing(&shift(rates, logit_shift), input.concentration, input.proposal_share)
-}
-
-fn schedule(resolved: &Resolved) -> Box<dyn Schedule> {
-    let k = match resolved.speculation.as_ref().map(|s| &s.schedule) {
-        Some(ScheduleInput::Fixed { k }) => *k,
-        Some(ScheduleInput::Off) | None => 0,
-    };
-    Box::new(Fixed(Configuration::chain(k)))
 }
 
 /// The share of `seconds` of scoring, spread evenly over the samples and done one after the other as they

@@ -13,7 +13,7 @@ use crate::speculation::schedule::Schedule;
 /// Every sample's prompt and response must fit the KV cache alone (`resolve` checks it); one that does not
 /// is run past the limit rather than looping for ever.
 pub fn run_exact(job: &Job<'_>, cost: &impl StepCost, schedule: &mut dyn Schedule) -> Outcome {
-    let mut replica = Replica::new(job, schedule.max_draft_tokens());
+    let mut replica = Replica::new(job, schedule);
     while !replica.finished() {
         replica.step(cost, schedule);
     }

@@ -19,13 +19,13 @@ use super::Job;
 use super::outcome::{Outcome, TimelinePoint};
 use super::replica::{Pending, Replica, Room};
 use crate::piece::Shape;
-use crate::speculation::StepCost;
 use crate::speculation::schedule::{Schedule, Snapshot};
+use crate::speculation::{Configuration, StepCost};
 use slot::Slot;
 
 /// Runs one replica to the end of its samples. The schedule must be `leapable`.
 pub fn run_leap(job: &Job<'_>, cost: &impl StepCost, schedule: &mut dyn Schedule) -> Outcome {
-    let mut leaper = Leaper::new(job, schedule.max_draft_tokens());
+    let mut leaper = Leaper::new(job, schedule);
     loop {
         if leaper.leaping {
             if leaper.running == 0 && leaper.replica.finished() {
@@ -55,8 +55,8 @@ struct Leaper<'a> {
     /// Iterations so far.
     now: u64,
     running: u32,
-    /// Draft tokens of the configuration in force.
-    draft_tokens: u32,
+    /// The configuration in force.
+    configuration: Configuration,
     /// Total context of the running requests, at its mean rate since the last leap end.
     context: f64,
     /// Mean tokens that an iteration adds to it.
@@ -68,16 +68,16 @@ struct Leaper<'a> {
 }
 
 impl<'a> Leaper<'a> {
-    fn new(job: &'a Job<'a>, positions: u32) -> Self {
+    fn new(job: &'a Job<'a>, schedule: &dyn Schedule) -> Self {
         let mut leaper = Leaper {
-            replica: Replica::new(job, positions),
+            replica: Replica::new(job, schedule),
             leaping: false,
             slots: Vec::new(),
             free: Vec::new(),
             ends: BinaryHeap::new(),
             now: 0,
             running: 0,
-            draft_tokens: 0,
+            configuration: Configuration::Off,
             context: 0.0,
             rate: 0.0,
             admitted: 0,
@@ -200,23 +200,24 @@ impl<'a> Leaper<'a> {
 
     /// Runs to the next change: one iteration where there is prefill, else to the next end of a leap.
     fn advance(&mut self, cost: &impl StepCost, schedule: &mut dyn Schedule) {
-        let configuration = schedule.decide(&Snapshot {
+        let snapshot = Snapshot {
             running: self.running,
+            prefilling: self.replica.prefilling.len() as u32,
             waiting: self.replica.waiting.len() as u32,
             context: self.context as u64,
-        });
-        let draft_tokens = configuration.draft_tokens().min(self.replica.positions as u32);
-        if draft_tokens != self.draft_tokens {
-            self.switch(draft_tokens);
+        };
+        let configuration = self.replica.lanes.within(schedule.decide(&snapshot));
+        if configuration != self.configuration {
+            self.switch(configuration);
         }
-        let mut shape = Shape { decoding: self.running, draft_tokens, ..Shape::default() };
+        let mut shape = self.replica.shape(configuration, self.running, self.context);
         let ended = self.replica.schedule_prefill(&mut shape, Room::ToTheEnd);
         if shape.prefill_tokens > 0 {
             self.replica.charge(&shape, 1, self.context, self.context, cost);
             self.context += self.rate;
             self.now += 1;
         } else {
-            self.run_to_next_end(&shape, cost);
+            self.run_to_next_end(&shape, cost, schedule.holds_until(&snapshot));
         }
         self.note_peak();
         self.settle();
@@ -226,8 +227,8 @@ impl<'a> Leaper<'a> {
         }
     }
 
-    /// Charges all iterations up to the next end of a leap.
-    fn run_to_next_end(&mut self, shape: &Shape, cost: &impl StepCost) {
+    /// Charges all iterations up to the next end of a leap, or to where the decision no longer holds.
+    fn run_to_next_end(&mut self, shape: &Shape, cost: &impl StepCost, holds_until: f64) {
         while let Some(Reverse((_, slot, version))) = self.ends.peek() {
             if self.slots[*slot as usize].version == *version {
                 break;
@@ -238,13 +239,16 @@ impl<'a> Leaper<'a> {
         while self.now < end {
             let piece_end = self.replica.pieces.get(shape, self.context, cost).context.end;
             // Iterations whose context still lies in this piece; at least the one at hand.
-            let fitting = ((piece_end - self.context) / self.rate).ceil().max(1.0);
+            let fitting = ((piece_end.min(holds_until) - self.context) / self.rate).ceil().max(1.0);
             let steps = (end - self.now).min(fitting as u64);
             let n = steps as f64;
             let contexts = n * self.context + self.rate * n * (n - 1.0) / 2.0;
             self.replica.charge(shape, steps, self.context, contexts, cost);
             self.context += self.rate * n;
             self.now += steps;
+            if self.context >= holds_until {
+                return;
+            }
         }
     }
 
@@ -270,7 +274,7 @@ impl<'a> Leaper<'a> {
     /// Books a whole leap.
     fn close(&mut self, at: usize) {
         let slot = &mut self.slots[at];
-        if self.draft_tokens > 0 {
+        if self.configuration != Configuration::Off {
             self.replica.outcome.rounds += u64::from(slot.rounds);
             for (sum, count) in self.replica.accepted.iter_mut().zip(&slot.counts) {
                 *sum += u64::from(*count);
@@ -285,7 +289,7 @@ impl<'a> Leaper<'a> {
     /// Shortens a leap to the iterations that have passed, and books those.
     fn cut(&mut self, at: usize) {
         let passed = (self.now - self.slots[at].start) as u32;
-        let thresholds = self.replica.thresholds_of(self.slots[at].index, self.draft_tokens);
+        let thresholds = self.replica.lanes.of(self.slots[at].index, self.configuration);
         self.slots[at].shorten(passed, thresholds);
         self.close(at);
     }
@@ -310,13 +314,13 @@ impl<'a> Leaper<'a> {
         }
     }
 
-    /// Every leap goes on with another number of draft tokens.
-    fn switch(&mut self, draft_tokens: u32) {
+    /// Every leap goes on with another configuration.
+    fn switch(&mut self, configuration: Configuration) {
         let seated: Vec<usize> = (0..self.slots.len()).filter(|slot| self.slots[*slot].seated).collect();
         for at in &seated {
             self.cut(*at);
         }
-        self.draft_tokens = draft_tokens;
+        self.configuration = configuration;
         for at in seated {
             self.slots[at].version += 1;
             self.leap(at);
@@ -344,7 +348,7 @@ impl<'a> Leaper<'a> {
 
     /// Starts a leap, and takes the mean of the rounds that were drawn for it as the request's rate.
     fn leap(&mut self, at: usize) {
-        let thresholds = self.replica.thresholds_of(self.slots[at].index, self.draft_tokens);
+        let thresholds = self.replica.lanes.of(self.slots[at].index, self.configuration);
         let slot = &mut self.slots[at];
         self.rate -= slot.mean;
         slot.leap(self.now, thresholds);

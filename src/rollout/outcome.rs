@@ -28,6 +28,10 @@ pub struct Outcome {
     pub rounds: u64,
     /// Rounds that accepted at least j+1 draft tokens.
     pub accepted_at: Vec<u64>,
+    /// Changes of the configuration while requests were decoding.
+    pub switches: u64,
+    /// Nominal seconds of drafters that caught up after a switch.
+    pub catch_up_seconds: f64,
     /// Response tokens that were emitted.
     pub tokens: u64,
     /// Prompt tokens that were prefilled, recomputed ones included.

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use crate::piece::{Piece, Shape};
 use crate::speculation::StepCost;
 
-/// Pieces of decode-only steps by draft length and batch, and of steps with prefill by their shape.
+/// Pieces of decode-only steps of chains by draft length and batch, and of all others by their shape.
 #[derive(Debug, Default)]
 pub(super) struct PieceCache {
     decode: Vec<Vec<Option<Piece>>>,
@@ -16,7 +16,7 @@ pub(super) struct PieceCache {
 impl PieceCache {
     /// The piece of a shape that holds at a total context.
     pub(super) fn get(&mut self, shape: &Shape, context: f64, cost: &impl StepCost) -> &Piece {
-        if shape.prefill_tokens > 0 {
+        if shape.prefill_tokens > 0 || shape.tree.is_some() || shape.drafter_asleep {
             return self.mixed(shape, context, cost);
         }
         let (k, batch) = (shape.draft_tokens as usize, shape.decoding as usize);

@@ -7,12 +7,15 @@
 use std::collections::VecDeque;
 
 use super::kv::Pool;
+use super::lanes::Lanes;
 use super::outcome::{Outcome, TimelinePoint};
 use super::pieces::PieceCache;
 use super::{Job, Limits};
+use crate::estimate::Family;
 use crate::piece::Shape;
 use crate::rng::{Purpose, Stream, mix};
-use crate::speculation::schedule::{Schedule, Snapshot};
+use crate::speculation::schedule::{Observation, Schedule, Snapshot};
+use crate::speculation::solver::CatchUp;
 use crate::speculation::{Configuration, StepCost};
 use crate::workload::Sample;
 
@@ -68,10 +71,15 @@ pub(super) struct Replica<'a> {
     pub(super) prefilling: Vec<Prefilling>,
     pub(super) batch: Batch,
     pub(super) pool: Pool,
-    /// Draft positions of the survival table.
-    pub(super) positions: usize,
-    /// For each sample, the survival S_1 … S_K as 32-bit thresholds.
-    pub(super) thresholds: Vec<u32>,
+    /// What each sample accepts.
+    pub(super) lanes: Lanes,
+    /// How the drafter's cache catches up, and whether it has to.
+    catch_up: CatchUp,
+    behind: bool,
+    /// The configuration of the last step that decoded.
+    last: Option<Configuration>,
+    /// Counters before the last step, for schedules that are shown each.
+    seen: Vec<u64>,
     /// Tokens beyond its length that a decoding request must have room for.
     pub(super) lookahead: u32,
     /// Total context of the decoding requests.
@@ -84,24 +92,11 @@ pub(super) struct Replica<'a> {
 }
 
 impl<'a> Replica<'a> {
-    pub(super) fn new(job: &'a Job<'a>, positions: u32) -> Self {
-        let positions = positions as usize;
+    pub(super) fn new(job: &'a Job<'a>, schedule: &dyn Schedule) -> Self {
+        let positions = schedule.max_draft_tokens() as usize;
         let mut pool = Pool::new(job.limits.kv_blocks, job.limits.block_size, job.limits.prefix_caching);
-        let mut thresholds = vec![0; positions * job.samples.len()];
-        let mut survival = vec![0.0; positions];
-        for (slot, (id, sample)) in job.samples.iter().enumerate() {
+        for (_, sample) in job.samples {
             pool.announce(sample.group, sample.prompt);
-            if let Some(population) = job.acceptance {
-                population.draw_survival(
-                    job.seed,
-                    &[job.path[0], job.path[1], u64::from(*id)],
-                    &mut survival,
-                );
-                for (j, s) in survival.iter().enumerate() {
-                    // A number of 32 random bits is below this with probability s, to within 2^-32.
-                    thresholds[slot * positions + j] = (s * f64::from(u32::MAX)) as u32;
-                }
-            }
         }
         Replica {
             samples: job.samples,
@@ -111,8 +106,11 @@ impl<'a> Replica<'a> {
             prefilling: Vec::new(),
             batch: Batch::default(),
             pool,
-            positions,
-            thresholds,
+            lanes: Lanes::new(job, schedule),
+            catch_up: schedule.catch_up(),
+            behind: false,
+            last: None,
+            seen: vec![0; positions + 1],
             lookahead: positions as u32 + 1,
             context: 0,
             changed: false,
@@ -120,12 +118,6 @@ impl<'a> Replica<'a> {
             accepted: vec![0; positions + 1],
             pieces: PieceCache::default(),
         }
-    }
-
-    /// Survival of the first `draft_tokens` positions of a sample, as thresholds.
-    pub(super) fn thresholds_of(&self, index: u32, draft_tokens: u32) -> &[u32] {
-        let row = index as usize * self.positions;
-        &self.thresholds[row..row + draft_tokens as usize]
     }
 
     /// The stream of a sample's acceptance, a fresh one each time that it is admitted again.
@@ -141,17 +133,24 @@ impl<'a> Replica<'a> {
 
     /// One engine iteration: schedule, price, advance.
     pub(super) fn step(&mut self, cost: &impl StepCost, schedule: &mut dyn Schedule) {
-        let configuration = schedule.decide(&Snapshot {
+        let configuration = self.lanes.within(schedule.decide(&Snapshot {
             running: self.batch.index.len() as u32,
+            prefilling: self.prefilling.len() as u32,
             waiting: self.waiting.len() as u32,
             context: self.context,
-        });
-        let draft_tokens = configuration.draft_tokens().min(self.positions as u32);
-        let mut shape = Shape { decoding: self.batch.index.len() as u32, draft_tokens, ..Shape::default() };
+        }));
+        let mut shape = self.shape(configuration, self.batch.index.len() as u32, self.context as f64);
         let finished_prefills = self.schedule_prefill(&mut shape, Room::Now);
         let context = self.context as f64;
         self.charge(&shape, 1, context, context, cost);
-        self.decode(Configuration::chain(draft_tokens));
+        let history = !schedule.leapable();
+        if history {
+            self.seen.copy_from_slice(&self.accepted);
+        }
+        self.decode(configuration);
+        if history {
+            self.show(configuration, shape.decoding, schedule);
+        }
         self.start_decoding(finished_prefills);
         self.relieve_pressure();
         if self.changed {
@@ -159,10 +158,44 @@ impl<'a> Replica<'a> {
         }
     }
 
+    /// The shape of a step before its prefills. Charges what going over to the configuration costs.
+    pub(super) fn shape(&mut self, configuration: Configuration, decoding: u32, context: f64) -> Shape {
+        let mut shape = configuration.shape(decoding);
+        let drafts = configuration != Configuration::Off;
+        shape.drafter_asleep = !drafts && self.catch_up.asleep();
+        if decoding > 0 {
+            self.outcome.switches += u64::from(self.last.is_some_and(|last| last != configuration));
+            self.last = Some(configuration);
+            if drafts && self.behind {
+                // Mostly matrix products over the context that the drafter has not seen.
+                let seconds = self.catch_up.seconds(decoding, context);
+                self.outcome.seconds[Family::Gemm as usize] += seconds;
+                self.outcome.catch_up_seconds += seconds;
+            }
+        }
+        // Prompts that are prefilled meanwhile are not in its cache either.
+        self.behind = shape.drafter_asleep;
+        shape
+    }
+
+    /// Shows a schedule what the last step accepted.
+    fn show(&mut self, configuration: Configuration, decoding: u32, schedule: &mut dyn Schedule) {
+        let (_, depth) = self.lanes.lane(configuration);
+        for (before, now) in self.seen.iter_mut().zip(&self.accepted) {
+            *before = now - *before;
+        }
+        if depth == 0 {
+            self.seen[0] = u64::from(decoding);
+        }
+        let accepted = &self.seen[..=depth];
+        schedule.observe(&Observation { configuration, running: decoding, accepted });
+    }
+
     /// Closes the counters.
     pub(super) fn finish(mut self) -> Outcome {
-        for j in (0..self.positions).rev() {
-            let deeper = if j + 1 < self.positions { self.outcome.accepted_at[j + 1] } else { 0 };
+        let positions = self.outcome.accepted_at.len();
+        for j in (0..positions).rev() {
+            let deeper = if j + 1 < positions { self.outcome.accepted_at[j + 1] } else { 0 };
             self.outcome.accepted_at[j] = deeper + self.accepted[j + 1];
         }
         self.outcome.kv_peak = self.outcome.kv_peak.max(self.pool.peak());
@@ -234,7 +267,8 @@ impl<'a> Replica<'a> {
         if count == 0 {
             return;
         }
-        let draft_tokens = configuration.draft_tokens() as usize;
+        let (offset, depth) = self.lanes.lane(configuration);
+        let (width, thresholds) = (self.lanes.width(), self.lanes.thresholds());
         let block = self.limits.block_size;
         let mut grown = 0;
         let mut finished = 0;
@@ -242,12 +276,12 @@ impl<'a> Replica<'a> {
         let Batch { index, remaining, length, capacity, key, counter, own_blocks } = &mut self.batch;
         for i in 0..count {
             let mut tokens = 1;
-            if draft_tokens > 0 {
+            if depth > 0 {
                 // Same numbers as `Stream::bits`, kept in two arrays.
                 counter[i] = counter[i].wrapping_add(1);
                 let bits = (mix(key[i].wrapping_add(counter[i].wrapping_mul(STREAM_STEP))) >> 32) as u32;
-                let row = index[i] as usize * self.positions;
-                for threshold in &self.thresholds[row..row + draft_tokens] {
+                let row = index[i] as usize * width + offset;
+                for threshold in &thresholds[row..row + depth] {
                     tokens += u32::from(bits < *threshold);
                 }
                 self.accepted[tokens as usize - 1] += 1;
@@ -265,7 +299,7 @@ impl<'a> Replica<'a> {
         }
         self.context += emitted;
         self.outcome.tokens += emitted;
-        if draft_tokens > 0 {
+        if depth > 0 {
             self.outcome.rounds += count as u64;
         }
         self.pool.take(grown);

@@ -4,7 +4,7 @@
 //! here goes.
 
 use super::raw::Scenario;
-use super::raw::{Count, CountOrZero, GenerationLayout, Loop, Mode, Planned, Reward, Schedule, Speculation};
+use super::raw::{Count, CountOrZero, GenerationLayout, Loop, Mode, Planned, Reward, Speculation};
 use super::{Document, Error};
 
 /// The first planned key in use, as an error at that key.
@@ -22,11 +22,6 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
             let path = format!("speculation.candidates[{index}].candidates");
             refuse.if_asked(candidate.candidates.is_some(), &path, "this key", "one list of candidates")?;
         }
-        for candidate in std::iter::once(&**config).chain(config.candidates.iter().flatten()) {
-            if let Some(schedule) = &candidate.schedule {
-                self::schedule(&refuse, schedule)?;
-            }
-        }
     }
     if let Some(training) = &scenario.training {
         refuse.value("training.drafter", training.drafter.as_ref())?;
@@ -39,19 +34,6 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
 
 fn generation_layout(refuse: &Refusal<'_>, layout: &GenerationLayout) -> Result<(), Error> {
     refuse.above_one("generation.layout.pp", layout.pp)
-}
-
-fn schedule(refuse: &Refusal<'_>, schedule: &Schedule) -> Result<(), Error> {
-    let name = match schedule {
-        Schedule::Off | Schedule::Fixed(_) => return Ok(()),
-        Schedule::Goodput(_) => "goodput",
-        Schedule::Respec(_) => "respec",
-        Schedule::Specrl(_) => "specrl",
-        Schedule::EmaTiers(_) => "ema_tiers",
-        Schedule::BatchTable(_) => "batch_table",
-        Schedule::VllmTable(_) => "vllm_table",
-    };
-    refuse.choice("speculation.schedule", name, "off, fixed")
 }
 
 fn reward(refuse: &Refusal<'_>, reward: &Reward) -> Result<(), Error> {

@@ -6,14 +6,18 @@
 
 mod engine;
 mod number;
+mod schedule;
 mod speculation;
 mod training;
 
 pub use engine::{Engine, Generation, GenerationLayout, GraphMode, Overhead, Router, Routing};
 pub use number::{Count, CountOrZero, Fraction, NonNegative, Number, Positive, Probability, Uncertain};
+pub use schedule::{
+    CatchUpForm, FixedSchedule, GoodputSchedule, RespecSchedule, Schedule, SglangSchedule, SpecrlSchedule,
+    TierForm, TreeForm, VllmSchedule, WindowForm,
+};
 pub use speculation::{
-    Acceptance, AcceptanceLength, Drafter, FixedSchedule, HistoryAcceptance, PowerLaw, Schedule, Speculation,
-    SpeculationConfig,
+    Acceptance, AcceptanceLength, Drafter, HistoryAcceptance, PowerLaw, Speculation, SpeculationConfig,
 };
 pub use training::{
     Loop, Mode, Precision, Recompute, Reward, RuleReward, Training, TrainingLayout, WeightSync,

@@ -11,7 +11,29 @@
 //!   a_k = Σ_i w_i S_i(k+1) / Σ_i w_i S_ik,  S_ik = Π_{j<k} a_ij,  w_i = 1 / AL_i  (rounds per token).
 //! Lengths are taken as independent of x_i. Drafters that look tokens up have a proposal in a share h of the rounds
 //! only, and engines count only those: then AL_i = 1 + h Σ_j S_ij over all rounds, and w_i follows.
-//! Leaves out: drift along the output, verification semantics.
+//!
+//! The other files, one idea each: what verification semantics do to a rate (`verification`), rates that drift
+//! along the output (`drift`) or grow with earlier rollouts (`history`), further ranks of a tree (`curve`), engine
+//! counters (`counters`), the power law fitted to them (`fit`), and what a schedule has learned (`belief`).
+
+mod belief;
+mod counters;
+mod curve;
+mod drift;
+mod error;
+mod fit;
+mod history;
+mod verification;
+
+pub use belief::Belief;
+pub use counters::{Counters, Interval};
+pub use curve::{Curve, Ranks};
+pub use drift::Drift;
+pub use error::AcceptanceError;
+pub use fit::{PowerLawFit, fit_power_law};
+pub use history::History;
+pub(super) use verification::likeliest;
+pub use verification::{Verification, tempered, total_variation};
 
 use crate::math::{beta_nodes, expit, logit};
 use crate::rng::{Purpose, Stream};
@@ -57,13 +79,6 @@ pub fn shift(rates: &[f64], delta: f64) -> Vec<f64> {
     rates.iter().map(|&a| if a <= 0.0 || a >= 1.0 { a } else { expit(logit(a) + delta) }).collect()
 }
 
-/// Acceptance length that grows with what a drafter has seen of a prompt's earlier responses (suffix trees):
-/// limit - (limit - start) · exp(-seen / rollouts). Read off the published curve of DAS (arXiv 2511.13841, Fig 4),
-/// which is against RL steps; that the number of responses is what matters is assumed.
-pub fn grown_length((start, limit): (f64, f64), rollouts: f64, seen: f64) -> f64 {
-    limit - (limit - start) * libm::exp(-seen / rollouts)
-}
-
 /// The population of requests behind pooled counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Population {
@@ -73,6 +88,10 @@ pub struct Population {
     ratios: Vec<f64>,
     /// Share of the rounds that have a proposal.
     proposed: f64,
+    /// The pooled rates that were asked for.
+    pooled: Vec<f64>,
+    /// How further ranks of a tree share what the first leaves.
+    ranks: Ranks,
     /// Largest difference between the asked and the reached pooled rates.
     residual: f64,
 }
@@ -91,7 +110,8 @@ impl Population {
         // At 1e6 requests differ by 0.0005, and beyond it the quantiles of the Beta law converge ever slower.
         let alike = concentration >= 1e6 || first <= 0.0;
         if alike {
-            return Population { nodes: vec![first], ratios, proposed, residual: 0.0 };
+            let (pooled, ranks) = (pooled.to_vec(), Ranks::default());
+            return Population { nodes: vec![first], ratios, proposed, pooled, ranks, residual: 0.0 };
         }
         let mut mean = first;
         let mut nodes = beta_nodes(mean, concentration, NODES);
@@ -113,7 +133,23 @@ impl Population {
                 }
             }
         }
-        Population { nodes, ratios, proposed, residual }
+        Population { nodes, ratios, proposed, pooled: pooled.to_vec(), ranks: Ranks::default(), residual }
+    }
+
+    /// The same requests with another law of ranks.
+    #[must_use]
+    pub fn with_ranks(self, ranks: Ranks) -> Self {
+        Population { ranks, ..self }
+    }
+
+    /// The law of ranks.
+    pub fn ranks(&self) -> &Ranks {
+        &self.ranks
+    }
+
+    /// The pooled rates that it was solved for.
+    pub fn pooled(&self) -> &[f64] {
+        &self.pooled
     }
 
     /// Largest difference between the asked and the reached pooled rates: near zero unless rates so close
@@ -146,6 +182,17 @@ impl Population {
         for (k, slot) in survival.iter_mut().enumerate() {
             product *= (x * self.ratios.get(k).copied().unwrap_or(0.0)).min(RATE_CEILING);
             *slot = self.proposed * product;
+        }
+    }
+
+    /// The conditional rates a_0 … of the same request: what a tree needs.
+    pub fn draw_rates(&self, seed: u64, entity: &[u64], rates: &mut [f64]) {
+        self.draw_survival(seed, entity, rates);
+        let mut before = 1.0;
+        for slot in rates {
+            let survival = *slot;
+            *slot = if before > 0.0 { survival / before } else { 0.0 };
+            before = survival;
         }
     }
 
@@ -250,6 +297,8 @@ mod tests {
             nodes: beta_nodes(0.75, 10.0, NODES),
             ratios: vec![1.0; 7],
             proposed: 1.0,
+            pooled: vec![0.75; 7],
+            ranks: Ranks::default(),
             residual: 0.0,
         };
         let plug_in = acceptance_length(&[0.75; 7]);

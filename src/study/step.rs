@@ -118,6 +118,7 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
         prefill_tokens: question.prefill_tokens,
         prefill_pairs: u64::from(question.prefill_tokens) * u64::from(question.prefill_tokens + 1) / 2,
         prefill_ends: u32::from(question.prefill_tokens > 0),
+        ..Shape::default()
     };
     let total = question.context * f64::from(question.batch);
     let piece = prepared.engine.itemised(&shape, total);

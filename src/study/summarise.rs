@@ -133,9 +133,9 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
 fn label(resolved: &Resolved) -> String {
     match &resolved.speculation {
         None => "off".to_owned(),
-        Some(speculation) => match speculation.schedule {
+        Some(speculation) => match &speculation.schedule {
             ScheduleInput::Off => format!("{} loaded, not drafting", speculation.drafter.id),
-            ScheduleInput::Fixed { k } => format!("{}, chain K={k}", speculation.drafter.id),
+            schedule => format!("{}, {}", speculation.drafter.id, schedule.label()),
         },
     }
 }

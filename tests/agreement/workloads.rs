@@ -45,26 +45,39 @@ impl StepCost for Count {
 }
 
 /// At most so many sequences: so many draft tokens. The first row that holds decides, the last one always does.
+/// Below that a tree up to one batch, and beyond a total context the last row whatever the batch.
 /// Gives up on a run that asks for ever.
 #[derive(Clone)]
-pub(crate) struct ByBatch(Vec<(u32, u32)>, u64);
+pub(crate) struct ByBatch(Vec<(u32, u32)>, u64, u32, u64);
 
-impl ByBatch {
-    fn new(rows: &[(u32, u32)]) -> Self {
-        ByBatch(rows.to_vec(), 0)
-    }
-}
+/// What drafts trees: 9 tokens, at most 4 accepted.
+pub(crate) const TREE: Configuration = Configuration::Tree { depth: 4, top_k: 3, verify_tokens: 10 };
 
 impl Schedule for ByBatch {
     fn decide(&mut self, snapshot: &Snapshot) -> Configuration {
         self.1 += 1;
         assert!(self.1 < 5_000_000, "the run does not end");
+        if snapshot.context >= self.3 {
+            return Configuration::chain(self.0.last().map_or(0, |(_, k)| *k));
+        }
+        if snapshot.running <= self.2 {
+            return TREE;
+        }
         let row = self.0.iter().find(|(most, _)| snapshot.running <= *most);
         Configuration::chain(row.or(self.0.last()).map_or(0, |(_, k)| *k))
     }
 
     fn max_draft_tokens(&self) -> u32 {
-        self.0.iter().map(|(_, k)| *k).max().unwrap_or(0)
+        let chain = self.0.iter().map(|(_, k)| *k).max().unwrap_or(0);
+        if self.2 > 0 { chain.max(TREE.draft_tokens()) } else { chain }
+    }
+
+    fn trees(&self) -> Vec<Configuration> {
+        if self.2 > 0 { vec![TREE] } else { Vec::new() }
+    }
+
+    fn holds_until(&self, snapshot: &Snapshot) -> f64 {
+        if snapshot.context < self.3 { self.3 as f64 } else { f64::INFINITY }
     }
 
     fn leapable(&self) -> bool {
@@ -101,17 +114,26 @@ pub(crate) struct Workload {
     pub(crate) schedule: Vec<(u32, u32)>,
     /// Of the requests' acceptance; infinite: all alike.
     pub(crate) concentration: f64,
+    /// Batches up to which a tree is drafted.
+    pub(crate) tree_upto: u32,
+    /// Total context from which the schedule's last row holds.
+    pub(crate) turns_at: u64,
 }
 
 impl Workload {
     /// K = 3, alike.
     pub(crate) fn new(name: &'static str, samples: Vec<(u32, Sample)>, limits: Limits) -> Self {
-        Workload { name, samples, limits, schedule: vec![(0, 3)], concentration: f64::INFINITY }
+        let (schedule, concentration) = (vec![(0, 3)], f64::INFINITY);
+        Workload { name, samples, limits, schedule, concentration, tree_upto: 0, turns_at: u64::MAX }
+    }
+
+    fn decider(&self) -> ByBatch {
+        ByBatch(self.schedule.clone(), 0, self.tree_upto, self.turns_at)
     }
 
     pub(crate) fn run(&self, seed: u64, leap: bool, cost: &impl StepCost) -> Outcome {
         let population = population(self.concentration);
-        let mut schedule = ByBatch::new(&self.schedule);
+        let mut schedule = self.decider();
         let speculates = schedule.max_draft_tokens() > 0;
         let job = Job {
             samples: &self.samples,
@@ -126,7 +148,7 @@ impl Workload {
     /// Rounds that each request is expected to take, were the longest chain always drafted.
     pub(crate) fn expected_rounds(&self, seed: u64) -> Vec<f64> {
         let population = population(self.concentration);
-        let mut survival = vec![0.0; ByBatch::new(&self.schedule).max_draft_tokens() as usize];
+        let mut survival = vec![0.0; self.decider().max_draft_tokens() as usize];
         let rounds = self.samples.iter().map(|(id, sample)| {
             population.draw_survival(seed, &[4, 2, u64::from(*id)], &mut survival);
             f64::from(sample.response) / (1.0 + survival.iter().sum::<f64>())
@@ -201,6 +223,23 @@ pub(crate) fn k_by_batch() -> Workload {
 
 pub(crate) fn k_by_batch_and_spread() -> Workload {
     Workload { name: "K by batch, spread", concentration: 8.0, ..k_by_batch() }
+}
+
+pub(crate) fn trees_at_small_batch() -> Workload {
+    Workload { name: "trees at small batch", tree_upto: 24, ..k_by_batch() }
+}
+
+pub(crate) fn trees_and_spread() -> Workload {
+    let samples = lognormal(48, 1, 100, 900, 0.6);
+    let concentration = 8.0;
+    Workload { concentration, tree_upto: 64, ..Workload::new("trees, spread", samples, AMPLE) }
+}
+
+/// Few requests and long leaps, in the middle of which the context turns the decision.
+pub(crate) fn k_by_context() -> Workload {
+    let samples = lognormal(4, 1, 100, 6000, 0.4);
+    let schedule = vec![(64, 5), (64, 1)];
+    Workload { schedule, turns_at: 9_000, ..Workload::new("K by context", samples, AMPLE) }
 }
 
 pub(crate) fn off_at_large_batch() -> Workload {

@@ -2,7 +2,8 @@
 //!
 //! A round of K draft tokens is K passes. The first runs over the K + 1 tokens that the target just
 //! verified (rejected ones are padding: engines do not compact them), after fusing three hidden states by one
-//! product; it also catches the drafter's KV cache up. Each further pass runs over one token per sequence.
+//! product; it also catches the drafter's KV cache up. Each further pass runs over one token per sequence,
+//! or over one per beam where a tree is drafted: beams are sequences of their own that each read the context (SGLang).
 //! q, k and v read the concatenation of embedding and hidden state (2h). Every pass ends in the reduced
 //! head and an argmax. Prompts are prefilled by the drafter too. An idle drafter still runs the first pass,
 //! without head, to stay in step with the target.
@@ -32,10 +33,11 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let rows = f64::from(round.rank.decoding);
     let vocab = f64::from(round.loaded.drafter.draft_vocab);
     round.propose(rows, vocab, hidden, round.loaded.tp, piece);
-    for _ in 1..round.rank.draft_tokens {
-        doubled_inputs(round, model, rows, piece);
+    let beams = f64::from(round.beams());
+    for _ in 1..round.rank.draft_depth() {
+        doubled_inputs(round, model, beams, piece);
         round.draft_pass(&decoder, 1, piece);
-        round.propose(rows, vocab, hidden, round.loaded.tp, piece);
+        round.propose(beams, vocab, hidden, round.loaded.tp, piece);
     }
 }
 

@@ -16,8 +16,9 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let rows = f64::from(round.rank.decoding);
     let (vocab, hidden) = (f64::from(model.vocab), f64::from(model.hidden));
     round.propose(rows, vocab, hidden, round.loaded.tp, piece);
-    for _ in 1..round.rank.draft_tokens {
+    let beams = f64::from(round.beams());
+    for _ in 1..round.rank.draft_depth() {
         round.draft_pass(&decoder, 1, piece);
-        round.propose(rows, vocab, hidden, round.loaded.tp, piece);
+        round.propose(beams, vocab, hidden, round.loaded.tp, piece);
     }
 }

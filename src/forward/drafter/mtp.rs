@@ -34,9 +34,10 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     // The target's head lies over the target's GPUs.
     let (vocab, tp) = (f64::from(target.vocab), round.engine.layout.tp);
     round.propose(rows, vocab, hidden, tp, piece);
-    for _ in 1..round.rank.draft_tokens {
-        project(rows, piece);
+    let beams = f64::from(round.beams());
+    for _ in 1..round.rank.draft_depth() {
+        project(beams, piece);
         round.draft_pass(&decoder, 1, piece);
-        round.propose(rows, vocab, hidden, tp, piece);
+        round.propose(beams, vocab, hidden, tp, piece);
     }
 }

@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Unexpected, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use super::{Count, CountOrZero, NonNegative, Planned, Positive, Precision, Uncertain};
+use super::{Count, NonNegative, Positive, Precision, Schedule, Uncertain};
 
 /// Speculative decoding, or none.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,36 +128,6 @@ pub struct HistoryAcceptance {
     pub decay: Option<Uncertain>,
     /// Concentration of the spread between requests (Beta distribution); large is no spread.
     pub concentration: Option<Positive>,
-}
-
-/// What picks the configuration at each step.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// Never draft; the drafter is loaded and paid for.
-    Off,
-    /// Always the same draft length.
-    Fixed(FixedSchedule),
-    /// Largest forecast goodput (planned).
-    Goodput(Planned),
-    /// As ReSpec (planned).
-    Respec(Planned),
-    /// As SpecRL (planned).
-    Specrl(Planned),
-    /// Tiers of a running mean of acceptance (planned).
-    EmaTiers(Planned),
-    /// Draft length by batch size (planned).
-    BatchTable(Planned),
-    /// vLLM's own table (planned).
-    VllmTable(Planned),
-}
-
-/// Always the same draft length.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FixedSchedule {
-    /// Draft tokens per step (num_speculative_tokens), 0 to 64.
-    pub k: CountOrZero,
 }
 
 impl<'de> Deserialize<'de> for Speculation {

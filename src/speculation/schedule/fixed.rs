@@ -19,6 +19,10 @@ impl Schedule for Fixed {
     fn leapable(&self) -> bool {
         true
     }
+
+    fn trees(&self) -> Vec<Configuration> {
+        if matches!(self.0, Configuration::Tree { .. }) { vec![self.0] } else { Vec::new() }
+    }
 }
 
 #[cfg(test)]
@@ -29,11 +33,15 @@ mod tests {
     fn the_batch_changes_nothing() {
         let mut schedule = Fixed(Configuration::chain(3));
         for running in [1, 64, 512] {
-            let snapshot = Snapshot { running, waiting: 0, context: 1000 };
+            let snapshot = Snapshot { running, context: 1000, ..Snapshot::default() };
             assert_eq!(schedule.decide(&snapshot).draft_tokens(), 3);
         }
         assert_eq!(
-            Fixed(Configuration::chain(0)).decide(&Snapshot { running: 1, waiting: 0, context: 1 }),
+            Fixed(Configuration::chain(0)).decide(&Snapshot {
+                running: 1,
+                context: 1,
+                ..Snapshot::default()
+            }),
             Configuration::Off
         );
     }
