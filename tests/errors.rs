@@ -187,6 +187,22 @@ fn settings_that_an_engine_does_not_have_are_refused() {
 }
 
 #[test]
+fn a_table_by_batch_size_costs_whole_graphs_where_the_engine_says_so() {
+    let table =
+        ("schedule: { fixed: { k: 3 } }", "schedule: { vllm_table: { table: [[1, 4, 3], [5, 512, 0]] } }");
+    let mode = |version: &str| {
+        let engine = format!("engine_version: '{version}', max_num_seqs: 128");
+        let result = accepted(&[table, (ENGINE, &engine)]);
+        result["resolved"]["generation"]["engine"]["graph_mode"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(mode("0.24.0"), "piecewise");
+    assert_eq!(mode("0.25.0"), "full_and_piecewise", "a dense model");
+    assert_eq!(mode("0.33.0"), "full_and_piecewise");
+    let old = [table, (ENGINE, "engine_version: '0.12.0', max_num_seqs: 128")];
+    refused(&old, "schedule: { vllm", &["speculation.schedule", "no such table", "0.24"]);
+}
+
+#[test]
 fn what_only_look_ups_have_is_refused_elsewhere() {
     let schedule = "schedule: { fixed";
     let share = format!("proposal_share: 0.4\n  {schedule}");

@@ -4,10 +4,10 @@ use super::ResolveError;
 use super::book::Book;
 use super::memory::{self, Fit};
 use crate::forward::Software;
-use crate::profile::{self, EngineProfile, MemoryOf, ProfileError};
+use crate::profile::{self, BatchTable, EngineProfile, MemoryOf, ProfileError};
 use crate::resolved::{
     Cluster, EngineSettings, Generation, GraphMode, Layout, Model, Overhead, Precision, Router, Routing,
-    Source, Speculation, Workload,
+    ScheduleInput, Source, Speculation, Workload,
 };
 use crate::scenario::raw;
 
@@ -244,11 +244,36 @@ fn graph_mode(book: &mut Book<'_>, inputs: &Inputs<'_>) -> Result<GraphMode, Res
         }
         return Ok(GraphMode::None);
     }
+    let default = inputs.constants.defaults.cudagraph_mode;
+    let (mode, why) = if pieces_for_table(book, inputs)? && default != GraphMode::None {
+        (GraphMode::Piecewise, "a table of draft lengths by batch size costs whole graphs in this version")
+    } else {
+        (default, "the engine's default")
+    };
     Ok(given.unwrap_or_else(|| {
-        let mode = inputs.constants.defaults.cudagraph_mode;
-        book.note(path, mode.name(), Source::Profile, "the engine's default");
+        book.note(path, mode.name(), Source::Profile, why);
         mode
     }))
+}
+
+/// Whether a table of draft lengths by batch size makes this version give whole graphs up (vLLM #49548).
+fn pieces_for_table(book: &Book<'_>, inputs: &Inputs<'_>) -> Result<bool, ResolveError> {
+    let table = inputs.speculation.is_some_and(|s| matches!(s.schedule, ScheduleInput::VllmTable { .. }));
+    if !table {
+        return Ok(false);
+    }
+    let defaults = &inputs.constants.defaults;
+    match defaults.batch_table {
+        Some(BatchTable::Full) => Ok(false),
+        Some(BatchTable::PiecewiseMoe) => Ok(inputs.model.experts.is_some()),
+        Some(BatchTable::Piecewise) => Ok(true),
+        None => {
+            let message =
+                format!("this engine has no such table: its defaults are those from {}", defaults.since);
+            let hint = "generation.engine: vllm, engine_version 0.24 or newer".to_owned();
+            Err(book.error("speculation.schedule", message, Some(hint)))
+        }
+    }
 }
 
 fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, mode: GraphMode, layout: Layout) -> Vec<u32> {
