@@ -6,6 +6,7 @@
 mod catalog;
 mod cost;
 mod error;
+mod fit;
 mod run;
 mod schema;
 mod screen;
@@ -37,6 +38,8 @@ enum Command {
     Validate(validate::Arguments),
     /// Price one engine step or one operator.
     Cost(cost::Arguments),
+    /// Fit a device's profile to measured kernel times, with its errors on rows it has not seen.
+    Fit(fit::Arguments),
     /// List the models, drafters, devices and networks that are known by name.
     Catalog(catalog::Arguments),
     /// Print the JSON schema of a scenario.
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
+        Command::Fit(arguments) => fit::run(&arguments),
         Command::Catalog(arguments) => catalog::run(&arguments),
         Command::Schema => schema::run(),
     };

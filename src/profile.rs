@@ -4,6 +4,8 @@
 //! that nobody has measured: peaks are swapped, efficiencies kept, the tier drops to analytic and the spread
 //! grows. Only the profile in use is parsed. The forms are in `calibration/README.md` and `cost`.
 
+mod residual;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -11,11 +13,15 @@ use serde::Deserialize;
 use crate::estimate::{Confidence, Family, Tier};
 use crate::yaml;
 
+pub use residual::{HeldOut, Residual, ShapeResidual, Sustained};
+
 /// Device profiles by catalog id of their device.
 const DEVICES: &[(&str, &str)] = &[
     ("h100-sxm", include_str!("../calibration/h100-sxm.yaml")),
     ("h200-sxm", include_str!("../calibration/h200-sxm.yaml")),
 ];
+/// Version of the device profiles' format.
+const VERSION: u32 = 1;
 const ENGINES: &str = include_str!("../calibration/engines.yaml");
 /// Whose efficiencies stand in for a device without a profile: the most measured one.
 const STAND_IN: &str = "h100-sxm";
@@ -45,6 +51,12 @@ pub struct GemmForm {
     pub n: [f64; 2],
     /// Fitted range of the input features.
     pub k: [f64; 2],
+    /// ln(measured / form) over (m, n, k).
+    #[serde(default)]
+    pub residual: Option<Residual<3>>,
+    /// Sustained over burst time, by m.
+    #[serde(default)]
+    pub sustained: Option<Sustained>,
 }
 
 /// Matrix products by number format.
@@ -79,6 +91,9 @@ pub struct DecodeAttentionForm {
     pub batch: [f64; 2],
     /// Fitted range of the context, tokens.
     pub context: [f64; 2],
+    /// ln(measured / form) over (batch x KV heads, context, queries x heads a KV head).
+    #[serde(default)]
+    pub residual: Option<Residual<3>>,
 }
 
 /// Form of prefill attention: t0 + F/(ce·P) + bytes/(me·BW).
@@ -93,6 +108,9 @@ pub struct PrefillAttentionForm {
     pub memory_efficiency: f64,
     /// Log-sigma.
     pub sigma: f64,
+    /// ln(measured / form) over (tokens x heads, tokens of a sequence, heads a KV head).
+    #[serde(default)]
+    pub residual: Option<Residual<3>>,
 }
 
 /// Form of a memory-bound kernel: t0 + bytes/(me·BW).
@@ -139,6 +157,9 @@ pub struct ExpertForm {
     pub sigma: f64,
     /// Fitted range of the tokens.
     pub tokens: [f64; 2],
+    /// Residuals of the measured shapes.
+    #[serde(default)]
+    pub shapes: Vec<ShapeResidual>,
 }
 
 /// What the popularity exponents of the tables' routings are.
@@ -251,6 +272,12 @@ pub struct DeviceProfile {
     pub moe: ExpertForms,
     /// The experts' all-to-all.
     pub all_to_all: AllToAllForm,
+    /// Log-sigma of the seconds beyond the fitted ranges, on top of their family's.
+    #[serde(default)]
+    pub extrapolation_sigma: f64,
+    /// Errors on rows that the constants were not fitted on.
+    #[serde(default)]
+    pub held_out: Vec<HeldOut>,
 }
 
 /// What a captured graph size counts.
@@ -350,7 +377,7 @@ pub fn device(id: &str) -> Result<KernelProfile, ProfileError> {
         return Err(ProfileError::Engine(id.to_owned()));
     };
     let form: DeviceProfile = yaml::from_node(&yaml::parse(name, text)?)?;
-    if form.schema_version != 1 {
+    if form.schema_version != VERSION {
         return Err(ProfileError::Version { name: (*name).to_owned(), found: form.schema_version });
     }
     Ok(KernelProfile { form, stands_in: own.is_none() })

@@ -4,11 +4,13 @@
 
 mod chart;
 mod first;
+mod fit;
 mod scores;
 mod stages;
 mod step;
 
 pub(super) use first::first_screen;
+pub(super) use fit::fit;
 pub(super) use scores::validation;
 pub(super) use step::step;
 

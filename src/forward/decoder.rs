@@ -33,6 +33,8 @@ pub(super) struct Pass {
     pub(super) queries: f64,
     /// Prompt tokens.
     pub(super) prefill: f64,
+    /// Prompts that they end.
+    pub(super) prompts: f64,
     /// Share of the step's total context that this rank holds.
     pub(super) context_share: f64,
     /// Share of the step's prefill that this rank has.
@@ -65,7 +67,8 @@ impl Decoder<'_> {
     }
 
     fn gemm(&self, operator: &'static str, (tokens, n, k): (f64, f64, f64), times: f64, piece: &mut Piece) {
-        add_timed(piece, operator, Family::Gemm, self.kernels.gemm(tokens, n, k, self.weights), times);
+        let time = self.kernels.gemm(tokens, n, k, self.weights);
+        add_timed(piece, operator, Family::Gemm, time, times);
     }
 
     /// Products before and after attention.
@@ -209,8 +212,14 @@ impl Decoder<'_> {
         let full = f64::from(model.layers) - sliding;
         if pass.decoding > 0.0 {
             let shape = self.attention_shape(pass, heads);
-            let time = self.kernels.attention(&shape);
+            let local = pass.context * pass.context_share;
+            let time = self.kernels.attention(&shape, local);
             let slope = time.per_context_token * pass.context_share;
+            // The ends of the attention's own piece, whatever rounding says.
+            let share = pass.context_share.max(f64::MIN_POSITIVE);
+            let [from, to] = time.contexts.map(|rank| rank / share);
+            piece.context.start = piece.context.start.max(from.min(pass.context));
+            piece.context.end = piece.context.end.min(to.max(pass.context.next_up()));
             let family = if pass.queries > 1.0 { Family::VerifyAttention } else { Family::Attention };
             let line = |fixed: f64, per_context_token: f64| Line {
                 operator: if pass.queries > 1.0 { "verify attention" } else { "attention" },
@@ -222,13 +231,15 @@ impl Decoder<'_> {
             piece.add_operator(line(full * time.fixed, full * slope), time.extrapolated);
             if let Some(window) = model.sliding {
                 // A window that is full costs its width, one that is not costs the context.
-                let filled =
-                    f64::from(window.tokens) * pass.decoding / pass.context_share.max(f64::MIN_POSITIVE);
+                let width = f64::from(window.tokens) * pass.decoding;
+                let filled = width / share;
                 if pass.context < filled {
                     piece.add_operator(line(sliding * time.fixed, sliding * slope), time.extrapolated);
                     piece.context.end = piece.context.end.min(filled);
                 } else {
-                    piece.add_operator(line(sliding * (time.fixed + slope * filled), 0.0), time.extrapolated);
+                    let full = self.kernels.attention(&shape, width);
+                    let seconds = full.fixed + full.per_context_token * width;
+                    piece.add_operator(line(sliding * seconds, 0.0), full.extrapolated);
                     piece.context.start = piece.context.start.max(filled);
                 }
             }
@@ -236,6 +247,7 @@ impl Decoder<'_> {
         if pass.prefill > 0.0 {
             let (fixed, per_pair) = self.kernels.prefill_attention(
                 pass.prefill,
+                pass.prefill / pass.prompts.max(1.0),
                 heads,
                 self.kv_heads(),
                 f64::from(model.head_dim),
@@ -256,6 +268,7 @@ impl Decoder<'_> {
                 AttentionShape {
                     batch: pass.decoding,
                     kv_heads: 1.0,
+                    rows: pass.queries * heads,
                     bytes_per_token: (kv + rope) * kv_bytes,
                     flops_per_token: 2.0 * pass.queries * heads * (2.0 * kv + rope),
                     tabulated: false,
@@ -264,6 +277,7 @@ impl Decoder<'_> {
             None => AttentionShape {
                 batch: pass.decoding,
                 kv_heads: self.kv_heads(),
+                rows: (pass.queries * heads / self.kv_heads()).max(1.0),
                 bytes_per_token: 2.0 * self.kv_heads() * head_dim * kv_bytes,
                 flops_per_token: 4.0 * pass.queries * heads * head_dim,
                 tabulated: model.head_dim == 128,
