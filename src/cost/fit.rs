@@ -185,8 +185,9 @@ fn fit_gemm(
     let names = ["gemm bf16", "gemm fp8"];
     for (i, weights) in [Precision::Bf16, Precision::Fp8].into_iter().enumerate() {
         let place = if i == 0 { &mut profile.gemm.bf16 } else { &mut profile.gemm.fp8 };
-        let carried = carry.and_then(|c| c.sustained.as_ref()).map(|s| if i == 0 { &s.bf16 } else { &s.fp8 });
-        let before = carried.cloned().or_else(|| place.sustained.take());
+        let carried = carry.and_then(|c| c.sustained.as_ref());
+        let carried = carried.and_then(|s| if i == 0 { s.bf16.clone() } else { s.fp8.clone() });
+        let before = carried.or_else(|| place.sustained.take());
         place.sustained.clone_from(&before);
         if rows.gemm[i].is_empty() {
             continue;

@@ -11,7 +11,7 @@
 
 use super::{Kernels, Machine, Timed, bound, outside};
 use crate::math::p_norm;
-use crate::profile::{ExpertForm, Imbalance};
+use crate::profile::{ExpertForm, Imbalance, ShapeResidual};
 use crate::resolved::Precision;
 
 /// One layer's experts, as one GPU of the expert-parallel group sees them.
@@ -131,16 +131,30 @@ impl Work {
     }
 }
 
-/// The residual of a shape, where tables hold it: on (popularity exponent + 1, tokens).
+/// The residual of a shape, where tables hold it, on (popularity exponent + 1, tokens): that of its layout, or of
+/// the nearest one (in octaves of tensor and expert parallelism) of the same model's layer.
 pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> f64 {
-    let found = form.shapes.iter().find(|known| {
-        f64::from(known.hidden) == shape.hidden
-            && f64::from(known.inter) == shape.intermediate * f64::from(known.tp)
-            && f64::from(known.experts) == shape.count
-            && f64::from(known.topk) == shape.per_token
-            && f64::from(known.ep) == shape.expert_parallel
-    });
-    found.map_or(0.0, |known| known.residual.0.at([libm::log1p(shape.skew.max(0.0)), libm::log(shape.tokens)]))
+    let mut nearest: Option<(f64, &ShapeResidual)> = None;
+    for known in &form.shapes {
+        if f64::from(known.hidden) != shape.hidden
+            || f64::from(known.experts) != shape.count
+            || f64::from(known.topk) != shape.per_token
+        {
+            continue;
+        }
+        let split = f64::from(known.inter) / shape.intermediate;
+        if split < 1.0 || split != libm::round(split) {
+            continue;
+        }
+        let far = |a: f64, b: u32| libm::log2(a / f64::from(b)).abs();
+        let away = far(split, known.tp) + far(shape.expert_parallel, known.ep);
+        if nearest.is_none_or(|(least, _)| away < least) {
+            nearest = Some((away, known));
+        }
+    }
+    nearest.map_or(0.0, |(_, known)| {
+        known.residual.0.at([libm::log1p(shape.skew.max(0.0)), libm::log(shape.tokens)])
+    })
 }
 
 impl Kernels {

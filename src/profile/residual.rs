@@ -1,11 +1,11 @@
-//! Residual surfaces as profiles write them: whole thousandths of ln(measured / form), one text a row of the grid.
+//! Residual surfaces as profiles write them: whole thousandths of ln(measured / form), in one text.
 
 use serde::Deserialize;
 
 use crate::math::Surface;
 
-/// A surface of ln(measured / form). Written as `axes`, the knots of each axis, and `per_mille`, one text for each
-/// combination of the leading axes with the numbers along the last one, in thousandths.
+/// A surface of ln(measured / form). Written as `axes`, the knots of each axis, and `per_mille`, the
+/// thousandths in one text, the last axis fastest.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct Residual<const D: usize>(pub Surface<D>);
@@ -14,7 +14,7 @@ pub struct Residual<const D: usize>(pub Surface<D>);
 #[serde(deny_unknown_fields)]
 struct Written {
     axes: Vec<Vec<f64>>,
-    per_mille: Vec<String>,
+    per_mille: String,
 }
 
 impl<const D: usize> TryFrom<Written> for Residual<D> {
@@ -24,11 +24,9 @@ impl<const D: usize> TryFrom<Written> for Residual<D> {
         let axes = <[Vec<f64>; D]>::try_from(written.axes)
             .map_err(|axes| format!("{} axes, expected {D}", axes.len()))?;
         let mut values = Vec::with_capacity(axes.iter().map(Vec::len).product());
-        for text in &written.per_mille {
-            for word in text.split_ascii_whitespace() {
-                let value: i32 = word.parse().map_err(|_| format!("`{word}` is no whole number"))?;
-                values.push(f64::from(value) * 1e-3);
-            }
+        for word in written.per_mille.split_ascii_whitespace() {
+            let value: i32 = word.parse().map_err(|_| format!("`{word}` is no whole number"))?;
+            values.push(f64::from(value) * 1e-3);
         }
         let found = values.len();
         Surface::new(axes, values)
@@ -94,7 +92,7 @@ mod tests {
     use super::*;
 
     fn read(axes: Vec<Vec<f64>>, rows: &[&str]) -> Result<Residual<2>, String> {
-        Written { axes, per_mille: rows.iter().map(|r| (*r).to_owned()).collect() }.try_into()
+        Written { axes, per_mille: rows.join("\n") }.try_into()
     }
 
     #[test]

@@ -24,9 +24,11 @@ pub struct Versions {
 #[serde(deny_unknown_fields)]
 pub struct SustainedByFormat {
     /// bf16.
-    pub bf16: Sustained,
+    #[serde(default)]
+    pub bf16: Option<Sustained>,
     /// fp8.
-    pub fp8: Sustained,
+    #[serde(default)]
+    pub fp8: Option<Sustained>,
 }
 
 /// A hand-written input of a fit.

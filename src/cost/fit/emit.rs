@@ -145,7 +145,7 @@ fn residual<const D: usize>(
     for axis in 0..D {
         writeln!(out, "{indent}    - {}", list(surface.knots(axis)))?;
     }
-    writeln!(out, "{indent}  per_mille:")?;
+    writeln!(out, "{indent}  per_mille: |")?;
     rows(indent, surface, out)
 }
 
@@ -153,7 +153,7 @@ fn rows<const D: usize>(indent: &str, surface: &Surface<D>, out: &mut String) ->
     let last = surface.shape()[D - 1];
     for row in surface.values().chunks(last) {
         let words: Vec<String> = row.iter().map(|r| format!("{}", libm::round(r * 1e3) as i32)).collect();
-        writeln!(out, "{indent}    - \"{}\"", words.join(" "))?;
+        writeln!(out, "{indent}    {}", words.join(" "))?;
     }
     Ok(())
 }

@@ -114,9 +114,9 @@ fn format_of(label: &str, fp8: &[&str]) -> Option<usize> {
 }
 
 fn keep<T>(to: &mut Vec<T>, excluded: &mut Excluded, row: T, above_peak: bool, counts: bool) {
-    match (above_peak, counts) {
-        (true, _) => excluded.count(Reason::AbovePeak),
-        (false, false) => excluded.count(Reason::OutOfRange),
-        (false, true) => to.push(row),
+    match (counts, above_peak) {
+        (false, _) => excluded.count(Reason::OutOfRange),
+        (true, true) => excluded.count(Reason::AbovePeak),
+        (true, false) => to.push(row),
     }
 }
