@@ -15,7 +15,7 @@ use crate::yaml;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Measured tables of one device: this program's format, or public files such as h100_gemm.csv.
-    #[arg(required = true, value_name = "TABLE")]
+    #[arg(required_unless_present = "transfer", value_name = "TABLE")]
     tables: Vec<PathBuf>,
     /// Where the profile is written; without it only the errors are printed.
     #[arg(long, short, value_name = "FILE")]
@@ -23,6 +23,9 @@ pub(super) struct Arguments {
     /// Hand-written constants that no table gives.
     #[arg(long, value_name = "FILE")]
     carry: Option<PathBuf>,
+    /// Take another device's profile with the effective bandwidth swapped, and score it on the tables, if any.
+    #[arg(long, value_name = "FROM:TO", conflicts_with = "carry")]
+    transfer: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
@@ -31,7 +34,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         tables.extend(measured::read(path)?);
     }
     let carry = arguments.carry.as_ref().map(carry).transpose()?;
-    let fitted = fit::fit(tables, carry.as_ref())?;
+    let fitted = match arguments.transfer.as_deref().map(|pair| pair.split_once(':')) {
+        None => fit::fit(tables, carry.as_ref())?,
+        Some(Some((from, to))) => fit::transfer(from, to, tables)?,
+        Some(None) => {
+            let message = "--transfer takes two devices, such as h200-sxm:h100-sxm".to_owned();
+            return Err(CliError::Usage { message });
+        }
+    };
     if let Some(path) = &arguments.output {
         fs::write(path, fitted.yaml()).map_err(|source| CliError::Write { path: path.clone(), source })?;
     }

@@ -20,6 +20,7 @@ mod rows;
 mod split;
 mod surface;
 mod sustained;
+mod transfer;
 
 use super::Machine;
 use crate::catalog::{self, CatalogError};
@@ -159,10 +160,37 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     let mut kept: Vec<HeldOut> = profile.held_out.iter().filter(|line| !refitted(line)).cloned().collect();
     if !report.beyond.is_empty() {
         let squares: f64 = report.beyond.iter().map(|sigma| sigma * sigma).sum();
-        profile.extrapolation_sigma = thousandths(libm::sqrt(squares / report.beyond.len() as f64));
+        let found = thousandths(libm::sqrt(squares / report.beyond.len() as f64));
+        // A fit of some families says nothing of the others' errors.
+        profile.extrapolation_sigma =
+            if kept.is_empty() { found } else { found.max(profile.extrapolation_sigma) };
     }
     kept.splice(0..0, report.lines);
     profile.held_out = kept;
+    Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused })
+}
+
+/// The profile of one device from another's, and its errors on the device's own tables where there are any.
+pub fn transfer(from: &str, to: &str, tables: Vec<Table>) -> Result<Fitted, FitError> {
+    if let Some(table) = tables.iter().find(|table| table.header.device != to) {
+        let found = table.header.device.clone();
+        return Err(FitError::Device { name: table.name.clone(), found, expected: to.to_owned() });
+    }
+    let (source, target) = (catalog::device(from)?, catalog::device(to)?);
+    let mut profile = transfer::transfer(profile::device(from)?.form, &source, &target);
+    let machine = Machine::of(&target);
+    let rows = rows::sort(tables, &machine, &profile.moe.skew_alpha, &profile.moe.imbalance);
+    for errors in transfer::errors(&profile, machine, &rows) {
+        let sigma = match errors.family {
+            "gemm bf16" => profile.gemm.bf16.sigma,
+            "gemm fp8" => profile.gemm.fp8.sigma,
+            "attention_decode" => profile.attention_decode.sigma,
+            "attention_prefill" => profile.attention_prefill.sigma,
+            "moe bf16" => profile.moe.bf16.sigma,
+            _ => profile.moe.fp8.sigma,
+        };
+        profile.held_out.push(split::held_out(&errors, sigma));
+    }
     Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused })
 }
 

@@ -133,28 +133,23 @@ impl Work {
 
 /// The residual of a shape, where tables hold it, on (popularity exponent + 1, tokens): that of its layout, or of
 /// the nearest one (in octaves of tensor and expert parallelism) of the same model's layer.
-pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> f64 {
-    let mut nearest: Option<(f64, &ShapeResidual)> = None;
-    for known in &form.shapes {
-        if f64::from(known.hidden) != shape.hidden
-            || f64::from(known.experts) != shape.count
-            || f64::from(known.topk) != shape.per_token
-        {
-            continue;
-        }
-        let split = f64::from(known.inter) / shape.intermediate;
-        if split < 1.0 || split != libm::round(split) {
-            continue;
-        }
-        let far = |a: f64, b: u32| libm::log2(a / f64::from(b)).abs();
-        let away = far(split, known.tp) + far(shape.expert_parallel, known.ep);
-        if nearest.is_none_or(|(least, _)| away < least) {
-            nearest = Some((away, known));
-        }
-    }
-    nearest.map_or(0.0, |(_, known)| {
-        known.residual.0.at([libm::log1p(shape.skew.max(0.0)), libm::log(shape.tokens)])
-    })
+pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> Option<f64> {
+    let same = |known: &&ShapeResidual| {
+        f64::from(known.hidden) == shape.hidden
+            && f64::from(known.experts) == shape.count
+            && f64::from(known.topk) == shape.per_token
+    };
+    let split = |known: &ShapeResidual| f64::from(known.inter) / shape.intermediate;
+    let exact = |known: &&ShapeResidual| {
+        split(known) == f64::from(known.tp) && f64::from(known.ep) == shape.expert_parallel
+    };
+    let far = |a: f64, b: u32| libm::log2(a / f64::from(b)).abs();
+    let away = |known: &ShapeResidual| far(split(known), known.tp) + far(shape.expert_parallel, known.ep);
+    let nearest = form.shapes.iter().filter(same).find(exact).or_else(|| {
+        let whole = |known: &&ShapeResidual| split(known) >= 1.0 && split(known) == libm::round(split(known));
+        form.shapes.iter().filter(same).filter(whole).min_by(|a, b| away(a).total_cmp(&away(b)))
+    });
+    nearest.map(|known| known.residual.0.at([libm::log1p(shape.skew.max(0.0)), libm::log(shape.tokens)]))
 }
 
 impl Kernels {
@@ -168,9 +163,11 @@ impl Kernels {
         let work = Work::of(shape, shape.touched(), &moe.imbalance);
         let [fixed, memory, compute] = work.terms(form, &self.machine, shape.weights);
         let base = work.base(form, &self.machine, shape.weights);
+        let known = residual(form, shape);
         Timed {
-            seconds: base * libm::exp(residual(form, shape)),
-            extrapolated: outside(shape.tokens.max(1.0), form.tokens),
+            seconds: base * libm::exp(known.unwrap_or(0.0)),
+            // A layer of a model that no table holds is as uncertain as what lies beyond the tables.
+            extrapolated: outside(shape.tokens.max(1.0), form.tokens) || known.is_none(),
             bound: bound(fixed, memory, compute),
         }
     }

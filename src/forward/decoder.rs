@@ -66,8 +66,17 @@ impl Decoder<'_> {
         (f64::from(self.model.kv_heads) / self.tp()).max(1.0)
     }
 
-    fn gemm(&self, operator: &'static str, (tokens, n, k): (f64, f64, f64), times: f64, piece: &mut Piece) {
-        let time = self.kernels.gemm(tokens, n, k, self.weights);
+    /// A product. Prompt tokens come in long runs of large products, at the clocks that the power limit leaves.
+    fn gemm(
+        &self,
+        operator: &'static str,
+        (tokens, n, k): (f64, f64, f64),
+        times: f64,
+        pass: &Pass,
+        piece: &mut Piece,
+    ) {
+        let share = pass.prefill / tokens;
+        let time = self.kernels.gemm_sustained(tokens, n, k, self.weights, share);
         add_timed(piece, operator, Family::Gemm, time, times);
     }
 
@@ -79,8 +88,8 @@ impl Decoder<'_> {
             return self.latent_projections(latent, pass, piece);
         }
         let (q, kv) = (model.q_width() / self.tp(), self.kv_heads() * f64::from(model.head_dim));
-        self.gemm("qkv projection", (m, q + 2.0 * kv, hidden), layers, piece);
-        self.gemm("output projection", (m, hidden, q), layers, piece);
+        self.gemm("qkv projection", (m, q + 2.0 * kv, hidden), layers, pass, piece);
+        self.gemm("output projection", (m, hidden, q), layers, pass, piece);
     }
 
     fn latent_projections(&self, latent: &LatentAttention, pass: &Pass, piece: &mut Piece) {
@@ -93,15 +102,15 @@ impl Decoder<'_> {
         match latent.q_rank {
             Some(rank) => {
                 // The two down projections are one product.
-                self.gemm("latent down projection", (m, f64::from(rank) + kv + rope, hidden), layers, piece);
-                self.gemm("latent query projection", (m, query_width, f64::from(rank)), layers, piece);
+                self.gemm("latent down projection", (m, f64::from(rank) + kv + rope, hidden), layers, pass, piece);
+                self.gemm("latent query projection", (m, query_width, f64::from(rank)), layers, pass, piece);
             }
-            None => self.gemm("latent down projection", (m, query_width + kv + rope, hidden), layers, piece),
+            None => self.gemm("latent down projection", (m, query_width + kv + rope, hidden), layers, pass, piece),
         }
         // Absorbed: each head's queries into the cache's space, and its output out of it.
-        self.gemm("latent absorption", (m, heads * kv, nope), layers, piece);
-        self.gemm("latent absorption", (m, heads * value, kv), layers, piece);
-        self.gemm("output projection", (m, hidden, heads * value), layers, piece);
+        self.gemm("latent absorption", (m, heads * kv, nope), layers, pass, piece);
+        self.gemm("latent absorption", (m, heads * value, kv), layers, pass, piece);
+        self.gemm("output projection", (m, hidden, heads * value), layers, pass, piece);
     }
 
     fn mlps(&self, pass: &Pass, piece: &mut Piece) {
@@ -110,8 +119,8 @@ impl Decoder<'_> {
         let dense = f64::from(model.dense_layers());
         if dense > 0.0 {
             let width = f64::from(model.intermediate) / tp;
-            self.gemm("gate-up projection", (m, 2.0 * width, hidden), dense, piece);
-            self.gemm("down projection", (m, hidden, width), dense, piece);
+            self.gemm("gate-up projection", (m, 2.0 * width, hidden), dense, pass, piece);
+            self.gemm("down projection", (m, hidden, width), dense, pass, piece);
         }
         if let Some(experts) = &model.experts {
             self.experts(experts, pass, piece);
@@ -131,8 +140,8 @@ impl Decoder<'_> {
         );
         if experts.shared_intermediate > 0 {
             let width = f64::from(experts.shared_intermediate) / self.tp();
-            self.gemm("shared experts", (pass.tokens, 2.0 * width, hidden), layers, piece);
-            self.gemm("shared experts", (pass.tokens, hidden, width), layers, piece);
+            self.gemm("shared experts", (pass.tokens, 2.0 * width, hidden), layers, pass, piece);
+            self.gemm("shared experts", (pass.tokens, hidden, width), layers, pass, piece);
         }
         let ranks = f64::from(self.layout.attention_ranks());
         let routed = ranks * pass.tokens;

@@ -81,12 +81,32 @@ impl<const D: usize> Surface<D> {
         self.at_cells(&cells)
     }
 
-    /// The surface at a place given by cells.
+    /// The surface at a place given by cells: one axis after the other, the last first.
     #[inline]
     pub fn at_cells(&self, cells: &[Cell; D]) -> f64 {
-        let mut sum = 0.0;
-        self.corners(cells, |node, weight| sum += weight * self.values[node]);
-        sum
+        let (mut node, mut steps, mut stride) = (0, [0; D], 1);
+        for axis in (0..D).rev() {
+            let (low, share) = cells[axis];
+            node += low * stride;
+            steps[axis] = if share > 0.0 { stride } else { 0 };
+            stride *= self.axes[axis].len();
+        }
+        // At most four axes: sixteen corners.
+        let mut corners = [0.0; 16];
+        for (corner, value) in corners.iter_mut().enumerate().take(1 << D) {
+            let mut at = node;
+            for (axis, step) in steps.iter().enumerate() {
+                at += step * (corner >> axis & 1);
+            }
+            *value = self.values[at];
+        }
+        for axis in (0..D).rev() {
+            let half = 1 << axis;
+            for corner in 0..half {
+                corners[corner] += cells[axis].1 * (corners[corner + half] - corners[corner]);
+            }
+        }
+        corners[0]
     }
 
     /// The nodes around a place and their weights, which add up to one.

@@ -186,7 +186,7 @@ impl Fit for Family {
     }
 
     fn error(&self, fitted: &Fitted, row: &Row) -> f64 {
-        let r = residual(&fitted.form, &shape(row.layer, row.tokens, row.skew, self.weights));
+        let r = residual(&fitted.form, &shape(row.layer, row.tokens, row.skew, self.weights)).unwrap_or(0.0);
         libm::log(self.base_at(fitted, row) * 1e6 / row.us) + r
     }
 }
