@@ -66,28 +66,31 @@ pub(super) fn base(
     fixed + p_norm(memory, compute, form.p) * context
 }
 
-/// An affine piece of the surface: intercept, slope and range of the total context.
+/// An affine piece of the surface: intercept, slope and range of the context. `line` is the form's, and `scale` what
+/// the context of the ranks together is over one sequence's mean: sequences over the rank's share.
 pub(super) fn piece(
     surface: &Surface<3>,
     shape: &AttentionShape,
     [fixed, slope]: [f64; 2],
     context: f64,
+    scale: f64,
 ) -> ([f64; 2], [f64; 2]) {
     let (u, r) = (surface.cell(0, libm::log(shape.batch * shape.kv_heads)), surface.cell(2, libm::log(shape.rows)));
     let factor = |knot: usize| libm::exp(surface.at_cells(&[u, (knot, 0.0), r]));
     let knots = surface.knots(1);
-    let (mean, last) = (context / shape.batch, knots.len() - 1);
-    if mean < knots[0] {
+    let end = |knot: usize| knots[knot] * scale;
+    // The ends decide, so that every context of a range finds the same piece.
+    let upper = knots.partition_point(|knot| knot * scale <= context);
+    if upper == 0 {
         let factor = factor(0);
-        return ([fixed * factor, slope * factor], [0.0, knots[0] * shape.batch]);
+        return ([fixed * factor, slope * factor], [0.0, end(0)]);
     }
-    if mean >= knots[last] {
-        let factor = factor(last);
-        return ([fixed * factor, slope * factor], [knots[last] * shape.batch, f64::INFINITY]);
+    if upper == knots.len() {
+        let factor = factor(upper - 1);
+        return ([fixed * factor, slope * factor], [end(upper - 1), f64::INFINITY]);
     }
-    let upper = knots.partition_point(|knot| *knot <= mean);
-    let ends = [upper - 1, upper].map(|knot| knots[knot] * shape.batch);
-    let times = [(upper - 1, ends[0]), (upper, ends[1])].map(|(knot, end)| (fixed + slope * end) * factor(knot));
+    let ends = [end(upper - 1), end(upper)];
+    let times = [upper - 1, upper].map(|knot| (fixed + slope * end(knot)) * factor(knot));
     let slope = (times[1] - times[0]) / (ends[1] - ends[0]);
     ([times[0] - slope * ends[0], slope], ends)
 }
@@ -110,13 +113,15 @@ pub(super) fn prefill_place(tokens: f64, mean: f64, heads: f64, kv_heads: f64) -
 }
 
 impl Kernels {
-    /// Decode (one query token) or verify attention of one layer, affine around a total context.
-    pub fn attention(&self, shape: &AttentionShape, context: f64) -> AttentionTime {
+    /// Decode (one query token) or verify attention of one layer, affine around a total context of which this GPU's
+    /// sequences hold `share`.
+    pub fn attention(&self, shape: &AttentionShape, context: f64, share: f64) -> AttentionTime {
         let form = &self.profile.form.attention_decode;
         let [fixed, memory, compute] = terms(form, &self.machine, shape);
-        let line = [fixed, p_norm(memory, compute, form.p)];
+        let line = [fixed, p_norm(memory, compute, form.p) * share];
+        let scale = shape.batch / share.max(f64::MIN_POSITIVE);
         let ([fixed, per_context_token], contexts) = match &form.residual {
-            Some(residual) if shape.tabulated => piece(&residual.0, shape, line, context),
+            Some(residual) if shape.tabulated => piece(&residual.0, shape, line, context, scale),
             _ => (line, [0.0, f64::INFINITY]),
         };
         AttentionTime {
@@ -168,7 +173,7 @@ mod tests {
     fn decode_matches_published_layer_sums() {
         // 36 layers of Qwen3-8B on an H100 at context 4k: 6.73 ms at batch 32, 24.8 ms at 128 (vLLM 0.24 tables).
         for (batch, ms) in [(32.0, 6.73), (128.0, 24.8)] {
-            let time = kernels().attention(&qwen3_8b(batch, 1.0), batch * 4096.0);
+            let time = kernels().attention(&qwen3_8b(batch, 1.0), batch * 4096.0, 1.0);
             let total = 36.0 * (time.fixed + time.per_context_token * batch * 4096.0) * 1e3;
             assert!((total / ms - 1.0).abs() < 0.12, "{total} {ms}");
         }
@@ -179,7 +184,7 @@ mod tests {
         let kernels = kernels();
         let context = 32.0 * 8192.0;
         let seconds = |queries: f64| {
-            let time = kernels.attention(&qwen3_8b(32.0, queries), context);
+            let time = kernels.attention(&qwen3_8b(32.0, queries), context, 1.0);
             time.fixed + time.per_context_token * context
         };
         let ratio = seconds(4.0) / seconds(1.0);

@@ -221,14 +221,10 @@ impl Decoder<'_> {
         let full = f64::from(model.layers) - sliding;
         if pass.decoding > 0.0 {
             let shape = self.attention_shape(pass, heads);
-            let local = pass.context * pass.context_share;
-            let time = self.kernels.attention(&shape, local);
-            let slope = time.per_context_token * pass.context_share;
-            // The ends of the attention's own piece, whatever rounding says.
-            let share = pass.context_share.max(f64::MIN_POSITIVE);
-            let [from, to] = time.contexts.map(|rank| rank / share);
-            piece.context.start = piece.context.start.max(from.min(pass.context));
-            piece.context.end = piece.context.end.min(to.max(pass.context.next_up()));
+            let time = self.kernels.attention(&shape, pass.context, pass.context_share);
+            let slope = time.per_context_token;
+            piece.context.start = piece.context.start.max(time.contexts[0]);
+            piece.context.end = piece.context.end.min(time.contexts[1]);
             let family = if pass.queries > 1.0 { Family::VerifyAttention } else { Family::Attention };
             let line = |fixed: f64, per_context_token: f64| Line {
                 operator: if pass.queries > 1.0 { "verify attention" } else { "attention" },
@@ -240,14 +236,14 @@ impl Decoder<'_> {
             piece.add_operator(line(full * time.fixed, full * slope), time.extrapolated);
             if let Some(window) = model.sliding {
                 // A window that is full costs its width, one that is not costs the context.
-                let width = f64::from(window.tokens) * pass.decoding;
-                let filled = width / share;
+                let filled =
+                    f64::from(window.tokens) * pass.decoding / pass.context_share.max(f64::MIN_POSITIVE);
                 if pass.context < filled {
                     piece.add_operator(line(sliding * time.fixed, sliding * slope), time.extrapolated);
                     piece.context.end = piece.context.end.min(filled);
                 } else {
-                    let full = self.kernels.attention(&shape, width);
-                    let seconds = full.fixed + full.per_context_token * width;
+                    let full = self.kernels.attention(&shape, filled, pass.context_share);
+                    let seconds = full.fixed + full.per_context_token * filled;
                     piece.add_operator(line(sliding * seconds, 0.0), full.extrapolated);
                     piece.context.start = piece.context.start.max(filled);
                 }

@@ -168,7 +168,7 @@ impl Fit for Family {
             Some(residual) => {
                 let [fixed, memory, compute] = attention::terms(form, &self.machine, &shape);
                 let line = [fixed, crate::math::p_norm(memory, compute, form.p)];
-                let ([fixed, slope], _) = attention::piece(&residual.0, &shape, line, total);
+                let ([fixed, slope], _) = attention::piece(&residual.0, &shape, line, total, row.batch);
                 fixed + slope * total
             }
             None => self.base_at(form, row),
