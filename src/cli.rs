@@ -6,6 +6,7 @@
 mod catalog;
 mod cost;
 mod error;
+mod fit;
 mod run;
 mod schema;
 mod screen;
@@ -40,6 +41,8 @@ enum Command {
     Cost(cost::Arguments),
     /// Pick the configuration for each batch and context; compare schedules; export tables.
     Solve(solve::Arguments),
+    /// Fit a device's profile to measured kernel times, with its errors on rows it has not seen.
+    Fit(fit::Arguments),
     /// List the models, drafters, devices and networks that are known by name.
     Catalog(catalog::Arguments),
     /// Print the JSON schema of a scenario.
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),
+        Command::Fit(arguments) => fit::run(&arguments),
         Command::Catalog(arguments) => catalog::run(&arguments),
         Command::Schema => schema::run(),
     };

@@ -8,6 +8,7 @@
 
 mod attention;
 mod collective;
+pub mod fit;
 mod gemm;
 mod memory_bound;
 mod moe;
@@ -50,6 +51,17 @@ fn bound(fixed: f64, memory: f64, compute: f64) -> Bound {
 #[derive(Debug, Clone)]
 pub struct Kernels {
     profile: KernelProfile,
+    machine: Machine,
+    /// NVLink bandwidth over that of the device whose collectives were measured.
+    link_ratio: f64,
+    /// GPUs that one NVLink domain holds.
+    domain: u32,
+    network: Network,
+}
+
+/// The datasheet's rates that the forms are relative to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Machine {
     /// bf16 peak, FLOP/s.
     bf16: f64,
     /// fp8 peak, FLOP/s; bf16's where the device has no fp8 units.
@@ -57,11 +69,18 @@ pub struct Kernels {
     /// Memory bandwidth, bytes/s.
     bandwidth: f64,
     sm_count: f64,
-    /// NVLink bandwidth over that of the device whose collectives were measured.
-    link_ratio: f64,
-    /// GPUs that one NVLink domain holds.
-    domain: u32,
-    network: Network,
+}
+
+impl Machine {
+    fn of(device: &Device) -> Self {
+        let bf16 = device.bf16_tflops * 1e12;
+        Machine {
+            bf16,
+            fp8: device.fp8_tflops.map_or(bf16, |tflops| tflops * 1e12),
+            bandwidth: device.memory_gb_per_s * 1e9,
+            sm_count: f64::from(device.sm_count),
+        }
+    }
 }
 
 /// NVLink bandwidth of the devices in the all-reduce tables (H100, H200), GB/s in one direction.
@@ -70,12 +89,8 @@ const TABLE_NVLINK_GB_PER_S: f64 = 450.0;
 impl Kernels {
     /// For a device, with its own constants or a stand-in's.
     pub fn new(device: &Device, network: &Network, profile: KernelProfile) -> Self {
-        let bf16 = device.bf16_tflops * 1e12;
         Kernels {
-            bf16,
-            fp8: device.fp8_tflops.map_or(bf16, |tflops| tflops * 1e12),
-            bandwidth: device.memory_gb_per_s * 1e9,
-            sm_count: f64::from(device.sm_count),
+            machine: Machine::of(device),
             link_ratio: device.nvlink_gb_per_s / TABLE_NVLINK_GB_PER_S,
             domain: device.nvlink_domain,
             network: network.clone(),

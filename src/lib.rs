@@ -15,6 +15,8 @@ pub mod yaml;
 
 // Layer 1
 #[cfg(feature = "simulator")]
+pub mod measured;
+#[cfg(feature = "simulator")]
 pub mod profile;
 #[cfg(feature = "simulator")]
 pub mod resolved;

@@ -7,17 +7,21 @@ mod beta;
 mod chi_square;
 mod clipped;
 mod discrete;
+mod fit;
 mod interpolate;
 mod normal;
 mod summary;
+mod surface;
 
 pub use beta::beta_nodes;
 pub use chi_square::chi_square_p_value;
 pub use clipped::{clipped_lognormal_mean, solve_lognormal_location};
 pub use discrete::{binomial, hypergeometric};
+pub use fit::{SurfaceRow, fit_surface, levenberg_marquardt};
 pub use interpolate::log_log;
 pub use normal::{normal_cdf, normal_quantile};
 pub use summary::{Summary, quantile_sorted};
+pub use surface::{Cell, Surface};
 
 /// ln(p / (1 - p)).
 pub fn logit(p: f64) -> f64 {
@@ -35,7 +39,7 @@ pub fn p_norm(a: f64, b: f64, p: f64) -> f64 {
     if low <= 0.0 {
         return high.max(0.0);
     }
-    high * libm::pow(1.0 + libm::pow(low / high, p), 1.0 / p)
+    high * libm::exp(libm::log1p(libm::exp(p * libm::log(low / high))) / p)
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 //! grows. Only the profile in use is parsed. The forms are in `calibration/README.md` and `cost`.
 
 mod engines;
+mod residual;
 mod stages;
+mod transfer;
 
 pub use engines::{BatchTable, CaptureCounts, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine};
 pub use stages::{StageDefault, StageProfile, stages};
@@ -16,11 +18,21 @@ use serde::Deserialize;
 use crate::estimate::{Confidence, Family, Tier};
 use crate::yaml;
 
+pub use residual::{HeldOut, Residual, ShapeResidual, Sustained};
+
 /// Device profiles by catalog id of their device.
 const DEVICES: &[(&str, &str)] = &[
     ("h100-sxm", include_str!("../calibration/h100-sxm.yaml")),
     ("h200-sxm", include_str!("../calibration/h200-sxm.yaml")),
 ];
+/// Transferred profiles by catalog id of their device.
+const TRANSFERRED: &[(&str, &str)] = &[
+    ("a100-sxm-80g", include_str!("../calibration/a100-sxm.yaml")),
+    ("b200", include_str!("../calibration/b200.yaml")),
+    ("gb200", include_str!("../calibration/gb200.yaml")),
+];
+/// Version of the device profiles' format.
+const VERSION: u32 = 1;
 /// Whose efficiencies stand in for a device without a profile: the most measured one.
 const STAND_IN: &str = "h100-sxm";
 /// Log-sigma that standing in adds (assumed). For scale: predicting H100 rows from H200's by datasheet ratios
@@ -49,6 +61,12 @@ pub struct GemmForm {
     pub n: [f64; 2],
     /// Fitted range of the input features.
     pub k: [f64; 2],
+    /// ln(measured / form) over (m, n, k).
+    #[serde(default)]
+    pub residual: Option<Residual<3>>,
+    /// Sustained over burst time, by m.
+    #[serde(default)]
+    pub sustained: Option<Sustained>,
 }
 
 /// Matrix products by number format.
@@ -83,6 +101,9 @@ pub struct DecodeAttentionForm {
     pub batch: [f64; 2],
     /// Fitted range of the context, tokens.
     pub context: [f64; 2],
+    /// ln(measured / form) over (batch x KV heads, context, queries x heads a KV head).
+    #[serde(default)]
+    pub residual: Option<Residual<3>>,
 }
 
 /// Form of prefill attention: t0 + F/(ce·P) + bytes/(me·BW).
@@ -97,6 +118,9 @@ pub struct PrefillAttentionForm {
     pub memory_efficiency: f64,
     /// Log-sigma.
     pub sigma: f64,
+    /// ln(measured / form) over (tokens x heads, tokens of a sequence, heads a KV head).
+    #[serde(default)]
+    pub residual: Option<Residual<3>>,
 }
 
 /// Form of a memory-bound kernel: t0 + bytes/(me·BW).
@@ -143,6 +167,9 @@ pub struct ExpertForm {
     pub sigma: f64,
     /// Fitted range of the tokens.
     pub tokens: [f64; 2],
+    /// Residuals of the measured shapes.
+    #[serde(default)]
+    pub shapes: Vec<ShapeResidual>,
 }
 
 /// What the popularity exponents of the tables' routings are.
@@ -255,6 +282,12 @@ pub struct DeviceProfile {
     pub moe: ExpertForms,
     /// The experts' all-to-all.
     pub all_to_all: AllToAllForm,
+    /// Log-sigma of the seconds beyond the fitted ranges, on top of their family's.
+    #[serde(default)]
+    pub extrapolation_sigma: f64,
+    /// Errors on rows that the constants were not fitted on.
+    #[serde(default)]
+    pub held_out: Vec<HeldOut>,
 }
 
 /// A problem with a profile.
@@ -292,19 +325,33 @@ pub struct KernelProfile {
     pub form: DeviceProfile,
     /// Whether another device's efficiencies stand in.
     pub stands_in: bool,
+    /// Log-sigma that coming from another device adds; zero for a device's own.
+    pub spread: f64,
 }
 
-/// The profile of a device, or the one that stands in for it.
+/// The profile of a device, one transferred from another, or the one that stands in for it.
 pub fn device(id: &str) -> Result<KernelProfile, ProfileError> {
-    let own = DEVICES.iter().find(|(name, _)| *name == id);
-    let Some((name, text)) = own.or_else(|| DEVICES.iter().find(|(name, _)| *name == STAND_IN)) else {
-        return Err(ProfileError::Engine(id.to_owned()));
-    };
+    if let Some(form) = own(id)? {
+        return Ok(KernelProfile { form, stands_in: false, spread: 0.0 });
+    }
+    let missing = || ProfileError::Engine(id.to_owned());
+    if let Some((name, text)) = TRANSFERRED.iter().find(|(name, _)| *name == id) {
+        let file: transfer::TransferFile = yaml::from_node(&yaml::parse(name, text)?)?;
+        let from = own(&file.transfer.from)?.ok_or_else(missing)?;
+        return file.apply(from);
+    }
+    let form = own(STAND_IN)?.ok_or_else(missing)?;
+    Ok(KernelProfile { form, stands_in: true, spread: STAND_IN_SIGMA })
+}
+
+/// The profile that was fitted for this very device.
+fn own(id: &str) -> Result<Option<DeviceProfile>, ProfileError> {
+    let Some((name, text)) = DEVICES.iter().find(|(name, _)| *name == id) else { return Ok(None) };
     let form: DeviceProfile = yaml::from_node(&yaml::parse(name, text)?)?;
-    if form.schema_version != 1 {
+    if form.schema_version != VERSION {
         return Err(ProfileError::Version { name: (*name).to_owned(), found: form.schema_version });
     }
-    Ok(KernelProfile { form, stands_in: own.is_none() })
+    Ok(Some(form))
 }
 
 impl KernelProfile {
@@ -325,8 +372,8 @@ impl KernelProfile {
             Family::Collective => (form.all_reduce.sigma, form.tier),
             _ => (form.sampling.sigma, Tier::Analytic),
         };
-        if self.stands_in {
-            Confidence { log_sigma: sigma.hypot(STAND_IN_SIGMA), tier: Tier::Analytic }
+        if self.spread > 0.0 {
+            Confidence { log_sigma: sigma.hypot(self.spread), tier: Tier::Analytic }
         } else {
             Confidence { log_sigma: sigma, tier }
         }
@@ -350,9 +397,20 @@ mod tests {
     }
 
     #[test]
+    fn transferred_profiles_are_shares_of_their_own_datasheet() {
+        for (id, _) in TRANSFERRED {
+            let profile = device(id).unwrap_or_else(|error| panic!("{id}: {error}"));
+            assert!(!profile.stands_in && profile.form.device == *id && profile.spread >= 0.2);
+            let gemm = &profile.form.gemm.bf16;
+            assert!(gemm.residual.is_none() && (0.5..1.0).contains(&gemm.memory_efficiency));
+            assert_eq!(profile.confidence(Family::Gemm, false).tier, Tier::Analytic);
+        }
+    }
+
+    #[test]
     fn an_unknown_device_gets_a_stand_in_of_lower_tier_and_wider_spread() {
         let own = device("h100-sxm").unwrap_or_else(|e| panic!("{e}"));
-        let other = device("b200").unwrap_or_else(|e| panic!("{e}"));
+        let other = device("l40s").unwrap_or_else(|e| panic!("{e}"));
         assert!(other.stands_in);
         let (a, b) = (own.confidence(Family::Gemm, false), other.confidence(Family::Gemm, false));
         assert!(b.log_sigma > a.log_sigma && a.tier == Tier::Published && b.tier == Tier::Analytic);

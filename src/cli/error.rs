@@ -11,6 +11,10 @@ pub(super) enum CliError {
     Resolve(#[from] ResolveError),
     #[error(transparent)]
     Input(#[from] crate::scenario::Error),
+    #[error(transparent)]
+    Table(#[from] crate::measured::MeasuredError),
+    #[error(transparent)]
+    Fit(#[from] crate::cost::fit::FitError),
     #[error("{message}")]
     Usage { message: String },
     #[error("cannot write {}: {source}", path.display())]
@@ -26,7 +30,11 @@ pub(super) enum CliError {
 impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            CliError::Input(_) | CliError::Usage { .. } | CliError::Resolve(ResolveError::Input(_)) => 2,
+            CliError::Input(_)
+            | CliError::Table(_)
+            | CliError::Fit(_)
+            | CliError::Usage { .. }
+            | CliError::Resolve(ResolveError::Input(_)) => 2,
             _ => 1,
         }
     }

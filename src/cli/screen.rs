@@ -4,12 +4,14 @@
 
 mod chart;
 mod first;
+mod fit;
 mod scores;
 mod solve;
 mod stages;
 mod step;
 
 pub(super) use first::first_screen;
+pub(super) use fit::fit;
 pub(super) use scores::validation;
 pub(super) use solve::{schedules, solve};
 pub(super) use step::step;

@@ -1,27 +1,81 @@
 //! Dense matrix products y[m, n] = x[m, k] · W[k, n].
 //!
-//! t = t0 + c·k + ((2mnk / (ce·P))^p + (bytes / (me·BW))^p)^(1/p). The soft corner stands for imperfect
-//! overlap of loads and arithmetic around the ridge, which is where verification of drafts lives.
+//! t = (t0 + c·k + ((2mnk / (ce·P))^p + (bytes / (me·BW))^p)^(1/p)) · exp(r(m, n, k)). The soft corner stands for
+//! imperfect overlap of loads and arithmetic around the ridge, which is where verification of drafts lives; the
+//! residual surface r holds what tiles and split-K add to it, and stays at its edge's value outside. Sustained
+//! products are longer by a ratio of m: the power limit of large products, which short bursts do not reach.
 
-use super::{Kernels, Timed, bound, outside};
+use super::{Kernels, Machine, Timed, bound, outside};
 use crate::math::p_norm;
+use crate::profile::{GemmForm, Sustained};
 use crate::resolved::Precision;
+
+/// The terms of the form, seconds: fixed, memory, compute.
+pub(super) fn terms(form: &GemmForm, machine: &Machine, [m, n, k]: [f64; 3], weights: Precision) -> [f64; 3] {
+    let (peak, bytes) = match weights {
+        Precision::Bf16 => (machine.bf16, 2.0 * (n * k + m * k + m * n)),
+        // Activations come and go as bf16 and are quantised on the way.
+        Precision::Fp8 => (machine.fp8, n * k + 2.0 * m * k + 2.0 * m * n),
+    };
+    let compute = 2.0 * m * n * k / (form.compute_efficiency * peak);
+    let memory = bytes / (form.memory_efficiency * machine.bandwidth);
+    [(form.t0_us + form.per_1000_k_us * k / 1000.0) * 1e-6, memory, compute]
+}
+
+/// Seconds of the form alone.
+pub(super) fn base(form: &GemmForm, machine: &Machine, shape: [f64; 3], weights: Precision) -> f64 {
+    let [fixed, memory, compute] = terms(form, machine, shape, weights);
+    fixed + p_norm(compute, memory, form.p)
+}
+
+/// ln(sustained / burst) at `m` tokens, linear in ln m, held outside.
+pub(super) fn sustained(table: &Sustained, m: f64) -> f64 {
+    let last = table.m.len().min(table.ratio.len());
+    let upper = table.m[..last].partition_point(|knot| *knot <= m);
+    if upper == 0 || last == 0 {
+        return table.ratio.first().map_or(0.0, |r| libm::log(*r));
+    }
+    if upper == last {
+        return libm::log(table.ratio[last - 1]);
+    }
+    let (m0, m1) = (table.m[upper - 1], table.m[upper]);
+    let share = libm::log(m / m0) / libm::log(m1 / m0);
+    (1.0 - share) * libm::log(table.ratio[upper - 1]) + share * libm::log(table.ratio[upper])
+}
 
 impl Kernels {
     /// Time of a product of `m` tokens with an `n` × `k` weight matrix.
     pub fn gemm(&self, m: f64, n: f64, k: f64, weights: Precision) -> Timed {
-        let (form, peak, bytes) = match weights {
-            Precision::Bf16 => (&self.profile.form.gemm.bf16, self.bf16, 2.0 * (n * k + m * k + m * n)),
-            // Activations come and go as bf16 and are quantised on the way.
-            Precision::Fp8 => (&self.profile.form.gemm.fp8, self.fp8, n * k + 2.0 * m * k + 2.0 * m * n),
-        };
-        let compute = 2.0 * m * n * k / (form.compute_efficiency * peak);
-        let memory = bytes / (form.memory_efficiency * self.bandwidth);
-        let fixed = (form.t0_us + form.per_1000_k_us * k / 1000.0) * 1e-6;
+        let form = self.gemm_form(weights);
+        let [fixed, memory, compute] = terms(form, &self.machine, [m, n, k], weights);
+        let mut seconds = fixed + p_norm(compute, memory, form.p);
+        if let Some(residual) = &form.residual {
+            seconds *= libm::exp(residual.0.at([m, n, k].map(libm::log)));
+        }
         Timed {
-            seconds: fixed + p_norm(compute, memory, form.p),
+            seconds,
             extrapolated: outside(m, form.m) || outside(n, form.n) || outside(k, form.k),
             bound: bound(fixed, memory, compute),
+        }
+    }
+
+    /// The same where a share of the tokens comes in long runs of large products (prefill, 0 to 1): at a share of
+    /// one the clocks are those that the power limit leaves. The share is an exponent on the ratio, so that more
+    /// tokens of either kind still cost more.
+    pub fn gemm_sustained(&self, m: f64, n: f64, k: f64, weights: Precision, share: f64) -> Timed {
+        let time = self.gemm(m, n, k, weights);
+        match &self.gemm_form(weights).sustained {
+            Some(table) if share > 0.0 => {
+                Timed { seconds: time.seconds * libm::exp(share * sustained(table, m)), ..time }
+            }
+            _ => time,
+        }
+    }
+
+    fn gemm_form(&self, weights: Precision) -> &GemmForm {
+        match weights {
+            Precision::Bf16 => &self.profile.form.gemm.bf16,
+            Precision::Fp8 => &self.profile.form.gemm.fp8,
         }
     }
 }

@@ -6,12 +6,12 @@ impl Kernels {
     /// One fused elementwise kernel that moves `bytes`, seconds.
     pub fn elementwise(&self, bytes: f64) -> f64 {
         let form = &self.profile.form.elementwise;
-        form.t0_us * 1e-6 + bytes / (form.memory_efficiency * self.bandwidth)
+        form.t0_us * 1e-6 + bytes / (form.memory_efficiency * self.machine.bandwidth)
     }
 
     /// Bytes a second of elementwise kernels.
     pub fn elementwise_rate(&self) -> f64 {
-        self.profile.form.elementwise.memory_efficiency * self.bandwidth
+        self.profile.form.elementwise.memory_efficiency * self.machine.bandwidth
     }
 
     /// Sampling or verification over `rows` rows of `vocab` fp32 logits, seconds.
@@ -20,7 +20,8 @@ impl Kernels {
             return 0.0;
         }
         let form = &self.profile.form.sampling;
-        form.t0_us * 1e-6 + form.passes * 4.0 * rows * vocab / (form.memory_efficiency * self.bandwidth)
+        form.t0_us * 1e-6
+            + form.passes * 4.0 * rows * vocab / (form.memory_efficiency * self.machine.bandwidth)
     }
 }
 

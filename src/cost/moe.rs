@@ -4,9 +4,14 @@
 //! experts T independent tokens touch: Σ_e 1 - (1 - q_e)^T, with q_e the chance that a token takes expert e. With
 //! even routing q_e = k/E for all; skewed routing (popularity ∝ rank^-α) touches fewer at small batch and
 //! overloads some GPUs at large. Verifying K + 1 tokens instead of one therefore is *not* free here.
+//!
+//! t = (t0 + per_expert·touched + imbalance·((bytes/(me·BW))^p + (F/(ce·P))^p)^(1/p)) · exp(r), where r is the
+//! residual of that very shape (widths, experts, layout) over routing and tokens, and zero for shapes that no
+//! table holds: residuals do not carry over from one shape to another.
 
-use super::{Kernels, Timed, bound, outside};
+use super::{Kernels, Machine, Timed, bound, outside};
 use crate::math::p_norm;
+use crate::profile::{ExpertForm, Imbalance, ShapeResidual};
 use crate::resolved::Precision;
 
 /// One layer's experts, as one GPU of the expert-parallel group sees them.
@@ -77,30 +82,92 @@ fn inclusion(count: usize, per_token: f64, skew: f64) -> Vec<f64> {
     chances
 }
 
+/// What a layer reads and computes on the busiest GPU, without its constants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Work {
+    pub(super) touched: f64,
+    pub(super) pairs: f64,
+    bytes: f64,
+    flops: f64,
+    imbalance: f64,
+}
+
+impl Work {
+    /// Of a shape that touches `touched` experts on that GPU.
+    pub(super) fn of(shape: &ExpertShape, touched: f64, overload: &Imbalance) -> Self {
+        let pairs = shape.tokens * shape.per_token / shape.expert_parallel;
+        let per_expert = 3.0 * shape.hidden * shape.intermediate;
+        let weights = touched * per_expert * shape.weights.bytes();
+        let activations = 2.0 * (2.0 * pairs * shape.hidden + 3.0 * pairs * shape.intermediate);
+        // Skewed routing overloads a GPU once its experts have tokens enough to differ in.
+        let tokens_per_expert = shape.tokens * shape.per_token / shape.count;
+        let settled = 1.0 - libm::exp(-tokens_per_expert / overload.tokens);
+        Work {
+            touched,
+            pairs,
+            bytes: weights + activations,
+            flops: 2.0 * pairs * per_expert,
+            imbalance: 1.0 + overload.per_alpha * shape.skew * libm::log(shape.expert_parallel) * settled,
+        }
+    }
+
+    /// Fixed, memory and compute seconds of the form.
+    pub(super) fn terms(&self, form: &ExpertForm, machine: &Machine, weights: Precision) -> [f64; 3] {
+        let peak = match weights {
+            Precision::Bf16 => machine.bf16,
+            Precision::Fp8 => machine.fp8,
+        };
+        [
+            (form.t0_us + form.per_expert_us * self.touched) * 1e-6,
+            self.bytes / (form.memory_efficiency * machine.bandwidth),
+            self.flops / (form.compute_efficiency * peak),
+        ]
+    }
+
+    /// Seconds of the form.
+    pub(super) fn base(&self, form: &ExpertForm, machine: &Machine, weights: Precision) -> f64 {
+        let [fixed, memory, compute] = self.terms(form, machine, weights);
+        fixed + self.imbalance * p_norm(compute, memory, form.p)
+    }
+}
+
+/// The residual of a shape, where tables hold it, on (popularity exponent + 1, tokens): that of its layout, or of
+/// the nearest one (in octaves of tensor and expert parallelism) of the same model's layer.
+pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> Option<f64> {
+    let same = |known: &&ShapeResidual| {
+        f64::from(known.hidden) == shape.hidden
+            && f64::from(known.experts) == shape.count
+            && f64::from(known.topk) == shape.per_token
+    };
+    let split = |known: &ShapeResidual| f64::from(known.inter) / shape.intermediate;
+    let exact = |known: &&ShapeResidual| {
+        split(known) == f64::from(known.tp) && f64::from(known.ep) == shape.expert_parallel
+    };
+    let far = |a: f64, b: u32| libm::log2(a / f64::from(b)).abs();
+    let away = |known: &ShapeResidual| far(split(known), known.tp) + far(shape.expert_parallel, known.ep);
+    let nearest = form.shapes.iter().filter(same).find(exact).or_else(|| {
+        let whole = |known: &&ShapeResidual| split(known) >= 1.0 && split(known) == libm::round(split(known));
+        form.shapes.iter().filter(same).filter(whole).min_by(|a, b| away(a).total_cmp(&away(b)))
+    });
+    nearest.map(|known| known.residual.0.at([libm::log1p(shape.skew.max(0.0)), libm::log(shape.tokens)]))
+}
+
 impl Kernels {
     /// One layer of experts on the busiest GPU, without router and without communication.
     pub fn experts(&self, shape: &ExpertShape) -> Timed {
         let moe = &self.profile.form.moe;
-        let (form, peak) = match shape.weights {
-            Precision::Bf16 => (&moe.bf16, self.bf16),
-            Precision::Fp8 => (&moe.fp8, self.fp8),
+        let form = match shape.weights {
+            Precision::Bf16 => &moe.bf16,
+            Precision::Fp8 => &moe.fp8,
         };
-        let pairs = shape.tokens * shape.per_token / shape.expert_parallel;
-        let touched = shape.touched();
-        let per_expert = 3.0 * shape.hidden * shape.intermediate;
-        let weights = touched * per_expert * shape.weights.bytes();
-        let activations = 2.0 * (2.0 * pairs * shape.hidden + 3.0 * pairs * shape.intermediate);
-        let memory = (weights + activations) / (form.memory_efficiency * self.bandwidth);
-        let compute = 2.0 * pairs * per_expert / (form.compute_efficiency * peak);
-        // Skewed routing overloads a GPU once its experts have tokens enough to differ in.
-        let tokens_per_expert = shape.tokens * shape.per_token / shape.count;
-        let settled = 1.0 - libm::exp(-tokens_per_expert / moe.imbalance.tokens);
-        let imbalance =
-            1.0 + moe.imbalance.per_alpha * shape.skew * libm::log(shape.expert_parallel) * settled;
-        let fixed = (form.t0_us + form.per_expert_us * touched) * 1e-6;
+        let work = Work::of(shape, shape.touched(), &moe.imbalance);
+        let [fixed, memory, compute] = work.terms(form, &self.machine, shape.weights);
+        let base = work.base(form, &self.machine, shape.weights);
+        let known = residual(form, shape);
         Timed {
-            seconds: fixed + imbalance * p_norm(compute, memory, form.p),
-            extrapolated: outside(shape.tokens.max(1.0), form.tokens),
+            seconds: base * libm::exp(known.unwrap_or(0.0)),
+            // A layer of a model that no table holds is as uncertain as what lies beyond the tables.
+            extrapolated: outside(shape.tokens.max(1.0), form.tokens) || known.is_none(),
             bound: bound(fixed, memory, compute),
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Pass {
     pub(super) queries: f64,
     /// Prompt tokens.
     pub(super) prefill: f64,
+    /// Prompts that they end.
+    pub(super) prompts: f64,
     /// Share of the step's total context that this rank holds.
     pub(super) context_share: f64,
     /// Share of the step's prefill that this rank has.
@@ -64,8 +66,18 @@ impl Decoder<'_> {
         (f64::from(self.model.kv_heads) / self.tp()).max(1.0)
     }
 
-    fn gemm(&self, operator: &'static str, (tokens, n, k): (f64, f64, f64), times: f64, piece: &mut Piece) {
-        add_timed(piece, operator, Family::Gemm, self.kernels.gemm(tokens, n, k, self.weights), times);
+    /// A product. Prompt tokens come in long runs of large products, at the clocks that the power limit leaves.
+    fn gemm(
+        &self,
+        operator: &'static str,
+        (tokens, n, k): (f64, f64, f64),
+        times: f64,
+        pass: &Pass,
+        piece: &mut Piece,
+    ) {
+        let share = pass.prefill / tokens;
+        let time = self.kernels.gemm_sustained(tokens, n, k, self.weights, share);
+        add_timed(piece, operator, Family::Gemm, time, times);
     }
 
     /// Products before and after attention.
@@ -76,8 +88,8 @@ impl Decoder<'_> {
             return self.latent_projections(latent, pass, piece);
         }
         let (q, kv) = (model.q_width() / self.tp(), self.kv_heads() * f64::from(model.head_dim));
-        self.gemm("qkv projection", (m, q + 2.0 * kv, hidden), layers, piece);
-        self.gemm("output projection", (m, hidden, q), layers, piece);
+        self.gemm("qkv projection", (m, q + 2.0 * kv, hidden), layers, pass, piece);
+        self.gemm("output projection", (m, hidden, q), layers, pass, piece);
     }
 
     fn latent_projections(&self, latent: &LatentAttention, pass: &Pass, piece: &mut Piece) {
@@ -90,15 +102,23 @@ impl Decoder<'_> {
         match latent.q_rank {
             Some(rank) => {
                 // The two down projections are one product.
-                self.gemm("latent down projection", (m, f64::from(rank) + kv + rope, hidden), layers, piece);
-                self.gemm("latent query projection", (m, query_width, f64::from(rank)), layers, piece);
+                self.gemm(
+                    "latent down projection",
+                    (m, f64::from(rank) + kv + rope, hidden),
+                    layers,
+                    pass,
+                    piece,
+                );
+                self.gemm("latent query projection", (m, query_width, f64::from(rank)), layers, pass, piece);
             }
-            None => self.gemm("latent down projection", (m, query_width + kv + rope, hidden), layers, piece),
+            None => {
+                self.gemm("latent down projection", (m, query_width + kv + rope, hidden), layers, pass, piece)
+            }
         }
         // Absorbed: each head's queries into the cache's space, and its output out of it.
-        self.gemm("latent absorption", (m, heads * kv, nope), layers, piece);
-        self.gemm("latent absorption", (m, heads * value, kv), layers, piece);
-        self.gemm("output projection", (m, hidden, heads * value), layers, piece);
+        self.gemm("latent absorption", (m, heads * kv, nope), layers, pass, piece);
+        self.gemm("latent absorption", (m, heads * value, kv), layers, pass, piece);
+        self.gemm("output projection", (m, hidden, heads * value), layers, pass, piece);
     }
 
     fn mlps(&self, pass: &Pass, piece: &mut Piece) {
@@ -107,8 +127,8 @@ impl Decoder<'_> {
         let dense = f64::from(model.dense_layers());
         if dense > 0.0 {
             let width = f64::from(model.intermediate) / tp;
-            self.gemm("gate-up projection", (m, 2.0 * width, hidden), dense, piece);
-            self.gemm("down projection", (m, hidden, width), dense, piece);
+            self.gemm("gate-up projection", (m, 2.0 * width, hidden), dense, pass, piece);
+            self.gemm("down projection", (m, hidden, width), dense, pass, piece);
         }
         if let Some(experts) = &model.experts {
             self.experts(experts, pass, piece);
@@ -128,8 +148,8 @@ impl Decoder<'_> {
         );
         if experts.shared_intermediate > 0 {
             let width = f64::from(experts.shared_intermediate) / self.tp();
-            self.gemm("shared experts", (pass.tokens, 2.0 * width, hidden), layers, piece);
-            self.gemm("shared experts", (pass.tokens, hidden, width), layers, piece);
+            self.gemm("shared experts", (pass.tokens, 2.0 * width, hidden), layers, pass, piece);
+            self.gemm("shared experts", (pass.tokens, hidden, width), layers, pass, piece);
         }
         let ranks = f64::from(self.layout.attention_ranks());
         let routed = ranks * pass.tokens;
@@ -209,8 +229,10 @@ impl Decoder<'_> {
         let full = f64::from(model.layers) - sliding;
         if pass.decoding > 0.0 {
             let shape = self.attention_shape(pass, heads);
-            let time = self.kernels.attention(&shape);
-            let slope = time.per_context_token * pass.context_share;
+            let time = self.kernels.attention(&shape, pass.context, pass.context_share);
+            let slope = time.per_context_token;
+            piece.context.start = piece.context.start.max(time.contexts[0]);
+            piece.context.end = piece.context.end.min(time.contexts[1]);
             let family = if pass.queries > 1.0 { Family::VerifyAttention } else { Family::Attention };
             let line = |fixed: f64, per_context_token: f64| Line {
                 operator: if pass.queries > 1.0 { "verify attention" } else { "attention" },
@@ -228,7 +250,9 @@ impl Decoder<'_> {
                     piece.add_operator(line(sliding * time.fixed, sliding * slope), time.extrapolated);
                     piece.context.end = piece.context.end.min(filled);
                 } else {
-                    piece.add_operator(line(sliding * (time.fixed + slope * filled), 0.0), time.extrapolated);
+                    let full = self.kernels.attention(&shape, filled, pass.context_share);
+                    let seconds = full.fixed + full.per_context_token * filled;
+                    piece.add_operator(line(sliding * seconds, 0.0), full.extrapolated);
                     piece.context.start = piece.context.start.max(filled);
                 }
             }
@@ -236,6 +260,7 @@ impl Decoder<'_> {
         if pass.prefill > 0.0 {
             let (fixed, per_pair) = self.kernels.prefill_attention(
                 pass.prefill,
+                pass.prefill / pass.prompts.max(1.0),
                 heads,
                 self.kv_heads(),
                 f64::from(model.head_dim),
@@ -261,6 +286,7 @@ impl Decoder<'_> {
                 AttentionShape {
                     batch: pass.decoding,
                     kv_heads: 1.0,
+                    rows: pass.queries * heads,
                     bytes_per_token: (kv + rope) * kv_bytes,
                     flops_per_token: 2.0 * pass.queries * heads * (2.0 * kv + rope),
                     tabulated: false,
@@ -269,6 +295,7 @@ impl Decoder<'_> {
             None => AttentionShape {
                 batch: pass.decoding,
                 kv_heads: self.kv_heads(),
+                rows: (pass.queries * heads / self.kv_heads()).max(1.0),
                 bytes_per_token: 2.0 * self.kv_heads() * head_dim * kv_bytes,
                 flops_per_token: 4.0 * pass.queries * heads * head_dim,
                 tabulated: model.head_dim == 128,

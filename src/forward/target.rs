@@ -45,6 +45,7 @@ impl Engine {
             decoding: f64::from(rank.decoding),
             queries: f64::from(rank.draft_tokens + 1),
             prefill: f64::from(rank.prefill_tokens),
+            prompts: f64::from(rank.prefill_ends),
             context_share: share(rank.decoding, whole.decoding),
             prefill_share: share(rank.prefill_tokens, whole.prefill_tokens),
             context,

@@ -167,7 +167,16 @@ impl<'a> Simulation<'a> {
 impl StepWork {
     /// Seconds in a world, given its multiplier for each family.
     pub fn price(&self, world: &[f64; FAMILIES]) -> StepPlan {
-        let replicas: Vec<f64> = self.replicas.iter().map(|replica| replica.seconds_in(world)).collect();
+        self.price_beyond(world, 1.0)
+    }
+
+    /// The same with one more multiplier, on the seconds beyond the fitted ranges.
+    pub fn price_beyond(&self, world: &[f64; FAMILIES], beyond: f64) -> StepPlan {
+        let replicas: Vec<f64> = self
+            .replicas
+            .iter()
+            .map(|replica| replica.seconds_in(world) + (beyond - 1.0) * replica.extrapolated_seconds)
+            .collect();
         let of = |family: Family| self.stage_seconds[family as usize] * world[family as usize];
         let logprob = world[Family::Logprob as usize];
         let mut stages = [0.0; 7];

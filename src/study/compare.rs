@@ -59,6 +59,7 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     let baseline = resolve(&document.baseline()?)?;
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
     let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
+    let beyond = worlds::beyond(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
     let candidates = document.candidates()?.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
     let [baseline, forecast] = [("baseline", &baseline), ("forecast", &forecast)]
         .map(|(name, side)| simulate(name, side, &shifts, stepper));
@@ -66,10 +67,10 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         candidates.iter().map(|prepared| simulate("candidate", prepared, &shifts, stepper)).collect();
     let sides = [&baseline, &forecast].into_iter().chain(&candidates);
     within_the_clock(document, sides)?;
-    let (slow, fast) = (Priced::new(&baseline, &normals), Priced::new(&forecast, &normals));
+    let (slow, fast) = (Priced::new(&baseline, &normals, &beyond), Priced::new(&forecast, &normals, &beyond));
     let mut candidates: Vec<Candidate> = candidates
         .iter()
-        .map(|side| candidate(&baseline, &slow, side, &Priced::new(side, &normals)))
+        .map(|side| candidate(&baseline, &slow, side, &Priced::new(side, &normals, &beyond)))
         .collect();
     candidates.sort_by(|a, b| a.step_s.mean.total_cmp(&b.step_s.mean));
 

@@ -151,7 +151,7 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
     let extrapolated_s = piece.extrapolated_seconds(1.0, total);
     StepReport {
         label: label(prepared, question),
-        seconds: band(&families, nominal, prepared),
+        seconds: band(&families, nominal, extrapolated_s, prepared),
         bound: heaviest(&by_op, |line| line.bound).unwrap_or(Bound::Latency),
         tier: heaviest(&by_op, |line| line.tier).unwrap_or(Tier::Analytic),
         by_op,
@@ -178,12 +178,16 @@ fn label(prepared: &Prepared, question: &StepQuestion) -> String {
     )
 }
 
-fn band(families: &[f64; FAMILIES], nominal: f64, prepared: &Prepared) -> Band {
+fn band(families: &[f64; FAMILIES], nominal: f64, extrapolated: f64, prepared: &Prepared) -> Band {
+    let sigma = prepared.engine.kernels.profile().form.extrapolation_sigma;
     let mut samples: Vec<f64> = worlds::normals(prepared.resolved.seed, WORLDS)
         .iter()
-        .map(|z| {
+        .zip(worlds::beyond(prepared.resolved.seed, WORLDS))
+        .map(|(z, x)| {
             let world = worlds::multipliers(z, &prepared.confidence);
-            families.iter().zip(&world).map(|(seconds, multiplier)| seconds * multiplier).sum()
+            let beyond = (libm::exp(sigma * x) - 1.0) * extrapolated;
+            families.iter().zip(&world).map(|(seconds, multiplier)| seconds * multiplier).sum::<f64>()
+                + beyond
         })
         .collect();
     samples.sort_by(f64::total_cmp);

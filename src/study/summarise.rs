@@ -22,10 +22,15 @@ pub(super) struct Priced {
 }
 
 impl Priced {
-    pub(super) fn new(side: &Side<'_>, normals: &[[f64; FAMILIES]]) -> Self {
+    /// Prices one side in all worlds: `normals` by family, `beyond` for what lies beyond the fitted ranges.
+    pub(super) fn new(side: &Side<'_>, normals: &[[f64; FAMILIES]], beyond: &[f64]) -> Self {
         let first = side.first_counted();
-        let worlds: Vec<[f64; FAMILIES]> =
-            normals.iter().map(|z| worlds::multipliers(z, &side.prepared.confidence)).collect();
+        let sigma = side.prepared.engine.kernels.profile().form.extrapolation_sigma;
+        let worlds: Vec<([f64; FAMILIES], f64)> = normals
+            .iter()
+            .zip(beyond)
+            .map(|(z, x)| (worlds::multipliers(z, &side.prepared.confidence), libm::exp(sigma * x)))
+            .collect();
         let mut priced = Priced {
             step_s: Vec::new(),
             rollout_s: Vec::new(),
@@ -38,8 +43,9 @@ impl Priced {
         let mut bare = [0.0; 3];
         for steps in &side.draws {
             let tokens = steps[first..].iter().map(|step| step.response_tokens as f64).sum::<f64>();
-            for world in &worlds {
-                let plans: Vec<StepPlan> = steps.iter().map(|step| step.price(world)).collect();
+            for (world, beyond) in &worlds {
+                let plans: Vec<StepPlan> =
+                    steps.iter().map(|step| step.price_beyond(world, *beyond)).collect();
                 let records = machine::run(&plans, side.prepared.resolved.cycle.max_staleness);
                 let counted = &records[first..];
                 let n = counted.len() as f64;

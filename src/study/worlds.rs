@@ -21,6 +21,11 @@ pub(super) fn normals(seed: u64, n: u32) -> Vec<[f64; FAMILIES]> {
     rows
 }
 
+/// `n` standard normal numbers for what lies beyond the fitted ranges: its error is independent of the families'.
+pub(super) fn beyond(seed: u64, n: u32) -> Vec<f64> {
+    stratified(seed, Purpose::World, FAMILIES as u64, n)
+}
+
 /// The multipliers of one world.
 pub(super) fn multipliers(z: &[f64; FAMILIES], confidence: &[Confidence; FAMILIES]) -> [f64; FAMILIES] {
     std::array::from_fn(|family| libm::exp(z[family] * confidence[family].log_sigma))

@@ -1,0 +1,49 @@
+//! What a fit found: rows that were left out, and errors on rows that the constants were not fitted on.
+
+use std::fmt::Write as _;
+
+use crate::cost::fit::Fitted;
+use crate::profile::HeldOut;
+
+/// The held-out table.
+pub(in crate::cli) fn fit(fitted: &Fitted) -> String {
+    let mut out = String::new();
+    // Writing into a string cannot fail.
+    let _ = writeln!(out, "{}: errors on held-out rows, per cent\n", fitted.profile.device);
+    let _ = writeln!(
+        out,
+        "{:<17} {:<29} {:>5} {:>6} {:>5} {:>5} {:>5}",
+        "family", "left out", "rows", "median", "mean", "p95", "in 90"
+    );
+    for HeldOut { family, split, rows, median, mean, p95, in_band, .. } in &fitted.profile.held_out {
+        let _ = writeln!(
+            out,
+            "{family:<17} {split:<29} {rows:>5} {median:>6.1} {mean:>5.1} {p95:>5.1} {in_band:>5.1}"
+        );
+    }
+    let form = &fitted.profile;
+    let _ = writeln!(out, "\nlog-sigma with versions (and the half-width of a 90 % band, %)");
+    for (name, sigma) in [
+        ("gemm bf16", form.gemm.bf16.sigma),
+        ("gemm fp8", form.gemm.fp8.sigma),
+        ("attention_decode", form.attention_decode.sigma),
+        ("attention_prefill", form.attention_prefill.sigma),
+        ("moe bf16", form.moe.bf16.sigma),
+        ("moe fp8", form.moe.fp8.sigma),
+        ("all_reduce", form.all_reduce.sigma),
+        ("extrapolation", form.extrapolation_sigma),
+    ] {
+        let _ = writeln!(out, "{name:<18} {sigma:.3}  ({:.0})", 100.0 * (libm::exp(1.645 * sigma) - 1.0));
+    }
+    if !fitted.excluded.0.is_empty() {
+        let _ = writeln!(out, "\nrows left out");
+        for (reason, count) in &fitted.excluded.0 {
+            let _ = writeln!(out, "{count:>7}  {reason}");
+        }
+    }
+    if !fitted.unused.is_empty() {
+        let names: Vec<&str> = fitted.unused.iter().map(|op| op.name()).collect();
+        let _ = writeln!(out, "\nnothing is fitted on: {}", names.join(", "));
+    }
+    out
+}

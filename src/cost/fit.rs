@@ -1,0 +1,283 @@
+//! Calibration: the constants of a device's profile, fitted to measured tables, with the errors that they make on
+//! rows they have not seen.
+//!
+//! Each family is a base form and a residual surface: t = base · exp(r). The base is fitted by robust least squares
+//! on the logarithm, the surface by regularised least squares, projected so that more work is never cheaper, and
+//! rounded as it is written. Held-out errors are of that written form, base and surface fitted on the other rows.
+//! A family's sigma is that of its held-out errors (their 90 % quantile over 1.645) with the versions' share in
+//! quadrature. Families without a table stay as they were. Leaves out: elementwise kernels, sampling and the
+//! experts' all-to-all, which are carried over.
+
+mod attention;
+mod base;
+mod carry;
+mod collective;
+mod emit;
+mod gemm;
+mod moe;
+mod prefill;
+mod rows;
+mod split;
+mod surface;
+mod sustained;
+mod transfer;
+
+use super::Machine;
+use crate::catalog::{self, CatalogError};
+use crate::estimate::Tier;
+use crate::measured::{Excluded, Op, Table};
+use crate::profile::{self, DeviceProfile, HeldOut, ProfileError};
+use crate::resolved::Precision;
+
+pub use carry::Carry;
+use split::{Errors, Fit};
+
+/// Fewest rows that a family is fitted on.
+const FEWEST: usize = 20;
+
+/// Why there is no fit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitError {
+    /// The device is not in the catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A profile cannot be read.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// Tables or hand-written constants are of different devices.
+    #[error("{name}: of device {found}, the first table is of {expected}")]
+    Device {
+        /// Which file.
+        name: String,
+        /// Its device.
+        found: String,
+        /// The first table's.
+        expected: String,
+    },
+    /// Not enough rows.
+    #[error("{family}: {rows} rows count, a fit needs {FEWEST}")]
+    Few {
+        /// Family.
+        family: &'static str,
+        /// Rows that are left.
+        rows: usize,
+    },
+    /// No tables.
+    #[error("no tables")]
+    NoTables,
+}
+
+/// A fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// The profile.
+    pub profile: DeviceProfile,
+    /// Rows that were left out.
+    pub excluded: Excluded,
+    /// Operations of tables that nothing is fitted on.
+    pub unused: Vec<Op>,
+}
+
+impl Fitted {
+    /// The profile as YAML.
+    pub fn yaml(&self) -> String {
+        emit::profile(&self.profile)
+    }
+}
+
+/// Held-out errors by family, and those beyond the fitted ranges.
+#[derive(Default)]
+struct Report {
+    lines: Vec<HeldOut>,
+    /// Sigmas two octaves beyond, by family.
+    beyond: Vec<f64>,
+}
+
+impl Report {
+    /// Takes a family's errors; the first `inside` splits give its sigma, which is returned.
+    fn take(&mut self, errors: &[Errors], inside: usize, version: f64) -> f64 {
+        let sigma = split::sigma(&errors[..inside.min(errors.len())]);
+        self.lines.extend(errors.iter().filter(|e| !e.errors.is_empty()).map(|e| split::held_out(e, sigma)));
+        let far: Vec<&Errors> = errors.iter().filter(|e| e.split.starts_with("two octaves")).collect();
+        if far.iter().any(|e| !e.errors.is_empty()) {
+            let far = split::sigma(far);
+            self.beyond.push(libm::sqrt((far * far - sigma * sigma).max(0.0)));
+        }
+        thousandths(sigma.hypot(version))
+    }
+}
+
+fn thousandths(x: f64) -> f64 {
+    libm::round(x * 1e3) / 1e3
+}
+
+/// Fits what the tables hold; the rest of the profile stays as it is (a stand-in's where the device has none).
+pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError> {
+    let first = tables.first().ok_or(FitError::NoTables)?;
+    let id = first.header.device.clone();
+    let own = |name: &str, found: &str| {
+        if found == id {
+            return Ok(());
+        }
+        Err(FitError::Device { name: name.to_owned(), found: found.to_owned(), expected: id.clone() })
+    };
+    tables.iter().try_for_each(|table| own(&table.name, &table.header.device))?;
+    if let Some(carry) = carry {
+        own("the hand-written constants", &carry.device)?;
+    }
+    let device = catalog::device(&id)?;
+    let machine = Machine::of(&device);
+    let mut profile = profile::device(&id)?.form;
+    profile.device.clone_from(&id);
+    let measured = tables.iter().all(|table| table.header.provider.starts_with("own"));
+    profile.tier = if measured { Tier::Measured } else { Tier::Published };
+    let mut version = carry::Versions { gemm: 0.06, attention: 0.06, moe: 0.07, collective: 0.05 };
+    if let Some(carry) = carry {
+        version = carry.version_sigma;
+        profile.source.clone_from(&carry.source);
+        profile.elementwise = carry.elementwise.clone();
+        profile.sampling = carry.sampling.clone();
+        profile.all_to_all = carry.all_to_all.clone();
+        profile.moe.skew_alpha = carry.skew_alpha.clone();
+        profile.moe.imbalance = carry.imbalance.clone();
+        profile.attention_decode.verify_sigma = carry.verify_sigma;
+    }
+    let rows = rows::sort(tables, &machine, &profile.moe.skew_alpha, &profile.moe.imbalance);
+    let mut report = Report::default();
+    fit_gemm(&rows, machine, carry, version.gemm, &mut profile, &mut report)?;
+    fit_attention(&rows, machine, version.attention, &mut profile, &mut report)?;
+    fit_moe(&rows, machine, version.moe, &mut profile, &mut report)?;
+    if !rows.all_reduce.is_empty() {
+        let tables = collective::tables(&rows.all_reduce);
+        if let Some(extra) = collective::eager_extra(&rows.all_reduce, &tables) {
+            profile.all_reduce.eager_extra_us = extra;
+        }
+        profile.all_reduce.sigma = report.take(&collective::held_out(&tables), 1, version.collective);
+        profile.all_reduce.tables = tables;
+    }
+    let refitted = |line: &HeldOut| report.lines.iter().any(|new| new.family == line.family);
+    let mut kept: Vec<HeldOut> = profile.held_out.iter().filter(|line| !refitted(line)).cloned().collect();
+    if !report.beyond.is_empty() {
+        let squares: f64 = report.beyond.iter().map(|sigma| sigma * sigma).sum();
+        let found = thousandths(libm::sqrt(squares / report.beyond.len() as f64));
+        // A fit of some families says nothing of the others' errors.
+        profile.extrapolation_sigma =
+            if kept.is_empty() { found } else { found.max(profile.extrapolation_sigma) };
+    }
+    kept.splice(0..0, report.lines);
+    profile.held_out = kept;
+    Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused })
+}
+
+/// The profile of one device from another's, and its errors on the device's own tables where there are any.
+pub fn transfer(from: &str, to: &str, tables: Vec<Table>) -> Result<Fitted, FitError> {
+    if let Some(table) = tables.iter().find(|table| table.header.device != to) {
+        let found = table.header.device.clone();
+        return Err(FitError::Device { name: table.name.clone(), found, expected: to.to_owned() });
+    }
+    let (source, target) = (catalog::device(from)?, catalog::device(to)?);
+    let mut profile = transfer::transfer(profile::device(from)?.form, &source, &target);
+    let machine = Machine::of(&target);
+    let rows = rows::sort(tables, &machine, &profile.moe.skew_alpha, &profile.moe.imbalance);
+    for errors in transfer::errors(&profile, machine, &rows) {
+        let sigma = match errors.family {
+            "gemm bf16" => profile.gemm.bf16.sigma,
+            "gemm fp8" => profile.gemm.fp8.sigma,
+            "attention_decode" => profile.attention_decode.sigma,
+            "attention_prefill" => profile.attention_prefill.sigma,
+            "moe bf16" => profile.moe.bf16.sigma,
+            _ => profile.moe.fp8.sigma,
+        };
+        profile.held_out.push(split::held_out(&errors, sigma));
+    }
+    Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused })
+}
+
+/// Fits one family to all of its rows.
+fn whole<F: Fit>(family: &F, name: &'static str, rows: &[F::Row]) -> Result<F::Form, FitError> {
+    if rows.len() < FEWEST {
+        return Err(FitError::Few { family: name, rows: rows.len() });
+    }
+    family.fit(&rows.iter().collect::<Vec<_>>()).ok_or(FitError::Few { family: name, rows: rows.len() })
+}
+
+fn fit_gemm(
+    rows: &rows::Rows,
+    machine: Machine,
+    carry: Option<&Carry>,
+    version: f64,
+    profile: &mut DeviceProfile,
+    report: &mut Report,
+) -> Result<(), FitError> {
+    let names = ["gemm bf16", "gemm fp8"];
+    for (i, weights) in [Precision::Bf16, Precision::Fp8].into_iter().enumerate() {
+        let place = if i == 0 { &mut profile.gemm.bf16 } else { &mut profile.gemm.fp8 };
+        let carried = carry.and_then(|c| c.sustained.as_ref());
+        let carried = carried.and_then(|s| if i == 0 { s.bf16.clone() } else { s.fp8.clone() });
+        let before = carried.or_else(|| place.sustained.take());
+        place.sustained.clone_from(&before);
+        if rows.gemm[i].is_empty() {
+            continue;
+        }
+        let family = gemm::Family { machine, weights };
+        let mut form = whole(&family, names[i], &rows.gemm[i])?;
+        let mut errors = gemm::held_out(&family, &rows.gemm[i], names[i]);
+        form.sustained = before;
+        if !rows.sustained[i].is_empty() {
+            form.sustained = sustained::fit(&family, &form, &rows.sustained[i]);
+            errors.push(sustained::held_out(&family, &form, &rows.sustained[i], names[i]));
+        }
+        form.sigma = report.take(&errors, 3, version);
+        *place = form;
+    }
+    Ok(())
+}
+
+fn fit_attention(
+    rows: &rows::Rows,
+    machine: Machine,
+    version: f64,
+    profile: &mut DeviceProfile,
+    report: &mut Report,
+) -> Result<(), FitError> {
+    if !rows.decode.is_empty() {
+        let family = attention::Family { machine, verify_sigma: profile.attention_decode.verify_sigma };
+        let mut form = whole(&family, "attention_decode", &rows.decode)?;
+        form.sigma = report.take(&attention::held_out(&family, &rows.decode, &rows.decode_hot), 4, version);
+        profile.attention_decode = form;
+    }
+    if !rows.prefill.is_empty() {
+        let family = prefill::Family { machine };
+        let mut form = whole(&family, "attention_prefill", &rows.prefill)?;
+        form.sigma = report.take(&prefill::held_out(&family, &rows.prefill), 4, version);
+        profile.attention_prefill = form;
+    }
+    Ok(())
+}
+
+fn fit_moe(
+    rows: &rows::Rows,
+    machine: Machine,
+    version: f64,
+    profile: &mut DeviceProfile,
+    report: &mut Report,
+) -> Result<(), FitError> {
+    let names = ["moe bf16", "moe fp8"];
+    let alpha = &profile.moe.skew_alpha;
+    for (i, weights) in [Precision::Bf16, Precision::Fp8].into_iter().enumerate() {
+        if rows.moe[i].is_empty() {
+            continue;
+        }
+        let family = moe::Family {
+            machine,
+            weights,
+            overload: profile.moe.imbalance.clone(),
+            skews: [alpha.balanced, alpha.pl101, alpha.pl12],
+        };
+        let mut form = whole(&family, names[i], &rows.moe[i])?.form;
+        form.sigma = report.take(&moe::held_out(&family, &rows.moe[i], names[i]), 2, version);
+        *(if i == 0 { &mut profile.moe.bf16 } else { &mut profile.moe.fp8 }) = form;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Decode attention: the form and a residual over (batch x KV heads, context, queries x heads a KV head).
+//!
+//! Rows: bf16 cache, heads of 128 features, context of at least 128, at most 1,024 sequences. The public tables replay
+//! one cache, so that caches of 8 to 50 MB are read from the L2, which serving never does: those rows are left out, of
+//! the fit and of the headline errors, and reported apart. Verify attention has no public row; rows of one query
+//! and many heads a KV head stand in, which fixes the form's compute efficiency (p = 2 by choice).
+
+use super::base::{self, Bound};
+use super::split::{self, Errors, Fit};
+use super::surface::{self, Point};
+use crate::cost::attention::{self, AttentionShape};
+use crate::cost::{Machine, outside};
+use crate::math::Surface;
+use crate::profile::{DecodeAttentionForm, Residual};
+
+const U: [f64; 14] =
+    [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
+const CONTEXT: [f64; 11] =
+    [128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0];
+const ROWS: [f64; 6] = [1.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+const STIFFNESS: [f64; 3] = [0.05, 0.02, 0.3];
+/// Bytes of cache below which only fixed time is seen, and above which memory is.
+const SMALL: f64 = 8e6;
+const LARGE: f64 = 50e6;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) heads: f64,
+    pub(super) kv_heads: f64,
+    pub(super) batch: f64,
+    pub(super) queries: f64,
+    pub(super) context: f64,
+    pub(super) us: f64,
+    /// Whether operands came from memory for certain.
+    pub(super) cold: bool,
+}
+
+impl Row {
+    pub(super) fn in_range(&self) -> bool {
+        !outside(self.context, [128.0, 131_072.0]) && self.batch <= 1024.0
+    }
+
+    /// Whether the row shows what serving sees.
+    pub(super) fn counts(&self) -> bool {
+        self.cold || !(SMALL..LARGE).contains(&self.bytes())
+    }
+
+    fn shape(&self) -> AttentionShape {
+        AttentionShape {
+            batch: self.batch,
+            kv_heads: self.kv_heads,
+            rows: self.queries * self.heads / self.kv_heads,
+            bytes_per_token: 512.0 * self.kv_heads,
+            flops_per_token: 512.0 * self.queries * self.heads,
+            tabulated: true,
+        }
+    }
+
+    /// Bytes of the cache.
+    pub(super) fn bytes(&self) -> f64 {
+        512.0 * self.batch * self.context * self.kv_heads
+    }
+
+    /// Operations, for the check against the peak.
+    pub(super) fn flops(&self) -> f64 {
+        512.0 * self.queries * self.heads * self.batch * self.context
+    }
+}
+
+pub(super) struct Family {
+    pub(super) machine: Machine,
+    /// Carried over: no public row.
+    pub(super) verify_sigma: f64,
+}
+
+impl Family {
+    fn base_at(&self, form: &DecodeAttentionForm, row: &Row) -> f64 {
+        attention::base(form, &self.machine, &row.shape(), row.batch * row.context)
+    }
+
+    fn base(&self, rows: &[&Row]) -> DecodeAttentionForm {
+        let form = |p: &[f64; 4]| DecodeAttentionForm {
+            t0_us: p[0],
+            wave_us: p[1],
+            memory_efficiency: p[2],
+            compute_efficiency: p[3],
+            p: 2.0,
+            sigma: 0.0,
+            verify_sigma: self.verify_sigma,
+            batch: [1.0, 1024.0],
+            context: [128.0, 131_072.0],
+            residual: None,
+        };
+        let start = [
+            (13.0, Bound::Positive),
+            (2.2, Bound::Positive),
+            (0.9, Bound::Between(0.4, 0.98)),
+            (0.49, Bound::Between(0.2, 0.9)),
+        ];
+        let found = base::fit(start, &vec![1.0; rows.len()], |p, i| {
+            libm::log(self.base_at(&form(p), rows[i]) * 1e6 / rows[i].us)
+        });
+        form(&found.map(base::rounded))
+    }
+
+    /// A row like the node of a grid.
+    fn at(surface: &Surface<3>, [u, l, r]: [usize; 3]) -> Row {
+        let (u, context, rows) = (surface.knots(0)[u], surface.knots(1)[l], surface.knots(2)[r]);
+        Row { heads: rows, kv_heads: 1.0, batch: u, queries: 1.0, context, us: 1.0, cold: true }
+    }
+
+    fn fall(&self, form: &DecodeAttentionForm, surface: &Surface<3>, axis: usize, node: [usize; 3]) -> f64 {
+        let knots = surface.knots(axis);
+        let Some(next) = knots.get(node[axis] + 1) else { return 0.0 };
+        let width = libm::log(next / knots[node[axis]]);
+        let row = Family::at(surface, node);
+        let moved = |factor: f64| match axis {
+            0 => Row { batch: row.batch * factor, ..row },
+            1 => Row { context: row.context * factor, ..row },
+            _ => Row { heads: row.heads * factor, ..row },
+        };
+        // Along the context time is linear between knots: only the knots matter. Along the others ln base is
+        // convex, and its slope least at the lower end.
+        let factor = if axis == 1 { next / knots[node[1]] } else { 1.001 };
+        let rise = libm::log(self.base_at(form, &moved(factor)) / self.base_at(form, &row));
+        rise * width / libm::log(factor)
+    }
+}
+
+impl Fit for Family {
+    type Row = Row;
+    type Form = DecodeAttentionForm;
+
+    fn fit(&self, rows: &[&Row]) -> Option<DecodeAttentionForm> {
+        let mut form = self.base(rows);
+        let knots = [U.to_vec(), CONTEXT.to_vec(), ROWS.to_vec()];
+        let grid = Surface::zero(knots.clone())?;
+        let points: Vec<Point<3>> = rows
+            .iter()
+            .map(|row| {
+                let shape = row.shape();
+                let x = [shape.batch * shape.kv_heads, row.context, shape.rows].map(libm::log);
+                let mut cells: [_; 3] = std::array::from_fn(|axis| grid.cell(axis, x[axis]));
+                let (low, share) = &mut cells[1];
+                if *share > 0.0 {
+                    // Time is linear in context: the share of the upper knot's *time*.
+                    let ends = [*low, *low + 1].map(|knot| CONTEXT[knot]);
+                    let linear = (row.context - ends[0]) / (ends[1] - ends[0]);
+                    let [t0, t1] = ends.map(|context| self.base_at(&form, &Row { context, ..**row }));
+                    *share = linear * t1 / ((1.0 - linear) * t0 + linear * t1);
+                }
+                let target = libm::log(row.us / (self.base_at(&form, row) * 1e6));
+                Point { cells, target, weight: 1.0 }
+            })
+            .collect();
+        let mut surface = surface::fit(knots, &points, STIFFNESS)?;
+        surface::monotone(&mut surface, |axis, node| Some(self.fall(&form, &grid, axis, node)));
+        form.residual = Some(Residual(surface));
+        Some(form)
+    }
+
+    fn error(&self, form: &DecodeAttentionForm, row: &Row) -> f64 {
+        let shape = row.shape();
+        let total = row.batch * row.context;
+        let predicted = match &form.residual {
+            Some(residual) => {
+                let [fixed, memory, compute] = attention::terms(form, &self.machine, &shape);
+                let line = [fixed, crate::math::p_norm(memory, compute, form.p)];
+                let ([fixed, slope], _) = attention::piece(&residual.0, &shape, line, total, row.batch);
+                fixed + slope * total
+            }
+            None => self.base_at(form, row),
+        };
+        libm::log(predicted * 1e6 / row.us)
+    }
+}
+
+/// Held-out errors: random rows, unseen heads, batch, context; and the cache-hot rows that are never fitted.
+pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors> {
+    const NAME: &str = "attention_decode";
+    let of = |split, group: &(dyn Fn(usize, &Row) -> Option<u64> + Sync)| {
+        split::hold_out(family, rows, (NAME, split), 5, group)
+    };
+    let mut all = vec![
+        of("random rows", &|i, _| Some(i as u64)),
+        of("unseen heads", &|_, row| Some(split::key(&[row.heads, row.kv_heads]))),
+        of("unseen batch", &|_, row| {
+            (row.batch > 1.0 && row.batch < 1024.0).then(|| split::key(&[row.batch]))
+        }),
+        of("unseen context", &|_, row| {
+            (row.context > 128.0 && row.context < 131_072.0).then(|| split::key(&[row.context]))
+        }),
+    ];
+    if let Some(form) = family.fit(&rows.iter().collect::<Vec<_>>()) {
+        let errors = hot.iter().map(|row| family.error(&form, row)).collect();
+        all.push(Errors { family: NAME, split: "cache-hot rows, never fitted", errors });
+    }
+    all.extend(split::beyond(
+        family,
+        rows,
+        NAME,
+        ["one octave beyond in context", "two octaves beyond in context"],
+        131_072.0,
+        |row| row.context,
+    ));
+    all
+}

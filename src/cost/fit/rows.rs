@@ -1,0 +1,122 @@
+//! From tables to the rows that each family is fitted on; what does not count is left out and counted by reason.
+
+use super::{attention, gemm, moe, prefill};
+use crate::cost::Machine;
+use crate::measured::{Clocks, Excluded, L2, Op, Reason, Row, Table, screen};
+use crate::profile::{Imbalance, SkewAlpha};
+use crate::resolved::Precision;
+
+/// Rows by family. Pairs are bf16 and fp8.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) gemm: [Vec<gemm::Row>; 2],
+    pub(super) sustained: [Vec<gemm::Row>; 2],
+    pub(super) decode: Vec<attention::Row>,
+    pub(super) decode_hot: Vec<attention::Row>,
+    pub(super) prefill: Vec<prefill::Row>,
+    pub(super) moe: [Vec<moe::Row>; 2],
+    pub(super) all_reduce: Vec<Row>,
+    pub(super) excluded: Excluded,
+    /// Tables that no family is fitted on, by operation.
+    pub(super) unused: Vec<Op>,
+}
+
+/// Sorts rows into families.
+pub(super) fn sort(tables: Vec<Table>, machine: &Machine, skew: &SkewAlpha, overload: &Imbalance) -> Rows {
+    let mut rows = Rows::default();
+    for mut table in tables {
+        screen(&mut table, &mut rows.excluded);
+        let sustained = table.header.clocks == Clocks::Sustained;
+        let cold = table.header.l2 == L2::Cold;
+        for row in table.rows {
+            let us = row.timing.median;
+            match table.header.op {
+                Op::Gemm => {
+                    let Some(format) = format_of(&row.labels[0], &["fp8"]) else {
+                        rows.excluded.count(Reason::OutOfRange);
+                        continue;
+                    };
+                    let own = gemm::Row { shape: [row.axes[0], row.axes[1], row.axes[2]], us };
+                    let peak = [machine.bf16, machine.fp8][format];
+                    let flops = 2.0 * own.shape.iter().product::<f64>();
+                    let to = if sustained { &mut rows.sustained } else { &mut rows.gemm };
+                    keep(&mut to[format], &mut rows.excluded, own, flops > peak * us * 1e-6, own.counts());
+                }
+                Op::AttentionDecode => {
+                    let own = attention::Row {
+                        heads: row.axes[0],
+                        kv_heads: row.axes[1],
+                        batch: row.axes[3],
+                        queries: row.axes[4],
+                        context: row.axes[5],
+                        us,
+                        cold,
+                    };
+                    let fast = own.flops() > machine.bf16 * us * 1e-6
+                        || own.bytes() > 2e8 && own.bytes() > machine.bandwidth * us * 1e-6;
+                    let fits = row.labels[0] == "bf16" && row.axes[2] == 128.0 && own.in_range();
+                    let to = if own.counts() {
+                        &mut rows.decode
+                    } else {
+                        if fits && !fast {
+                            rows.excluded.count(Reason::CacheHot);
+                        }
+                        &mut rows.decode_hot
+                    };
+                    keep(to, &mut rows.excluded, own, fast, fits);
+                }
+                Op::AttentionPrefill => {
+                    let own = prefill::Row {
+                        heads: row.axes[0],
+                        kv_heads: row.axes[1],
+                        batch: row.axes[3],
+                        tokens: row.axes[4],
+                        us,
+                    };
+                    let fits = row.labels[0] == "bf16" && row.axes[2] == 128.0 && own.counts();
+                    let fast = own.flops() > machine.bf16 * us * 1e-6;
+                    keep(&mut rows.prefill, &mut rows.excluded, own, fast, fits);
+                }
+                Op::Moe => {
+                    let layer: [f64; 6] = std::array::from_fn(|i| row.axes[i]);
+                    let skew = match row.labels[1].as_str() {
+                        "balanced" => Some(skew.balanced),
+                        "pl1.01" => Some(skew.pl101),
+                        "pl1.2" => Some(skew.pl12),
+                        _ => None,
+                    };
+                    let in_range = moe::Row::in_range(layer) && row.axes[6] <= 16_384.0;
+                    let (Some(format), Some(skew), true) =
+                        (format_of(&row.labels[0], &["fp8_block", "fp8"]), skew, in_range)
+                    else {
+                        rows.excluded.count(Reason::OutOfRange);
+                        continue;
+                    };
+                    let weights = [Precision::Bf16, Precision::Fp8][format];
+                    let own = moe::Row::new(layer, [row.axes[6], skew, us], weights, overload);
+                    keep(&mut rows.moe[format], &mut rows.excluded, own, false, true);
+                }
+                Op::AllReduce => rows.all_reduce.push(row),
+                other => {
+                    if !rows.unused.contains(&other) {
+                        rows.unused.push(other);
+                    }
+                }
+            }
+        }
+    }
+    rows
+}
+
+/// 0 for bf16, 1 for one of the names of fp8.
+fn format_of(label: &str, fp8: &[&str]) -> Option<usize> {
+    if label == "bf16" { Some(0) } else { fp8.contains(&label).then_some(1) }
+}
+
+fn keep<T>(to: &mut Vec<T>, excluded: &mut Excluded, row: T, above_peak: bool, counts: bool) {
+    match (counts, above_peak) {
+        (false, _) => excluded.count(Reason::OutOfRange),
+        (true, true) => excluded.count(Reason::AbovePeak),
+        (true, false) => to.push(row),
+    }
+}

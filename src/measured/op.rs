@@ -1,0 +1,116 @@
+//! The operations that tables hold, and their columns.
+
+use serde::Deserialize;
+
+/// An operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// y[m, n] = x[m, k] · W[k, n].
+    Gemm,
+    /// Attention of `queries` new tokens a sequence over a cache of `context` tokens.
+    AttentionDecode,
+    /// Causal attention over `tokens` tokens a sequence, nothing before them.
+    AttentionPrefill,
+    /// One layer of experts on one GPU: top-k to weighted sum.
+    Moe,
+    /// Sum over ranks; `bytes` of the tensor.
+    AllReduce,
+    /// `bytes` of the gathered tensor.
+    AllGather,
+    /// `bytes` of the tensor before it is scattered.
+    ReduceScatter,
+    /// `bytes` that one rank sends.
+    AllToAll,
+    /// Tokens to their experts.
+    Dispatch,
+    /// Results back.
+    Combine,
+    /// Kernels that move `bytes`.
+    Elementwise,
+}
+
+impl Op {
+    /// All operations.
+    pub const ALL: [Op; 11] = [
+        Op::Gemm,
+        Op::AttentionDecode,
+        Op::AttentionPrefill,
+        Op::Moe,
+        Op::AllReduce,
+        Op::AllGather,
+        Op::ReduceScatter,
+        Op::AllToAll,
+        Op::Dispatch,
+        Op::Combine,
+        Op::Elementwise,
+    ];
+
+    /// Its name in headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Gemm => "gemm",
+            Op::AttentionDecode => "attention_decode",
+            Op::AttentionPrefill => "attention_prefill",
+            Op::Moe => "moe",
+            Op::AllReduce => "all_reduce",
+            Op::AllGather => "all_gather",
+            Op::ReduceScatter => "reduce_scatter",
+            Op::AllToAll => "all_to_all",
+            Op::Dispatch => "dispatch",
+            Op::Combine => "combine",
+            Op::Elementwise => "elementwise",
+        }
+    }
+
+    /// Columns that are names.
+    pub fn labels(self) -> &'static [&'static str] {
+        match self {
+            Op::Gemm => &["dtype"],
+            Op::AttentionDecode | Op::AttentionPrefill => &["kv_dtype"],
+            Op::Moe => &["dtype", "routing"],
+            Op::AllReduce | Op::AllGather | Op::ReduceScatter | Op::AllToAll => &["implementation"],
+            Op::Dispatch | Op::Combine => &[],
+            Op::Elementwise => &["kernel"],
+        }
+    }
+
+    /// Columns that are numbers, with their units. Heads and widths are those of one GPU, `inter` that of the
+    /// whole expert before `tp` splits it.
+    pub fn axes(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Op::Gemm => &[("m", "tokens"), ("n", "features"), ("k", "features")],
+            Op::AttentionDecode => &[
+                ("heads", "heads"),
+                ("kv_heads", "heads"),
+                ("head_dim", "features"),
+                ("batch", "sequences"),
+                ("queries", "tokens"),
+                ("context", "tokens"),
+            ],
+            Op::AttentionPrefill => &[
+                ("heads", "heads"),
+                ("kv_heads", "heads"),
+                ("head_dim", "features"),
+                ("batch", "sequences"),
+                ("tokens", "tokens"),
+            ],
+            Op::Moe => &[
+                ("hidden", "features"),
+                ("inter", "features"),
+                ("experts", "experts"),
+                ("topk", "experts"),
+                ("tp", "gpus"),
+                ("ep", "gpus"),
+                ("tokens", "tokens"),
+            ],
+            Op::AllReduce | Op::AllGather | Op::ReduceScatter | Op::AllToAll => {
+                &[("ranks", "gpus"), ("bytes", "bytes")]
+            }
+            Op::Dispatch | Op::Combine => {
+                &[("hidden", "features"), ("experts", "experts"), ("topk", "experts"), ("tokens", "tokens")]
+            }
+            Op::Elementwise => &[("bytes", "bytes")],
+        }
+    }
+}
