@@ -39,7 +39,7 @@ fn a_bad_table_is_refused_with_file_and_line() {
     let row = "bf16,1,1024,1024,4.0,,,,,,0\n";
     let own = |rows: &str| format!("{HEADER}{COLUMNS}{rows}");
     for (name, text, said) in [
-        ("t.csv", own(""), &["t.csv:11: ", "no rows"][..]),
+        ("t.csv", own(""), &["t.csv:10: ", "no rows"][..]),
         ("t.csv", own(&format!("{row}bf16,1,1024,1024,0,,,,,,0\n")), &["t.csv:12: ", "`median_us` is 0"]),
         ("t.csv", own("bf16,-1,1024,1024,4,,,,,,0\n"), &["t.csv:11: ", "`m` is -1, expected a positive"]),
         ("t.csv", own("bf16,1,1024,much,4,,,,,,0\n"), &["t.csv:11: ", "`k` is `much`, expected a number"]),

@@ -3,10 +3,12 @@
 use rayon::prelude::*;
 
 use crate::estimate::{FAMILIES, Family};
+use crate::forward::Engine;
 use crate::forward::training::Pass;
 use crate::resolve::Prepared;
 use crate::resolved::{Precision, Resolved, ScheduleInput};
 use crate::rl::machine::{Stage, StepPlan};
+use crate::rl::memo::Memo;
 use crate::rollout::{self, Job, Limits, Outcome, Stepper};
 use crate::speculation::Configuration;
 use crate::speculation::acceptance::{Population, shift};
@@ -23,9 +25,10 @@ pub struct InputShift {
 }
 
 /// Simulates the RL steps of one set of inputs.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Simulation<'a> {
     prepared: &'a Prepared,
+    cost: Memo<'a, Engine>,
     generator: Generator,
     acceptance: Option<Population>,
     stepper: Stepper,
@@ -62,6 +65,7 @@ impl<'a> Simulation<'a> {
         });
         Simulation {
             prepared,
+            cost: Memo::new(&prepared.engine),
             generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
             acceptance,
             stepper,
@@ -90,7 +94,7 @@ impl<'a> Simulation<'a> {
                     seed: resolved.seed,
                     path: [draw, rl_step],
                 };
-                rollout::run_replica(self.stepper, &job, &self.prepared.engine, schedule(resolved).as_mut())
+                rollout::run_replica(self.stepper, &job, &self.cost, schedule(resolved).as_mut())
             })
             .collect();
         self.around(&samples, replicas)
