@@ -45,7 +45,9 @@ fn operators(c: &mut Criterion) {
         flops_per_token: 65_536.0,
         tabulated: true,
     };
-    c.bench_function("attention", |b| b.iter(|| kernels.attention(black_box(&attention), black_box(2e5), 1.0)));
+    c.bench_function("attention", |b| {
+        b.iter(|| kernels.attention(black_box(&attention), black_box(2e5), 1.0));
+    });
     let mut experts = ExpertShape {
         tokens: 200.0,
         independent_tokens: 200.0,

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,11 @@ fn a_bad_table_is_refused_with_file_and_line() {
         ("t.csv", own("bf16,1,1024,much,4,,,,,,0\n"), &["t.csv:11: ", "`k` is `much`, expected a number"]),
         ("t.csv", own("bf16,1,1024,1024,4,5,6,,,,0\n"), &["t.csv:11: ", "median 4 is not in 5 to 6"]),
         ("t.csv", own("bf16,1,1024\n"), &["t.csv:11: ", "3 fields, expected 11"]),
-        ("t.csv", own(row).replace("median_us", "time_ms"), &["t.csv:10: ", "no column `median_us`", "time_ms"]),
+        (
+            "t.csv",
+            own(row).replace("median_us", "time_ms"),
+            &["t.csv:10: ", "no column `median_us`", "time_ms"],
+        ),
         ("t.csv", own(row).replace("n: features", "n: bytes"), &["t.csv:1: ", "axis `n` is in `bytes`"]),
         ("t.csv", own(row).replace("n: features, ", ""), &["t.csv:1: ", "no unit for the axis `n`"]),
         ("t.csv", own(row).replace("measured: 1", "measured: 9"), &["t.csv:1: ", "rollcast_measured 9"]),
@@ -73,7 +78,9 @@ fn a_bad_table_is_refused_with_file_and_line() {
     run(&["fit", "--transfer", "h200-sxm"]).exits(2).says(&["takes two devices"]);
     let other = Table::new("t.csv", &own(row).replace("h200-sxm", "h100-sxm"));
     let both = ["fit", path.to_str().unwrap(), other.path().to_str().unwrap()].map(str::to_owned);
-    run(&both.each_ref().map(String::as_str)).exits(2).says(&["of device h100-sxm, the first table is of h200-sxm"]);
+    run(&both.each_ref().map(String::as_str))
+        .exits(2)
+        .says(&["of device h100-sxm, the first table is of h200-sxm"]);
 }
 
 /// The time of a product by a form that is none of the program's: microseconds.
@@ -87,13 +94,13 @@ fn synthetic() -> String {
         for n in [1024.0, 2048.0, 4096.0, 8192.0, 16_384.0] {
             for k in [1024.0, 2048.0, 4096.0, 8192.0, 16_384.0] {
                 let us = product(m, n, k);
-                text += &format!("bf16,{m},{n},{k},{us},{},{},,,20,0\n", us * 0.99, us * 1.02);
+                writeln!(text, "bf16,{m},{n},{k},{us},{},{},,,20,0", us * 0.99, us * 1.02).unwrap();
             }
         }
     }
     // What is left out, and why.
     text += "bf16,1,1024,1024,900,,,,,,1\n";
-    text += &format!("bf16,64,4096,4096,{},,,,,,0\n", 1.001 * product(64.0, 4096.0, 4096.0));
+    writeln!(text, "bf16,64,4096,4096,{},,,,,,0", 1.001 * product(64.0, 4096.0, 4096.0)).unwrap();
     text += "bf16,128,4096,4096,500,,,,,,0\n";
     text += "bf16,4096,12288,12288,10,,,,,,0\nbf16,3,100,100,3,,,,,,0\n";
     text
@@ -114,11 +121,16 @@ fn a_table_of_its_own_format_is_fitted_and_what_does_not_count_is_counted() {
         assert!(said.out.contains(line), "no `{line}` in:\n{}", said.out);
     }
     assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{}", said.out);
-    let line = said.out.lines().find(|line| line.contains("gemm bf16") && line.contains("random rows")).unwrap();
+    let line =
+        said.out.lines().find(|line| line.contains("gemm bf16") && line.contains("random rows")).unwrap();
     let mean: f64 = line.split_whitespace().rev().nth(2).unwrap().parse().unwrap();
     assert!(mean < 2.0, "a smooth law is found to 2 %: {line}");
     let text = fs::read_to_string(&out).unwrap();
-    assert!(text.contains("device: h200-sxm\ntier: analytic\n") || text.contains("tier: measured"), "{}", &text[..200]);
+    assert!(
+        text.contains("device: h200-sxm\ntier: analytic\n") || text.contains("tier: measured"),
+        "{}",
+        &text[..200]
+    );
     // The same table again gives the same text.
     let again = table.folder.path().join("again.yaml");
     run(&["fit", table.path().to_str().unwrap(), "-o", again.to_str().unwrap()]).exits(0);
@@ -151,9 +163,10 @@ fn committed_profiles_say_what_they_miss_and_keep_to_it() {
             ("moe fp8", "unseen tokens", 4.5),
             ("all_reduce", "unseen sizes", 5.0),
         ] {
-            let line = form.held_out.iter().find(|line| line.family == family && line.split == split).unwrap();
+            let line =
+                form.held_out.iter().find(|line| line.family == family && line.split == split).unwrap();
             assert!(line.mean <= most && line.rows > 50, "{device} {line:?}, at most {most}");
-            assert!((85.0..=97.0).contains(&line.in_band) , "{device} {line:?}");
+            assert!((85.0..=97.0).contains(&line.in_band), "{device} {line:?}");
         }
         assert!((0.05..0.5).contains(&form.extrapolation_sigma));
     }
@@ -183,7 +196,7 @@ fn the_committed_profiles_are_what_the_tables_give() {
         let written = out.path().join("profile.yaml");
         let file = |table: &&str| folder.join(format!("{device}_{table}.csv")).display().to_string();
         let mut arguments = vec!["fit".to_owned()];
-        arguments.extend(tables.iter().map(|table| file(table)));
+        arguments.extend(tables.iter().map(file));
         let carry = format!("calibration/base/{device}-sxm.yaml");
         arguments.extend(["--carry", &carry, "-o", written.to_str().unwrap()].map(str::to_owned));
         run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).exits(0);

@@ -33,7 +33,8 @@ impl CliError {
             CliError::Input(_)
             | CliError::Table(_)
             | CliError::Fit(_)
-            | CliError::Usage { .. } | CliError::Resolve(ResolveError::Input(_)) => 2,
+            | CliError::Usage { .. }
+            | CliError::Resolve(ResolveError::Input(_)) => 2,
             _ => 1,
         }
     }

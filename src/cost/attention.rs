@@ -75,7 +75,8 @@ pub(super) fn piece(
     context: f64,
     scale: f64,
 ) -> ([f64; 2], [f64; 2]) {
-    let (u, r) = (surface.cell(0, libm::log(shape.batch * shape.kv_heads)), surface.cell(2, libm::log(shape.rows)));
+    let (u, r) =
+        (surface.cell(0, libm::log(shape.batch * shape.kv_heads)), surface.cell(2, libm::log(shape.rows)));
     let factor = |knot: usize| libm::exp(surface.at_cells(&[u, (knot, 0.0), r]));
     let knots = surface.knots(1);
     let end = |knot: usize| knots[knot] * scale;

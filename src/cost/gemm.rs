@@ -11,12 +11,7 @@ use crate::profile::{GemmForm, Sustained};
 use crate::resolved::Precision;
 
 /// The terms of the form, seconds: fixed, memory, compute.
-pub(super) fn terms(
-    form: &GemmForm,
-    machine: &Machine,
-    [m, n, k]: [f64; 3],
-    weights: Precision,
-) -> [f64; 3] {
+pub(super) fn terms(form: &GemmForm, machine: &Machine, [m, n, k]: [f64; 3], weights: Precision) -> [f64; 3] {
     let (peak, bytes) = match weights {
         Precision::Bf16 => (machine.bf16, 2.0 * (n * k + m * k + m * n)),
         // Activations come and go as bf16 and are quantised on the way.

@@ -20,7 +20,8 @@ impl Kernels {
             return 0.0;
         }
         let form = &self.profile.form.sampling;
-        form.t0_us * 1e-6 + form.passes * 4.0 * rows * vocab / (form.memory_efficiency * self.machine.bandwidth)
+        form.t0_us * 1e-6
+            + form.passes * 4.0 * rows * vocab / (form.memory_efficiency * self.machine.bandwidth)
     }
 }
 

@@ -102,10 +102,24 @@ impl Decoder<'_> {
         match latent.q_rank {
             Some(rank) => {
                 // The two down projections are one product.
-                self.gemm("latent down projection", (m, f64::from(rank) + kv + rope, hidden), layers, pass, piece);
+                self.gemm(
+                    "latent down projection",
+                    (m, f64::from(rank) + kv + rope, hidden),
+                    layers,
+                    pass,
+                    piece,
+                );
                 self.gemm("latent query projection", (m, query_width, f64::from(rank)), layers, pass, piece);
             }
-            None => self.gemm("latent down projection", (m, query_width + kv + rope, hidden), layers, pass, piece),
+            None => {
+                self.gemm(
+                    "latent down projection",
+                    (m, query_width + kv + rope, hidden),
+                    layers,
+                    pass,
+                    piece,
+                );
+            }
         }
         // Absorbed: each head's queries into the cache's space, and its output out of it.
         self.gemm("latent absorption", (m, heads * kv, nope), layers, pass, piece);

@@ -28,9 +28,8 @@ pub fn levenberg_marquardt(
             residuals(&moved, column);
             column.iter_mut().zip(&now).for_each(|(c, r)| *c = (*c - r) / step);
         }
-        let dot = |a: &[f64], b: &[f64]| -> f64 {
-            a.iter().zip(b).zip(weights).map(|((a, b), w)| w * a * b).sum()
-        };
+        let dot =
+            |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(weights).map(|((a, b), w)| w * a * b).sum() };
         let normal: Vec<Vec<f64>> =
             jacobian.iter().map(|a| jacobian.iter().map(|b| dot(a, b)).collect()).collect();
         let gradient: Vec<f64> = jacobian.iter().map(|a| dot(a, &now)).collect();
@@ -64,7 +63,8 @@ pub fn levenberg_marquardt(
 fn solve(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Option<Vec<f64>> {
     let n = right.len();
     for column in 0..n {
-        let pivot = (column..n).max_by(|a, b| matrix[*a][column].abs().total_cmp(&matrix[*b][column].abs()))?;
+        let pivot =
+            (column..n).max_by(|a, b| matrix[*a][column].abs().total_cmp(&matrix[*b][column].abs()))?;
         matrix.swap(column, pivot);
         right.swap(column, pivot);
         let top = matrix[column].clone();

@@ -33,8 +33,9 @@ pub(super) fn read(name: &str, text: &str) -> Result<Vec<Table>, MeasuredError> 
         _ => Err(MeasuredError::Line {
             file: name.to_owned(),
             line: 1,
-            message: "no header and no public table that is known by its name: expected a line `---` and a header"
-                .to_owned(),
+            message:
+                "no header and no public table that is known by its name: expected a line `---` and a header"
+                    .to_owned(),
         }),
     }
 }
@@ -183,7 +184,7 @@ impl Source<'_> {
         }
         columns.not_empty(rows.len())?;
         let mut header = self.header(Op::Elementwise, "", Clocks::Burst);
-        header.provider = "Vidur 7d47513".to_owned();
+        "Vidur 7d47513".clone_into(&mut header.provider);
         Ok(vec![self.table(header, rows)])
     }
 }

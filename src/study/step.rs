@@ -185,7 +185,8 @@ fn band(families: &[f64; FAMILIES], nominal: f64, extrapolated: f64, prepared: &
         .map(|(z, x)| {
             let world = worlds::multipliers(z, &prepared.confidence);
             let beyond = (libm::exp(sigma * x) - 1.0) * extrapolated;
-            families.iter().zip(&world).map(|(seconds, multiplier)| seconds * multiplier).sum::<f64>() + beyond
+            families.iter().zip(&world).map(|(seconds, multiplier)| seconds * multiplier).sum::<f64>()
+                + beyond
         })
         .collect();
     samples.sort_by(f64::total_cmp);

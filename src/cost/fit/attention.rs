@@ -13,12 +13,10 @@ use crate::cost::{Machine, outside};
 use crate::math::Surface;
 use crate::profile::{DecodeAttentionForm, Residual};
 
-const U: [f64; 14] = [
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0,
-];
-const CONTEXT: [f64; 11] = [
-    128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0,
-];
+const U: [f64; 14] =
+    [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
+const CONTEXT: [f64; 11] =
+    [128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0];
 const ROWS: [f64; 6] = [1.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const STIFFNESS: [f64; 3] = [0.05, 0.02, 0.3];
 /// Bytes of cache below which only fixed time is seen, and above which memory is.
@@ -195,7 +193,7 @@ pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors
     ];
     if let Some(form) = family.fit(&rows.iter().collect::<Vec<_>>()) {
         let errors = hot.iter().map(|row| family.error(&form, row)).collect();
-        all.push(Errors { family: NAME, split: "cache-hot rows, never fitted", errors });
+        all.push(Errors { family: NAME, split: "cache-hot rows, never fitted", logs: errors });
     }
     all.extend(split::beyond(
         family,

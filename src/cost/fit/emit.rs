@@ -58,11 +58,7 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
         s.t0_us, s.memory_efficiency, s.passes, s.sigma
     )?;
     let r = &profile.all_reduce;
-    writeln!(
-        out,
-        "all_reduce:\n  sigma: {}\n  eager_extra_us: {}\n  tables:",
-        r.sigma, r.eager_extra_us
-    )?;
+    writeln!(out, "all_reduce:\n  sigma: {}\n  eager_extra_us: {}\n  tables:", r.sigma, r.eager_extra_us)?;
     for SizeTable { gpus, bytes, us } in &r.tables {
         writeln!(out, "    - {{ gpus: {gpus}, bytes: {}, us: {} }}", list(bytes), list(us))?;
     }

@@ -16,8 +16,8 @@ use crate::profile::{ExpertForm, Imbalance, Residual, ShapeResidual};
 use crate::resolved::Precision;
 
 const TOKENS: [f64; 22] = [
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 48.0, 64.0, 96.0, 128.0, 192.0, 256.0, 384.0, 512.0, 768.0, 1024.0, 1536.0, 2048.0,
-    3072.0, 4096.0, 8192.0, 16_384.0,
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 48.0, 64.0, 96.0, 128.0, 192.0, 256.0, 384.0, 512.0, 768.0, 1024.0,
+    1536.0, 2048.0, 3072.0, 4096.0, 8192.0, 16_384.0,
 ];
 const STIFFNESS: [f64; 2] = [0.02, 0.02];
 
@@ -165,7 +165,11 @@ impl Family {
         let base = |part: i32| {
             let tokens = TOKENS[i] * libm::exp(width * f64::from(part) / f64::from(PARTS));
             let shape = shape(layer, tokens, skew, self.weights);
-            libm::log(Work::of(&shape, shape.touched(), &self.overload).base(form, &self.machine, self.weights))
+            libm::log(Work::of(&shape, shape.touched(), &self.overload).base(
+                form,
+                &self.machine,
+                self.weights,
+            ))
         };
         let least = (0..PARTS).map(|part| base(part + 1) - base(part)).fold(f64::INFINITY, f64::min);
         (least * f64::from(PARTS)).max(0.0)

@@ -11,8 +11,22 @@ use crate::math::Surface;
 use crate::profile::{PrefillAttentionForm, Residual};
 
 const WORK: [f64; 16] = [
-    128.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0, 262_144.0, 524_288.0,
-    1_048_576.0, 2_097_152.0, 4_194_304.0, 6_291_456.0,
+    128.0,
+    512.0,
+    1024.0,
+    2048.0,
+    4096.0,
+    8192.0,
+    16_384.0,
+    32_768.0,
+    65_536.0,
+    131_072.0,
+    262_144.0,
+    524_288.0,
+    1_048_576.0,
+    2_097_152.0,
+    4_194_304.0,
+    6_291_456.0,
 ];
 const TOKENS: [f64; 10] = [128.0, 256.0, 512.0, 1024.0, 2048.0, 3072.0, 4096.0, 6144.0, 8192.0, 16_384.0];
 const GROUP: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
@@ -67,14 +81,10 @@ impl Family {
             sigma: 0.0,
             residual: None,
         };
-        let start = [
-            (19.0, Bound::Positive),
-            (0.67, Bound::Between(0.2, 0.95)),
-            (0.5, Bound::Between(0.1, 0.98)),
-        ];
-        let found = base::fit(start, &weights, |p, i| {
-            libm::log(self.base_at(&form(p), long[i]) * 1e6 / long[i].us)
-        });
+        let start =
+            [(19.0, Bound::Positive), (0.67, Bound::Between(0.2, 0.95)), (0.5, Bound::Between(0.1, 0.98))];
+        let found =
+            base::fit(start, &weights, |p, i| libm::log(self.base_at(&form(p), long[i]) * 1e6 / long[i].us));
         form(&found.map(base::rounded))
     }
 
@@ -84,8 +94,7 @@ impl Family {
         let (group, tokens) = (surface.knots(2)[node[2]], surface.knots(1)[node[1]]);
         let work = surface.knots(0)[node[0]];
         // Many sequences of one KV head and its group.
-        let row =
-            Row { heads: group, kv_heads: 1.0, batch: work / (tokens * group), tokens, us: 1.0 };
+        let row = Row { heads: group, kv_heads: 1.0, batch: work / (tokens * group), tokens, us: 1.0 };
         let factor = 1.001;
         let moved = if axis == 0 {
             Row { batch: row.batch * factor, ..row }

@@ -86,10 +86,7 @@ pub(super) fn monotone<const D: usize>(
 }
 
 /// Rounds a surface to thousandths and lifts what rounding or projection left below what is allowed.
-fn settle<const D: usize>(
-    surface: &mut Surface<D>,
-    fall: impl Fn(usize, [usize; D]) -> Option<f64>,
-) {
+fn settle<const D: usize>(surface: &mut Surface<D>, fall: impl Fn(usize, [usize; D]) -> Option<f64>) {
     let shape = surface.shape();
     for node in 0..surface.values().len() {
         let (mut at, mut rest) = ([0; D], node);

@@ -20,11 +20,8 @@ const SIGMAS: [f64; 3] = [0.06, 0.07, 0.12];
 pub(super) fn transfer(mut form: DeviceProfile, from: &Device, to: &Device) -> DeviceProfile {
     let datasheet = from.memory_gb_per_s / to.memory_gb_per_s;
     // Efficiencies are shares of the new datasheet's bandwidth. Nothing is corrected where bandwidths are equal.
-    let scale = if datasheet > 1.0 {
-        CORRECTION.min(datasheet)
-    } else {
-        1.0 / CORRECTION.min(1.0 / datasheet)
-    };
+    let scale =
+        if datasheet > 1.0 { CORRECTION.min(datasheet) } else { 1.0 / CORRECTION.min(1.0 / datasheet) };
     let share = |x: f64| libm::round(x * scale * 1e4) / 1e4;
     let wider = |sigma: f64, transfer: f64| libm::round(sigma.hypot(transfer) * 1e3) / 1e3;
     for gemm in [&mut form.gemm.bf16, &mut form.gemm.fp8] {
@@ -55,7 +52,7 @@ pub(super) fn transfer(mut form: DeviceProfile, from: &Device, to: &Device) -> D
 pub(super) fn errors(form: &DeviceProfile, machine: Machine, rows: &Rows) -> Vec<Errors> {
     const SPLIT: &str = "transferred";
     fn of<F: Fit>(family: &F, form: &F::Form, rows: &[F::Row], name: &'static str) -> Errors {
-        Errors { family: name, split: SPLIT, errors: rows.iter().map(|row| family.error(form, row)).collect() }
+        Errors { family: name, split: SPLIT, logs: rows.iter().map(|row| family.error(form, row)).collect() }
     }
     let mut all = Vec::new();
     for (i, weights) in [Precision::Bf16, Precision::Fp8].into_iter().enumerate() {
@@ -79,6 +76,6 @@ pub(super) fn errors(form: &DeviceProfile, machine: Machine, rows: &Rows) -> Vec
     let family = prefill::Family { machine };
     let long: Vec<prefill::Row> = rows.prefill.iter().copied().filter(|row| row.tokens >= 512.0).collect();
     all.push(of(&family, &form.attention_prefill, &long, "attention_prefill"));
-    all.retain(|errors| !errors.errors.is_empty());
+    all.retain(|errors| !errors.logs.is_empty());
     all
 }
