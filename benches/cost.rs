@@ -46,7 +46,7 @@ fn operators(c: &mut Criterion) {
         tabulated: true,
     };
     c.bench_function("attention", |b| {
-        b.iter(|| kernels.attention(black_box(&attention), black_box(2e5), 1.0))
+        b.iter(|| kernels.attention(black_box(&attention), black_box(2e5), 1.0));
     });
     let mut experts = ExpertShape {
         tokens: 200.0,

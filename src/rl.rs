@@ -6,6 +6,7 @@
 //! over-sampling, drafter training.
 
 pub mod machine;
+mod memo;
 mod work;
 
 pub use machine::{Stage, StepPlan, StepRecord};

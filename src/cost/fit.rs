@@ -98,9 +98,9 @@ impl Report {
     /// Takes a family's errors; the first `inside` splits give its sigma, which is returned.
     fn take(&mut self, errors: &[Errors], inside: usize, version: f64) -> f64 {
         let sigma = split::sigma(&errors[..inside.min(errors.len())]);
-        self.lines.extend(errors.iter().filter(|e| !e.errors.is_empty()).map(|e| split::held_out(e, sigma)));
+        self.lines.extend(errors.iter().filter(|e| !e.logs.is_empty()).map(|e| split::held_out(e, sigma)));
         let far: Vec<&Errors> = errors.iter().filter(|e| e.split.starts_with("two octaves")).collect();
-        if far.iter().any(|e| !e.errors.is_empty()) {
+        if far.iter().any(|e| !e.logs.is_empty()) {
             let far = split::sigma(far);
             self.beyond.push(libm::sqrt((far * far - sigma * sigma).max(0.0)));
         }

@@ -112,7 +112,13 @@ impl Decoder<'_> {
                 self.gemm("latent query projection", (m, query_width, f64::from(rank)), layers, pass, piece);
             }
             None => {
-                self.gemm("latent down projection", (m, query_width + kv + rope, hidden), layers, pass, piece)
+                self.gemm(
+                    "latent down projection",
+                    (m, query_width + kv + rope, hidden),
+                    layers,
+                    pass,
+                    piece,
+                );
             }
         }
         // Absorbed: each head's queries into the cache's space, and its output out of it.

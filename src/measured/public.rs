@@ -184,7 +184,7 @@ impl Source<'_> {
         }
         columns.not_empty(rows.len())?;
         let mut header = self.header(Op::Elementwise, "", Clocks::Burst);
-        header.provider = "Vidur 7d47513".to_owned();
+        "Vidur 7d47513".clone_into(&mut header.provider);
         Ok(vec![self.table(header, rows)])
     }
 }

@@ -3,10 +3,12 @@
 use rayon::prelude::*;
 
 use crate::estimate::{FAMILIES, Family};
+use crate::forward::Engine;
 use crate::forward::training::Pass;
 use crate::resolve::{Prepared, Prototype};
 use crate::resolved::{AcceptanceInput, Precision};
 use crate::rl::machine::{Stage, StepPlan};
+use crate::rl::memo::Memo;
 use crate::rollout::{self, Job, Limits, Outcome, Stepper};
 use crate::speculation::acceptance::{History, Population, power_law, shift, solve_first_rate};
 use crate::workload::{Generator, LengthShift, Sample};
@@ -21,9 +23,10 @@ pub struct InputShift {
 }
 
 /// Simulates the RL steps of one set of inputs.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Simulation<'a> {
     prepared: &'a Prepared,
+    cost: Memo<'a, Engine>,
     generator: Generator,
     /// None where nothing is drafted.
     acceptance: Option<Population>,
@@ -68,6 +71,7 @@ impl<'a> Simulation<'a> {
         };
         Simulation {
             prepared,
+            cost: Memo::new(&prepared.engine),
             generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
             acceptance,
             acceptance_shift,
@@ -110,7 +114,7 @@ impl<'a> Simulation<'a> {
             .map(|list| {
                 let job =
                     Job { samples: list, limits, acceptance, seed: resolved.seed, path: [draw, rl_step] };
-                rollout::run_replica(self.stepper, &job, &self.prepared.engine, self.schedule.make().as_mut())
+                rollout::run_replica(self.stepper, &job, &self.cost, self.schedule.make().as_mut())
             })
             .collect();
         self.around(&samples, replicas)

@@ -193,7 +193,7 @@ pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors
     ];
     if let Some(form) = family.fit(&rows.iter().collect::<Vec<_>>()) {
         let errors = hot.iter().map(|row| family.error(&form, row)).collect();
-        all.push(Errors { family: NAME, split: "cache-hot rows, never fitted", errors });
+        all.push(Errors { family: NAME, split: "cache-hot rows, never fitted", logs: errors });
     }
     all.extend(split::beyond(
         family,

@@ -83,8 +83,8 @@ pub(super) fn held_out(tables: &[SizeTable]) -> Vec<Errors> {
     let family = "all_reduce";
     let beyond = |octaves: usize| errors(&|i, n| i + 2 < n, &|i, n| i + 3 == n + octaves);
     vec![
-        Errors { family, split: "unseen sizes", errors: sizes },
-        Errors { family, split: "one octave beyond", errors: beyond(1) },
-        Errors { family, split: "two octaves beyond", errors: beyond(2) },
+        Errors { family, split: "unseen sizes", logs: sizes },
+        Errors { family, split: "one octave beyond", logs: beyond(1) },
+        Errors { family, split: "two octaves beyond", logs: beyond(2) },
     ]
 }

@@ -49,7 +49,9 @@ impl Family {
         let few: Vec<&Row> = few.into_iter().step_by(step).collect();
         let octave = |row: &Row| libm::log2(row.shape[0]) as usize;
         let mut counts = [0.0_f64; 16];
-        few.iter().for_each(|row| counts[octave(row)] += 1.0);
+        for row in &few {
+            counts[octave(row)] += 1.0;
+        }
         let weights: Vec<f64> = few.iter().map(|row| few.len() as f64 / counts[octave(row)] / 12.0).collect();
         let form = |p: &[f64; 5]| GemmForm {
             t0_us: p[0],

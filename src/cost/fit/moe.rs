@@ -45,13 +45,21 @@ impl Row {
         Row { layer, tokens, skew, us, work: Work::of(&shape, touched.max(1.0 / ep), overload) }
     }
 
-    pub(super) fn in_range([_, _, _, _, tp, ep]: [f64; 6]) -> bool {
-        tp <= 8.0 && ep <= 16.0
+    /// Whether a layer's layout is fitted. The other kernel's rows with expert parallelism hold more of the
+    /// all-gather path than the two terms say, so that only its rows on one GPU are taken.
+    pub(super) fn in_range(layer: [f64; 6]) -> bool {
+        let [_, _, _, _, tp, ep] = layer;
+        tp <= 8.0 && ep <= 16.0 && (ep == 1.0 || !other_kernel(&layer))
     }
 
     fn shapes_the_form(&self) -> bool {
-        self.layer[..4] != [7168.0, 2048.0, 256.0, 8.0]
+        !other_kernel(&self.layer)
     }
+}
+
+/// DeepSeek-V3's layers run another kernel.
+fn other_kernel(layer: &[f64; 6]) -> bool {
+    layer[..4] == [7168.0, 2048.0, 256.0, 8.0]
 }
 
 fn shape(

@@ -27,7 +27,7 @@ pub(super) trait Fit: Sync {
 pub(super) struct Errors {
     pub(super) family: &'static str,
     pub(super) split: &'static str,
-    pub(super) errors: Vec<f64>,
+    pub(super) logs: Vec<f64>,
 }
 
 /// The group of a number that no row has alone: rows of the same key are left out together.
@@ -55,7 +55,7 @@ pub(super) fn hold_out<F: Fit>(
             left.map(|(row, _)| fit.error(&form, row)).collect()
         })
         .collect();
-    Errors { family, split, errors: errors.concat() }
+    Errors { family, split, logs: errors.concat() }
 }
 
 /// Errors one and two octaves beyond what was fitted: rows up to `limit` / 4 are fitted, those above it, and above
@@ -75,14 +75,14 @@ pub(super) fn beyond<F: Fit>(
         far.map(|row| fit.error(&form, row)).collect()
     };
     vec![
-        Errors { family, split: one, errors: errors(limit / 4.0, limit / 2.0) },
-        Errors { family, split: two, errors: errors(limit / 2.0, limit) },
+        Errors { family, split: one, logs: errors(limit / 4.0, limit / 2.0) },
+        Errors { family, split: two, logs: errors(limit / 2.0, limit) },
     ]
 }
 
 /// The log-sigma whose 90 % band holds 90 % of the errors.
 pub(super) fn sigma<'a>(errors: impl IntoIterator<Item = &'a Errors>) -> f64 {
-    let mut sizes: Vec<f64> = errors.into_iter().flat_map(|e| e.errors.iter().map(|x| x.abs())).collect();
+    let mut sizes: Vec<f64> = errors.into_iter().flat_map(|e| e.logs.iter().map(|x| x.abs())).collect();
     sizes.sort_by(f64::total_cmp);
     quantile_sorted(&sizes, 0.9) / Z95
 }
@@ -90,7 +90,7 @@ pub(super) fn sigma<'a>(errors: impl IntoIterator<Item = &'a Errors>) -> f64 {
 /// The table's line of a split.
 pub(super) fn held_out(errors: &Errors, sigma: f64) -> HeldOut {
     let relative = |e: &f64| libm::exp(*e) - 1.0;
-    let mut sizes: Vec<f64> = errors.errors.iter().map(|e| relative(e).abs()).collect();
+    let mut sizes: Vec<f64> = errors.logs.iter().map(|e| relative(e).abs()).collect();
     sizes.sort_by(f64::total_cmp);
     let n = sizes.len().max(1) as f64;
     let percent = |x: f64| libm::round(x * 1e4) / 100.0;
@@ -101,7 +101,7 @@ pub(super) fn held_out(errors: &Errors, sigma: f64) -> HeldOut {
         median: percent(quantile_sorted(&sizes, 0.5)),
         mean: percent(sizes.iter().sum::<f64>() / n),
         p95: percent(quantile_sorted(&sizes, 0.95)),
-        bias: percent(errors.errors.iter().map(relative).sum::<f64>() / n),
-        in_band: percent(errors.errors.iter().filter(|e| e.abs() <= Z95 * sigma).count() as f64 / n),
+        bias: percent(errors.logs.iter().map(relative).sum::<f64>() / n),
+        in_band: percent(errors.logs.iter().filter(|e| e.abs() <= Z95 * sigma).count() as f64 / n),
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn fit(family: &Family, form: &GemmForm, rows: &[Row]) -> Option<Sust
 
 /// Errors at sustained clocks on weight matrices whose rows the ratios were not taken from.
 pub(super) fn held_out(family: &Family, form: &GemmForm, rows: &[Row], name: &'static str) -> Errors {
-    let left = |row: &Row| mix(key(&row.shape[1..])) % 2 == 0;
+    let left = |row: &Row| mix(key(&row.shape[1..])).is_multiple_of(2);
     let kept: Vec<Row> = rows.iter().copied().filter(|row| !left(row)).collect();
     let table = fit(family, form, &kept);
     let error = |row: &Row| {
@@ -35,6 +35,6 @@ pub(super) fn held_out(family: &Family, form: &GemmForm, rows: &[Row], name: &'s
     Errors {
         family: name,
         split: "sustained, unseen (n, k)",
-        errors: rows.iter().filter(|row| left(row)).map(error).collect(),
+        logs: rows.iter().filter(|row| left(row)).map(error).collect(),
     }
 }

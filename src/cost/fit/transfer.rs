@@ -52,11 +52,7 @@ pub(super) fn transfer(mut form: DeviceProfile, from: &Device, to: &Device) -> D
 pub(super) fn errors(form: &DeviceProfile, machine: Machine, rows: &Rows) -> Vec<Errors> {
     const SPLIT: &str = "transferred";
     fn of<F: Fit>(family: &F, form: &F::Form, rows: &[F::Row], name: &'static str) -> Errors {
-        Errors {
-            family: name,
-            split: SPLIT,
-            errors: rows.iter().map(|row| family.error(form, row)).collect(),
-        }
+        Errors { family: name, split: SPLIT, logs: rows.iter().map(|row| family.error(form, row)).collect() }
     }
     let mut all = Vec::new();
     for (i, weights) in [Precision::Bf16, Precision::Fp8].into_iter().enumerate() {
@@ -80,6 +76,6 @@ pub(super) fn errors(form: &DeviceProfile, machine: Machine, rows: &Rows) -> Vec
     let family = prefill::Family { machine };
     let long: Vec<prefill::Row> = rows.prefill.iter().copied().filter(|row| row.tokens >= 512.0).collect();
     all.push(of(&family, &form.attention_prefill, &long, "attention_prefill"));
-    all.retain(|errors| !errors.errors.is_empty());
+    all.retain(|errors| !errors.logs.is_empty());
     all
 }
