@@ -113,18 +113,15 @@ fn choices(
     trees: Option<&[TreeForm]>,
     bounds: &Bounds,
 ) -> Result<Vec<DraftInput>, ResolveError> {
-    let mut choices: Vec<DraftInput> = match chains {
-        Some(given) => {
-            let drafting = given.iter().map(|k| k.get() as u32).filter(|k| *k > 0);
-            drafting.map(|k| DraftInput::Chain { k }).collect()
-        }
-        None => {
-            let block = if bounds.block > 0 { bounds.block } else { CHAINS };
-            let most = CHAINS.min(block).min(bounds.positions.unwrap_or(CHAINS));
-            let path = format!("{PATH}.{name}.chains");
-            book.note(&path, format!("1 to {most}"), Source::Default, "what published sweeps cover");
-            (1..=most).map(|k| DraftInput::Chain { k }).collect()
-        }
+    let mut choices: Vec<DraftInput> = if let Some(given) = chains {
+        let drafting = given.iter().map(|k| k.get() as u32).filter(|k| *k > 0);
+        drafting.map(|k| DraftInput::Chain { k }).collect()
+    } else {
+        let block = if bounds.block > 0 { bounds.block } else { CHAINS };
+        let most = CHAINS.min(block).min(bounds.positions.unwrap_or(CHAINS));
+        let path = format!("{PATH}.{name}.chains");
+        book.note(&path, format!("1 to {most}"), Source::Default, "what published sweeps cover");
+        (1..=most).map(|k| DraftInput::Chain { k }).collect()
     };
     for (index, form) in trees.unwrap_or(&[]).iter().enumerate() {
         choices.push(tree(book, &format!("{PATH}.{name}.trees[{index}]"), form)?);
@@ -151,13 +148,12 @@ fn specrl(
     form: &raw::SpecrlSchedule,
     bounds: &Bounds,
 ) -> Result<ScheduleInput, ResolveError> {
-    let tree = match &form.tree {
-        Some(form) => tree(book, &format!("{PATH}.specrl.tree"), form)?,
-        None => {
-            let why = "SpecRL's 5 iterations of top-8; tokens as in ReSpec's best cell of these";
-            book.note(&format!("{PATH}.specrl.tree"), "5, 8, 32", Source::Default, why);
-            SPECRL_TREE
-        }
+    let tree = if let Some(form) = &form.tree {
+        tree(book, &format!("{PATH}.specrl.tree"), form)?
+    } else {
+        let why = "SpecRL's 5 iterations of top-8; tokens as in ReSpec's best cell of these";
+        book.note(&format!("{PATH}.specrl.tree"), "5, 8, 32", Source::Default, why);
+        SPECRL_TREE
     };
     let upto = form.tree_upto.map(|tree_upto| {
         let chain_upto = form.chain_upto.map_or(u32::MAX, |n| n.get() as u32);
@@ -270,12 +266,11 @@ impl Prototype {
             }
             ScheduleInput::Specrl { tree, chain, upto, context_tokens } => {
                 let [t, c] = [configuration(*tree)?, configuration(*chain)?];
-                Kind::SpecRl(match upto {
-                    Some([tree_upto, chain_upto]) => SpecRl::new(t, c, *tree_upto, *chain_upto)?,
-                    None => {
-                        let solver = plan.solver(&[*tree, *chain], &CatchUp::KeepWarm)?;
-                        SpecRl::solved(&solver, t, c, *context_tokens, plan.most_batch())?
-                    }
+                Kind::SpecRl(if let Some([tree_upto, chain_upto]) = upto {
+                    SpecRl::new(t, c, *tree_upto, *chain_upto)?
+                } else {
+                    let solver = plan.solver(&[*tree, *chain], &CatchUp::KeepWarm)?;
+                    SpecRl::solved(&solver, t, c, *context_tokens, plan.most_batch())?
                 })
             }
             ScheduleInput::SglangTiers { num_steps, ema_alpha, update_interval, warmup_batches, tiers } => {

@@ -15,8 +15,8 @@ const SHARDS: usize = 64;
 /// Most shapes of a shard that are kept.
 const MOST: usize = 1024;
 
-/// Pieces by batch and draft tokens.
-type Kept = HashMap<(u32, u32), Vec<Piece>>;
+/// Pieces by shape.
+type Kept = HashMap<Shape, Vec<Piece>>;
 
 /// A view of costs that keeps what it has composed.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl<C: StepCost> StepCost for Memo<'_, C> {
             return self.cost.piece(shape, context);
         }
         let shard = &self.shards[shape.decoding as usize % SHARDS];
-        let key = (shape.decoding, shape.draft_tokens);
+        let key = *shape;
         {
             let kept = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let found = kept.get(&key).and_then(|all| all.iter().find(|p| p.context.contains(&context)));

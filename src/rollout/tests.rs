@@ -9,7 +9,8 @@ use crate::estimate::{FAMILIES, Family};
 use crate::piece::{Piece, Shape};
 use crate::rng::{Purpose, Stream};
 use crate::speculation::acceptance::{Population, power_law};
-use crate::speculation::schedule::{Fixed, Schedule, Snapshot};
+use crate::speculation::schedule::{Fixed, Observation, Schedule, Snapshot};
+use crate::speculation::solver::CatchUp;
 use crate::speculation::{Configuration, StepCost};
 use crate::workload::Sample;
 
@@ -658,4 +659,92 @@ fn a_schedule_with_a_history_is_stepped_whatever_was_asked_for() {
     let mut schedule = EveryOther::default();
     assert_eq!(asked, run_exact(&job, &Affine, &mut schedule));
     assert_eq!(u64::from(schedule.steps), asked.steps, "it decided every step");
+}
+
+/// Off beyond one batch, a chain up to it; the drafter sleeps meanwhile and catches up at a price.
+struct Sleeper(u32, CatchUp);
+
+impl Schedule for Sleeper {
+    fn decide(&mut self, snapshot: &Snapshot) -> Configuration {
+        Configuration::chain(if snapshot.running > self.0 { 0 } else { 3 })
+    }
+
+    fn max_draft_tokens(&self) -> u32 {
+        3
+    }
+
+    fn leapable(&self) -> bool {
+        true
+    }
+
+    fn catch_up(&self) -> CatchUp {
+        self.1
+    }
+}
+
+#[test]
+fn a_sleeping_drafter_pays_when_it_is_woken_and_once() {
+    let samples = samples(&[(0, 50, 900), (1, 50, 40), (2, 50, 40)]);
+    let price = CatchUp::HiddenStates { fixed: 7.0, per_token: 1e-3 };
+    let job = job(&samples, AMPLE, Some(population(3)));
+    let warm = run_exact(&job, &Affine, &mut Sleeper(1, CatchUp::KeepWarm));
+    for leap in [false, true] {
+        let mut schedule = Sleeper(1, price);
+        let outcome = if leap {
+            super::run_leap(&job, &Affine, &mut schedule)
+        } else {
+            run_exact(&job, &Affine, &mut schedule)
+        };
+        // The two short responses end after 40 tokens: one switch, at about 90 tokens of the long one.
+        assert_eq!(outcome.switches, 1, "leap: {leap}");
+        assert!((outcome.catch_up_seconds - 7.09).abs() < 0.01, "{}", outcome.catch_up_seconds);
+        assert_eq!(warm.catch_up_seconds, 0.0);
+        let difference = outcome.nominal() - warm.nominal() - outcome.catch_up_seconds;
+        assert!(leap || difference.abs() < 1e-9, "{difference}");
+    }
+}
+
+#[test]
+fn a_drafter_asleep_is_asked_for_in_plain_steps_alone() {
+    let samples = samples(&[(0, 50, 90), (1, 50, 40), (2, 50, 40)]);
+    let job = job(&samples, AMPLE, Some(population(3)));
+    let cost = Recorder::default();
+    run_exact(&job, &cost, &mut Sleeper(1, CatchUp::Window { tokens: 8.0, fixed: 0.0, per_token: 0.0 }));
+    for (shape, _) in cost.steps() {
+        assert_eq!(shape.drafter_asleep, shape.draft_tokens == 0, "{shape:?}");
+    }
+}
+
+#[test]
+fn a_learning_schedule_is_shown_every_round() {
+    struct Shown(Vec<u64>, u64);
+    impl Schedule for Shown {
+        fn decide(&mut self, snapshot: &Snapshot) -> Configuration {
+            Configuration::chain(snapshot.running % 3)
+        }
+        fn max_draft_tokens(&self) -> u32 {
+            3
+        }
+        fn leapable(&self) -> bool {
+            false
+        }
+        fn observe(&mut self, seen: &Observation<'_>) {
+            assert_eq!(seen.accepted.iter().sum::<u64>(), u64::from(seen.running));
+            assert_eq!(seen.accepted.len(), seen.configuration.draft_tokens() as usize + 1);
+            if seen.configuration != Configuration::Off {
+                self.1 += u64::from(seen.running);
+                for (n, count) in seen.accepted.iter().enumerate() {
+                    self.0[n] += count;
+                }
+            }
+        }
+    }
+    let samples = mixed_samples(20);
+    let job = job(&samples, AMPLE, Some(population(3)));
+    let mut schedule = Shown(vec![0; 4], 0);
+    let outcome = run_exact(&job, &Affine, &mut schedule);
+    assert_eq!(schedule.1, outcome.rounds);
+    for j in 0..3 {
+        assert_eq!(schedule.0[j + 1..].iter().sum::<u64>(), outcome.accepted_at[j]);
+    }
 }

@@ -124,7 +124,7 @@ impl Asked {
         let (choices, most_batch) = (choices.clone(), plan.most_batch());
         let workload = &resolved.workload;
         let context = workload.prompt_tokens.model.mean() + 0.5 * workload.response_tokens.model.mean();
-        Ok(Asked { solver, choices, context, most_batch, prepared })
+        Ok(Asked { prepared, solver, choices, context, most_batch })
     }
 }
 

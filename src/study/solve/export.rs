@@ -11,9 +11,12 @@ use super::{Asked, Question};
 use crate::piece::Shape;
 use crate::resolved::DrafterKind;
 use crate::scenario::Document;
-use crate::speculation::Configuration;
 use crate::speculation::solver::OFF;
+use crate::speculation::{Arm, Configuration};
 use crate::study::StudyError;
+
+/// Share of tokens per second that a shorter table may cost.
+const SLACK: f64 = 0.01;
 
 /// What to write for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub fn export(document: &Document, question: &Question, target: Target) -> Resul
             DrafterKind::Ngram => "ngram",
             DrafterKind::Suffix => "suffix",
         };
-        (method, s.drafter.source.as_str(), s.tp)
+        (method, s.drafter.id.as_str(), s.tp)
     });
     let vllm = || {
         let ranges = vllm_ranges(&asked);
@@ -87,24 +90,24 @@ pub fn export(document: &Document, question: &Question, target: Target) -> Resul
     })
 }
 
-/// What is best at each batch among the arms that `admits` lets in, as (first, last, configuration).
+/// What is best at each batch among the arms that `admits` lets in, as (first, last, configuration). What ran at the
+/// batch before goes on while it is within `SLACK` of the best: padding to captured graphs makes neighbours alternate.
 fn ranges(asked: &Asked, admits: impl Fn(Configuration) -> bool) -> Vec<(u32, u32, Configuration)> {
     let solver = &asked.solver;
-    let mut ranges: Vec<(u32, u32, Configuration)> = Vec::new();
+    let configuration = |arm: usize| solver.arms()[arm].configuration();
+    let arms: Vec<usize> =
+        (0..solver.arms().len()).filter(|arm| *arm == OFF || admits(configuration(*arm))).collect();
+    let mut ranges: Vec<(u32, u32, usize)> = Vec::new();
     for batch in 1..=asked.most_batch {
-        let total = asked.context * f64::from(batch);
-        let arms =
-            (0..solver.arms().len()).filter(|arm| *arm == OFF || admits(solver.arms()[*arm].configuration()));
+        let rate = |arm: usize| solver.rate(arm, batch, asked.context * f64::from(batch));
         // The first among equals, as the solver takes it.
-        let best =
-            arms.rev().max_by(|a, b| solver.rate(*a, batch, total).total_cmp(&solver.rate(*b, batch, total)));
-        let configuration = solver.arms()[best.unwrap_or(OFF)].configuration();
+        let best = arms.iter().copied().rev().max_by(|a, b| rate(*a).total_cmp(&rate(*b))).unwrap_or(OFF);
         match ranges.last_mut() {
-            Some(last) if last.2 == configuration => last.1 = batch,
-            _ => ranges.push((batch, batch, configuration)),
+            Some(last) if rate(last.2) >= (1.0 - SLACK) * rate(best) => last.1 = batch,
+            _ => ranges.push((batch, batch, best)),
         }
     }
-    ranges
+    ranges.into_iter().map(|(first, last, arm)| (first, last, configuration(arm))).collect()
 }
 
 /// vLLM's ranges [first, last, K], chains only.
@@ -158,7 +161,7 @@ fn fastrl(asked: &Asked) -> Value {
 /// Steps per second by verified tokens, every request verifying as many as the longest chain has. Between two probes
 /// the engine takes the lower one.
 fn dspark(asked: &Asked) -> Value {
-    let chains = asked.solver.arms().iter().map(|arm| arm.configuration());
+    let chains = asked.solver.arms().iter().map(Arm::configuration);
     let k = chains
         .filter(|c| matches!(c, Configuration::Chain { .. }))
         .map(Configuration::draft_tokens)

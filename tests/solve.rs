@@ -1,0 +1,171 @@
+//! Schedules in a scenario, and `rollcast solve`: what is built, refused, printed and exported.
+
+#![cfg(feature = "simulator")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{SMALL, forecast, json, small};
+use rollcast::rollout::Stepper;
+use rollcast::scenario::Document;
+use rollcast::study::solve::{Question, Target, export, schedules, solve};
+use serde_json::Value;
+
+const FIXED: &str = "{ fixed: { k: 3 } }";
+
+fn document(schedule: &str) -> Document {
+    Document::parse("solve", &small(&[(FIXED, schedule)])).unwrap()
+}
+
+/// Nominal rollout seconds with a schedule, and the forecast's label.
+fn rollout(schedule: &str) -> (f64, String) {
+    let result = json(&forecast(&small(&[(FIXED, schedule)]), &[]).unwrap());
+    (result["forecast"]["rollout_s"]["mean"].as_f64().unwrap(), result["forecast"]["label"].to_string())
+}
+
+#[test]
+fn every_schedule_runs_and_says_its_name() {
+    let off = rollout("off").0;
+    for (schedule, name) in [
+        ("{ goodput: {} }", "goodput"),
+        ("{ goodput: { learn_from: 0.6, margin: 0.01 } }", "goodput, learning"),
+        ("{ goodput: { chains: [1, 3], trees: [{ steps: 4, top_k: 4, tokens: 12 }] } }", "goodput"),
+        ("{ goodput: { catch_up: hidden_states } }", "goodput"),
+        ("{ goodput: { catch_up: { window: { tokens: 256 } } } }", "goodput"),
+        ("{ respec: {} }", "ReSpec"),
+        (
+            "{ respec: { chains: [3], batches: [1, 32], speedups: [[1.5], [1.2]], catch_up: keep_warm } }",
+            "ReSpec",
+        ),
+        ("{ specrl: {} }", "SpecRL"),
+        ("{ specrl: { tree: { steps: 3, top_k: 4, tokens: 8 }, tree_upto: 4, chain_upto: 64 } }", "SpecRL"),
+        ("{ vllm_table: { table: [[1, 4, 7], [5, 512, 2]] } }", "vLLM table"),
+        ("{ sglang_tiers: {} }", "SGLang tiers"),
+        ("{ sglang_tiers: { num_steps: 1, tiers: [{ from: 1, candidate_steps: [1, 5] }] } }", "SGLang tiers"),
+    ] {
+        let (seconds, label) = rollout(schedule);
+        assert!(label.contains(name), "{schedule}: {label}");
+        assert!(
+            seconds > 0.0 && seconds < 1.05 * off,
+            "{schedule}: {seconds} against {off} without drafting"
+        );
+    }
+}
+
+#[test]
+fn a_table_of_one_range_is_a_fixed_chain() {
+    let (fixed, table) = (rollout(FIXED).0, rollout("{ vllm_table: { table: [[1, 512, 3]] } }").0);
+    assert_eq!(fixed, table);
+    let tiers = "{ sglang_tiers: { tiers: [{ from: 1, candidate_steps: [3] }] } }";
+    // Stepped exactly: the same law, other draws.
+    assert!((rollout(tiers).0 / fixed - 1.0).abs() < 0.02);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_place() {
+    for (schedule, message) in [
+        ("{ vllm_table: { table: [[2, 8, 3]] } }", "must start at 1"),
+        ("{ vllm_table: { table: [[1, 8, 3], [8, 9, 1]] } }", "begins at or before the end"),
+        ("{ goodput: { trees: [{ steps: 5, top_k: 8, tokens: 65 }] } }", "at most 64"),
+        ("{ goodput: { trees: [{ steps: 1, top_k: 2, tokens: 8 }] } }", "propose 3"),
+        ("{ respec: { chains: [3], batches: [1, 2], speedups: [[1.5]] } }", "row 1"),
+        ("{ respec: { batches: [4, 2] } }", "must rise"),
+        ("{ specrl: { chain_upto: 8 } }", "tree_upto"),
+        ("{ sglang_tiers: { tiers: [{ from: 1, candidate_steps: [] }] } }", "empty"),
+    ] {
+        let error = forecast(&small(&[(FIXED, schedule)]), &[]).unwrap_err().to_string();
+        assert!(error.contains(message) && error.contains("speculation.schedule"), "{schedule}: {error}");
+    }
+}
+
+#[test]
+fn the_table_is_the_solvers_and_its_gain_is_length_over_break_even() {
+    let question = Question { trees: vec![[4, 4, 12]], ..Question::default() };
+    let report = solve(&document(FIXED), &question).unwrap();
+    assert_eq!(report.acceptance.len(), 7);
+    assert!(report.choices.contains(&"tree 4,4,12".to_owned()) && report.choices[0] == "off");
+    let batches: Vec<u32> = report.cells.iter().map(|cell| cell.batch).collect();
+    assert!(batches.first() == Some(&1) && batches.is_sorted());
+    for cell in &report.cells {
+        assert!(cell.gain >= 1.0 && cell.runner_up_loss >= 0.0, "{cell:?}");
+        if cell.configuration != "off" {
+            assert!((cell.gain - cell.length / cell.break_even_length).abs() < 1e-9, "{cell:?}");
+        }
+        assert_eq!(cell.deployable_in.contains(&"vllm"), !cell.configuration.starts_with("tree"));
+    }
+    assert!(report.cells[0].gain > report.cells[report.cells.len() - 1].gain);
+}
+
+#[test]
+fn without_a_drafter_there_is_nothing_to_solve() {
+    let text =
+        SMALL.lines().take_while(|line| !line.starts_with("speculation")).collect::<Vec<_>>().join("\n");
+    let document = Document::parse("none", &format!("{text}\nspeculation: off\n")).unwrap();
+    let error = solve(&document, &Question::default()).unwrap_err().to_string();
+    assert!(error.contains("without a drafter"), "{error}");
+}
+
+#[test]
+fn schedules_meet_the_same_requests() {
+    let question = Question { chains: vec![1, 3], trees: vec![[4, 4, 12]], ..Question::default() };
+    let scores = schedules(&document(FIXED), &question, Stepper::Leap).unwrap();
+    assert_eq!(scores.rollouts, 4);
+    assert_eq!(scores.left_out, Vec::<String>::new());
+    let first = &scores.rows[0];
+    assert_eq!((first.schedule.as_str(), first.speedup, first.se), ("no drafter", 1.0, 0.0));
+    let of = |name: &str| scores.rows.iter().find(|row| row.schedule == name).unwrap();
+    assert!(of("fixed K=3").speedup > 1.2);
+    // The solver's choices cost no more than 5 % against the best fixed one among the same.
+    let best = of("fixed K=1").speedup.max(of("fixed K=3").speedup);
+    assert!(of("goodput").speedup > 0.95 * best && of("vllm table, solved").speedup > 0.95 * best);
+    assert_eq!(
+        scores,
+        schedules(&document(FIXED), &question, Stepper::Leap).unwrap(),
+        "the same bytes again"
+    );
+}
+
+#[test]
+fn exports_have_the_forms_that_engines_read() {
+    let question = Question { trees: vec![[5, 8, 32]], ..Question::default() };
+    let of = |target| export(&document(FIXED), &question, target).unwrap();
+    let vllm = of(Target::Vllm);
+    let ranges: Vec<[u64; 3]> =
+        serde_json::from_value(vllm["num_speculative_tokens_per_batch_size"].clone()).unwrap();
+    assert_eq!(ranges[0][0], 1);
+    assert!(ranges.windows(2).all(|pair| pair[1][0] == pair[0][1] + 1), "no gaps: {ranges:?}");
+    assert_eq!(vllm["num_speculative_tokens"], ranges.iter().map(|range| range[2]).max().unwrap());
+    let path = "/policy/generation/vllm_kwargs/speculative_config";
+    assert_eq!(of(Target::NemoRl).pointer(path), Some(&vllm));
+
+    let sglang = of(Target::Sglang);
+    for [start, _, k] in &ranges {
+        assert_eq!(sglang[start.to_string()]["candidate_steps"], serde_json::json!([k]));
+    }
+    let verl = of(Target::Verl);
+    let mtp = &verl["actor_rollout_ref"]["model"]["mtp"];
+    let number = |value: &Value| value.as_u64().unwrap();
+    assert_eq!(
+        number(&mtp["speculative_num_draft_tokens"]),
+        number(&mtp["speculative_num_steps"]) + 1,
+        "the root counts"
+    );
+    let fastrl = of(Target::Fastrl);
+    let eagle = &fastrl["speculative"]["eagle"];
+    assert_eq!(eagle["mab_configs"][0], "5_8_32");
+    assert_eq!(eagle["mab_bs_threshold"][0], 1);
+    let dspark = of(Target::Dspark);
+    let tokens: Vec<u64> = serde_json::from_value(dspark["sample_batch_tokens"].clone()).unwrap();
+    let rates: Vec<f64> = serde_json::from_value(dspark["sample_steps_per_sec"].clone()).unwrap();
+    assert!(tokens.windows(2).all(|pair| pair[1] > pair[0]) && tokens.len() == rates.len());
+    assert!(rates.windows(2).all(|pair| pair[1] <= pair[0]));
+    assert_eq!(number(&dspark["max_batch_tokens"]), tokens[tokens.len() - 1]);
+}
+
+#[test]
+fn an_exported_table_is_a_schedule_again() {
+    let vllm = export(&document(FIXED), &Question::default(), Target::Vllm).unwrap();
+    let table = &vllm["num_speculative_tokens_per_batch_size"];
+    let schedule = format!("{{ vllm_table: {{ table: {table} }} }}");
+    assert!(rollout(&schedule).0 < rollout("off").0);
+}
