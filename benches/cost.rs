@@ -1,5 +1,5 @@
-//! What pricing costs: one operator (at most 150 ns), one composed step (at most 3 us where nothing is drafted), and
-//! reading a profile.
+//! What pricing costs: one operator (about 150 ns; skewed experts take a power for each expert, 10 us), one composed step
+//! (about 1.5 us, 6 us with a chain of three drafts), and reading a profile (6 ms).
 
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 

@@ -3,8 +3,8 @@
 //! Matrix products, decode and verify attention, prefill attention, memory-bound kernels, sampling and
 //! all-reduce. Attention is affine in total context, so that a step's cost is (decision 1). Verify attention
 //! reads the KV cache *once* for all query tokens of a sequence: charging one read for each, as pricing a
-//! verify step like a larger decode batch does, is 2-3 times too slow at long context. Leaves out: fitted
-//! surfaces (they will replace these forms behind the same methods).
+//! verify step like a larger decode batch does, is 2-3 times too slow at long context. Times are a form times
+//! exp(residual surface), both fitted to measured tables in `fit`.
 
 mod attention;
 mod collective;
