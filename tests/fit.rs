@@ -174,13 +174,13 @@ fn committed_profiles_say_what_they_miss_and_keep_to_it() {
 
 /// The public tables, where this machine has them.
 fn public() -> Option<PathBuf> {
-    let folder = std::env::var_os("ROLLCAST_KERNEL_TABLES").map(PathBuf::from)?;
+    let folder = PathBuf::from(std::env::var_os("ROLLCAST_TABLES")?).join("kernels");
     folder.join("h100_gemm.csv").exists().then_some(folder)
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn skipped(what: &str) {
-    eprintln!("SKIPPED: {what}: ROLLCAST_KERNEL_TABLES does not name a folder of public tables");
+    eprintln!("SKIPPED: {what}: ROLLCAST_TABLES names no folder with the public tables under kernels/");
 }
 
 #[test]

@@ -56,9 +56,9 @@ fn the_best_printed_cell_at_every_batch_and_off_at_64() {
     }
 }
 
-/// The digitised figure 6, where `ROLLCAST_TEST_DATA` says it is.
+/// The digitised figure 6, where `ROLLCAST_TABLES` says it is.
 fn running_requests() -> Option<Vec<u32>> {
-    let folder = PathBuf::from(std::env::var_os("ROLLCAST_TEST_DATA")?);
+    let folder = PathBuf::from(std::env::var_os("ROLLCAST_TABLES")?);
     let text = std::fs::read_to_string(folder.join("figures/respec_fig6_running_requests.csv")).ok()?;
     text.lines().skip(1).map(|line| line.split(',').nth(1)?.trim().parse().ok()).collect()
 }
@@ -67,9 +67,7 @@ fn running_requests() -> Option<Vec<u32>> {
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn adaptive_against_static_over_their_rollout() {
     let Some(samples) = running_requests() else {
-        eprintln!(
-            "SKIPPED: adaptive_against_static_over_their_rollout: no figure 6 under ROLLCAST_TEST_DATA"
-        );
+        eprintln!("SKIPPED: adaptive_against_static_over_their_rollout: no figure 6 under ROLLCAST_TABLES");
         return;
     };
     assert_eq!(samples.len(), 1000);
