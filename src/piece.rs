@@ -126,6 +126,26 @@ impl Piece {
         }
     }
 
+    /// Adds a part that runs `times` times over; the whole holds where all of its parts do.
+    pub fn add_repeated(&mut self, part: &Piece, times: f64) {
+        let scaled = |sums: &mut [f64], parts: &[f64]| {
+            sums.iter_mut().zip(parts).for_each(|(sum, seconds)| *sum += times * seconds);
+        };
+        scaled(&mut self.fixed, &part.fixed);
+        scaled(&mut self.per_context_token, &part.per_context_token);
+        scaled(&mut self.extrapolated, &part.extrapolated);
+        self.per_prefill_pair += times * part.per_prefill_pair;
+        self.context.start = self.context.start.max(part.context.start);
+        self.context.end = self.context.end.min(part.context.end);
+        if let (Some(lines), Some(more)) = (&mut self.lines, &part.lines) {
+            lines.extend(more.iter().map(|line| Line {
+                fixed: times * line.fixed,
+                per_context_token: times * line.per_context_token,
+                ..*line
+            }));
+        }
+    }
+
     /// Adds `fixed` seconds and `slope` seconds per context token to a family.
     pub fn add(&mut self, family: Family, fixed: f64, slope: f64) {
         self.fixed[family as usize] += fixed;
@@ -166,6 +186,28 @@ impl Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repeated_part_is_that_part_again_and_again() {
+        let line = |fixed| Line {
+            operator: "part",
+            family: Family::Gemm,
+            fixed,
+            per_context_token: 2e-9,
+            bound: Bound::Memory,
+        };
+        let mut part = Piece::itemised();
+        part.add_operator(line(1e-3), true);
+        part.context = 10.0..2e6;
+        let (mut once, mut again) = (Piece::itemised(), Piece::itemised());
+        once.add_repeated(&part, 3.0);
+        for _ in 0..3 {
+            again.add_operator(line(1e-3), true);
+        }
+        assert!((once.seconds(1e6) - again.seconds(1e6)).abs() < 1e-15);
+        assert!((once.extrapolated[0] - again.extrapolated[0]).abs() < 1e-15);
+        assert_eq!((once.context.clone(), once.lines.as_ref().map(Vec::len)), (10.0..2e6, Some(1)));
+    }
 
     #[test]
     fn accumulating_families_adds_up_to_the_seconds() {

@@ -93,6 +93,17 @@ impl Round<'_> {
         decoder.layers(&Engine::pass(self.whole, &one, tokens, self.context, false), piece);
     }
 
+    /// The passes after a round's first: all alike, so composed once.
+    fn further_passes(&self, piece: &mut Piece, pass: impl FnOnce(&mut Piece)) {
+        let times = self.rank.draft_depth().saturating_sub(1);
+        if times == 0 {
+            return;
+        }
+        let mut part = if piece.lines.is_some() { Piece::itemised() } else { Piece::zero() };
+        pass(&mut part);
+        piece.add_repeated(&part, f64::from(times));
+    }
+
     /// Output head, split over `tp` GPUs, and argmax over `rows` rows.
     fn propose(&self, rows: f64, vocab: f64, hidden: f64, tp: u32, piece: &mut Piece) {
         let kernels = &self.engine.kernels;

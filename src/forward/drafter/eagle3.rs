@@ -34,11 +34,11 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let vocab = f64::from(round.loaded.drafter.draft_vocab);
     round.propose(rows, vocab, hidden, round.loaded.tp, piece);
     let beams = f64::from(round.beams());
-    for _ in 1..round.rank.draft_depth() {
+    round.further_passes(piece, |piece| {
         doubled_inputs(round, model, beams, piece);
         round.draft_pass(&decoder, 1, piece);
         round.propose(beams, vocab, hidden, round.loaded.tp, piece);
-    }
+    });
 }
 
 /// What q, k and v cost more for their input of 2h than the layer's own, and the concatenation.

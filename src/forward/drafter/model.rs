@@ -17,8 +17,8 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let (vocab, hidden) = (f64::from(model.vocab), f64::from(model.hidden));
     round.propose(rows, vocab, hidden, round.loaded.tp, piece);
     let beams = f64::from(round.beams());
-    for _ in 1..round.rank.draft_depth() {
+    round.further_passes(piece, |piece| {
         round.draft_pass(&decoder, 1, piece);
         round.propose(beams, vocab, hidden, round.loaded.tp, piece);
-    }
+    });
 }

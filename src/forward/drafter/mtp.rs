@@ -35,9 +35,9 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let (vocab, tp) = (f64::from(target.vocab), round.engine.layout.tp);
     round.propose(rows, vocab, hidden, tp, piece);
     let beams = f64::from(round.beams());
-    for _ in 1..round.rank.draft_depth() {
+    round.further_passes(piece, |piece| {
         project(beams, piece);
         round.draft_pass(&decoder, 1, piece);
         round.propose(beams, vocab, hidden, tp, piece);
-    }
+    });
 }
