@@ -128,7 +128,7 @@ fn schedules_meet_the_same_requests() {
 #[test]
 fn exports_have_the_forms_that_engines_read() {
     let question = Question { trees: vec![[5, 8, 32]], ..Question::default() };
-    let of = |target| export(&document(FIXED), &question, target).unwrap();
+    let of = |target| export(&document(FIXED), &question, target).unwrap().document;
     let vllm = of(Target::Vllm);
     let ranges: Vec<[u64; 3]> =
         serde_json::from_value(vllm["num_speculative_tokens_per_batch_size"].clone()).unwrap();
@@ -164,8 +164,72 @@ fn exports_have_the_forms_that_engines_read() {
 
 #[test]
 fn an_exported_table_is_a_schedule_again() {
-    let vllm = export(&document(FIXED), &Question::default(), Target::Vllm).unwrap();
+    let vllm = export(&document(FIXED), &Question::default(), Target::Vllm).unwrap().document;
     let table = &vllm["num_speculative_tokens_per_batch_size"];
     let schedule = format!("{{ vllm_table: {{ table: {table} }} }}");
     assert!(rollout(&schedule).0 < rollout("off").0);
+}
+
+#[test]
+fn an_export_says_what_it_cannot_say_and_how_to_force_the_acceptance() {
+    let question = Question { trees: vec![[5, 8, 32]], ..Question::default() };
+    let notes = |target| export(&document(FIXED), &question, target).unwrap().notes.join("\n");
+    // .776, .776 x .737, ...: unconditional and falling, as vLLM reads them.
+    assert!(
+        notes(Target::Vllm).contains("\"synthetic_acceptance_rates\": [0.776, 0.572"),
+        "{}",
+        notes(Target::Vllm)
+    );
+    assert!(notes(Target::Vllm).contains("trees") && notes(Target::Vllm).contains("data_parallel_size"));
+    assert!(
+        notes(Target::Sglang).contains("SGLANG_SIMULATE_ACC_LEN=")
+            && !notes(Target::Fastrl).contains("trees")
+    );
+}
+
+#[test]
+fn cells_say_how_sure_they_are() {
+    let report = solve(&document(FIXED), &Question::default()).unwrap();
+    for cell in &report.cells {
+        let other = cell.else_best.as_ref().map_or(0.0, |(_, share)| *share);
+        assert!(cell.p_best > 0.0 && cell.p_best + other <= 1.0 + 1e-12, "{cell:?}");
+        assert_eq!(cell.else_best.is_none(), cell.p_best == 1.0);
+    }
+    // Where the next best loses a tenth no calibration error turns the answer; where it loses nothing it does.
+    for cell in &report.cells {
+        assert!(cell.runner_up_loss < 0.1 || cell.p_best > 0.95, "{cell:?}");
+        assert!(cell.runner_up_loss > 1e-3 || cell.p_best < 0.95, "{cell:?}");
+    }
+}
+
+#[test]
+fn a_drafter_that_seldom_proposes_is_left_off_at_large_batch() {
+    // A published length of 2.47 counts the rounds that had a proposal: with one in six it is 1.24 over all of them.
+    let text = small(&[
+        ("drafter: eagle3-qwen3-8b", "drafter: ngram"),
+        (
+            "acceptance: { power_law: { first: 0.776, decay: 0.074, concentration: 12 } }",
+            "acceptance: { length: { value: 2.47, at_k: 3, decay: 0.02, concentration: 3 } }\n  proposal_share: 0.16",
+        ),
+        ("max_num_seqs: 128", "max_num_seqs: 256, engine_version: '0.12.0'"),
+    ]);
+    let document = Document::parse("ngram", &text).unwrap();
+    let question =
+        Question { batches: vec![256], contexts: vec![1000], chains: vec![3], ..Question::default() };
+    let cell = &solve(&document, &question).unwrap().cells[0];
+    assert_eq!(cell.configuration, "off", "{cell:?}");
+}
+
+#[test]
+fn a_table_of_the_users_own_is_compared() {
+    let question = Question { table: Some(vec![[1, 4, 3], [5, 512, 0]]), ..Question::default() };
+    let scores = schedules(&document(FIXED), &question, Stepper::Leap).unwrap();
+    assert!(scores.rows.iter().any(|row| row.schedule == "your table"), "{scores:?}");
+    let gap = Question { table: Some(vec![[2, 4, 3]]), ..Question::default() };
+    let scores = schedules(&document(FIXED), &gap, Stepper::Leap).unwrap();
+    assert!(
+        scores.left_out.iter().any(|why| why.contains("your table")),
+        "starts at 2: {:?}",
+        scores.left_out
+    );
 }

@@ -28,6 +28,10 @@ pub(super) struct Arguments {
     /// Run every schedule on the scenario's rollouts instead.
     #[arg(long, conflicts_with = "export")]
     compare: bool,
+    /// Compare with a table of your own too: `vllm-table FILE`, the list [[first, last, K], ...] in JSON, alone or in
+    /// a speculative config.
+    #[arg(long, num_args = 2, value_names = ["KIND", "FILE"], conflicts_with = "export")]
+    from: Option<Vec<String>>,
     /// Print what an engine or a framework reads instead.
     #[arg(long, value_enum)]
     export: Option<ExportTarget>,
@@ -58,6 +62,23 @@ fn tree(text: &str) -> Result<[u32; 3], String> {
     numbers.try_into().map_err(|_| "expected three numbers, such as 5,8,32".to_owned())
 }
 
+/// The table of `--from vllm-table FILE`.
+fn own_table(from: &[String]) -> Result<Vec<[u32; 3]>, CliError> {
+    let usage = |message: String| CliError::Usage { message };
+    let [kind, file] = from else { return Err(usage("--from takes a kind and a file".to_owned())) };
+    if kind != "vllm-table" {
+        return Err(usage(format!("--from {kind}: expected vllm-table")));
+    }
+    let text =
+        std::fs::read_to_string(file).map_err(|error| usage(format!("{file}: cannot be read: {error}")))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| usage(format!("{file}:{}:{}: {error}", error.line(), error.column())))?;
+    let table = value.get("num_speculative_tokens_per_batch_size").unwrap_or(&value);
+    serde_json::from_value(table.clone()).map_err(|_| {
+        usage(format!("{file}: expected a list of [first, last, K], such as [[1, 4, 3], [5, 64, 0]]"))
+    })
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let document = arguments.scenario_options.read(&arguments.scenario)?;
     let question = Question {
@@ -65,6 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         trees: arguments.trees.clone(),
         batches: arguments.batches.clone(),
         contexts: arguments.contexts.clone(),
+        table: arguments.from.as_deref().map(own_table).transpose()?,
     };
     if let Some(target) = arguments.export {
         let target = match target {
@@ -75,8 +97,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
             ExportTarget::Fastrl => Target::Fastrl,
             ExportTarget::Dspark => Target::Dspark,
         };
-        super::print_json(&solve::export(&document, &question, target)?)?;
-    } else if arguments.compare {
+        let export = solve::export(&document, &question, target)?;
+        super::print_json(&export.document)?;
+        for line in &export.notes {
+            super::note(arguments.output, line);
+        }
+    } else if arguments.compare || question.table.is_some() {
         let stepper = arguments.scenario_options.stepper();
         let scores =
             arguments.scenario_options.on_threads(|| solve::schedules(&document, &question, stepper))??;

@@ -357,7 +357,7 @@ impl Plan<'_> {
 
     /// A solver over some configurations, at the run's pooled acceptance.
     pub fn solver(&self, choices: &[DraftInput], catch_up: &CatchUp) -> Result<Solver, ScheduleError> {
-        let curve = Curve::new(self.speculation.acceptance.rates.clone(), Ranks::default())?;
+        let curve = Curve::new(self.speculation.acceptance.rates_over_all(), Ranks::default())?;
         let longest = f64::from(self.generation.engine.max_model_len);
         let context = longest * f64::from(self.most_batch());
         let configurations = configurations(choices)?;

@@ -307,6 +307,17 @@ pub struct AcceptanceInput {
     pub source: Source,
 }
 
+impl AcceptanceInput {
+    /// Conditional rates over all rounds: one without a proposal accepts nothing at the first position.
+    pub fn rates_over_all(&self) -> Vec<f64> {
+        let mut rates = self.rates.clone();
+        if let Some(first) = rates.first_mut() {
+            *first *= self.proposal_share;
+        }
+        rates
+    }
+}
+
 /// What a drafter has seen of each prompt's earlier responses.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SeenHistory {

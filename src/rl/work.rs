@@ -66,7 +66,7 @@ impl<'a> Simulation<'a> {
         let acceptance = input.map(|a| population(a, &a.rates, acceptance_shift));
         // Counters show within seconds what acceptance there is: a schedule that knows it knows this draw's.
         let schedule = match &acceptance {
-            Some(population) => prepared.schedule.knowing(population.pooled()),
+            Some(population) => prepared.schedule.knowing(&population.pooled_over_all()),
             None => prepared.schedule.clone(),
         };
         Simulation {

@@ -152,6 +152,15 @@ impl Population {
         &self.pooled
     }
 
+    /// The pooled rates over all rounds, those without a proposal included.
+    pub fn pooled_over_all(&self) -> Vec<f64> {
+        let mut rates = self.pooled.clone();
+        if let Some(first) = rates.first_mut() {
+            *first *= self.proposed;
+        }
+        rates
+    }
+
     /// Largest difference between the asked and the reached pooled rates: near zero unless rates so close
     /// to one were asked that no population of this concentration has them.
     pub fn residual(&self) -> f64 {

@@ -1,13 +1,14 @@
 //! `rollcast solve`: which configuration to run at which batch and context, and what each schedule is worth.
 //!
-//! The table asks the solver at batches that double and at some contexts; all rates are nominal, at the pooled
-//! acceptance that the scenario gives. `schedules` runs the scenario's own rollouts under each schedule, `export` writes
+//! The table asks the solver at batches that double and at some contexts; rates are nominal, at the pooled acceptance
+//! that the scenario gives, and `certainty` says in how many worlds the answer stays. `schedules` runs the scenario's own rollouts under each schedule, `export` writes
 //! the answer in the form that an engine or framework reads.
 
+mod certainty;
 mod export;
 mod schedules;
 
-pub use export::{Target, export};
+pub use export::{Export, Target, export};
 pub use schedules::{ScheduleRow, ScheduleScores, schedules};
 
 use serde::Serialize;
@@ -31,6 +32,8 @@ pub struct Question {
     pub batches: Vec<u32>,
     /// Tokens of context of each sequence; empty for some around the workload's mean.
     pub contexts: Vec<u32>,
+    /// A table by batch of the user's own, [first, last, K], to compare with the other schedules.
+    pub table: Option<Vec<[u32; 3]>>,
 }
 
 /// One cell of the table.
@@ -56,6 +59,10 @@ pub struct Cell {
     pub break_even_length: f64,
     /// Tokens of a round that it is believed to have.
     pub length: f64,
+    /// Share of calibration worlds in which it is the best, the acceptance's own error included.
+    pub p_best: f64,
+    /// What is best in most of the other worlds, and in what share of all.
+    pub else_best: Option<(String, f64)>,
     /// Engines that can run it.
     pub deployable_in: Vec<&'static str>,
 }
@@ -166,18 +173,23 @@ pub fn solve(document: &Document, question: &Question) -> Result<SolveReport, St
     let cells = decisions
         .cells
         .iter()
-        .map(|cell| Cell {
-            batch: cell.batch,
-            context: cell.context,
-            configuration: cell.configuration.to_string(),
-            sglang: cell.configuration.to_sglang(),
-            tokens_per_s: cell.rate,
-            gain: cell.gain,
-            runner_up: cell.runner_up.to_string(),
-            runner_up_loss: cell.runner_up_loss,
-            break_even_length: cell.break_even,
-            length: cell.length,
-            deployable_in: deployable(cell.configuration),
+        .map(|cell| {
+            let winners = certainty::winners(&asked, cell.batch, cell.context);
+            Cell {
+                p_best: winners.share,
+                else_best: winners.other,
+                batch: cell.batch,
+                context: cell.context,
+                configuration: cell.configuration.to_string(),
+                sglang: cell.configuration.to_sglang(),
+                tokens_per_s: cell.rate,
+                gain: cell.gain,
+                runner_up: cell.runner_up.to_string(),
+                runner_up_loss: cell.runner_up_loss,
+                break_even_length: cell.break_even,
+                length: cell.length,
+                deployable_in: deployable(cell.configuration),
+            }
         })
         .collect();
     let speculation = resolved.speculation.as_ref();

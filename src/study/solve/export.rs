@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Asked, Question};
 use crate::piece::Shape;
-use crate::resolved::DrafterKind;
+use crate::resolved::{DraftInput, DrafterKind};
 use crate::scenario::Document;
 use crate::speculation::solver::OFF;
 use crate::speculation::{Arm, Configuration};
@@ -35,14 +35,89 @@ pub enum Target {
     Dspark,
 }
 
+/// What an engine reads, and what to know beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Export {
+    /// As the engine or framework reads it.
+    pub document: Value,
+    /// What that form cannot say, and how to force the assumed acceptance in the real engine.
+    pub notes: Vec<String>,
+}
+
 /// The document for a target.
-pub fn export(document: &Document, question: &Question, target: Target) -> Result<Value, StudyError> {
+pub fn export(document: &Document, question: &Question, target: Target) -> Result<Export, StudyError> {
     let asked = Asked::new(document, question)?;
+    let document = form(&asked, target);
+    Ok(Export { document, notes: notes(&asked, target) })
+}
+
+/// What the form cannot express, and the switches by which a user checks a cell on GPUs of his own.
+fn notes(asked: &Asked, target: Target) -> Vec<String> {
+    let mut notes = Vec::new();
+    let trees = asked.choices.iter().any(|choice| matches!(choice, DraftInput::Tree { .. }));
+    let table = "the answer by context: each batch is solved at the rollout's mean context".to_owned();
+    match target {
+        Target::Vllm | Target::NemoRl => {
+            notes.push(table);
+            notes.push(
+                "a table is ignored with data_parallel_size above 1, and costs whole CUDA graphs before 0.25 (before 0.29 \
+                 with experts)"
+                    .to_owned(),
+            );
+        }
+        Target::Sglang => {
+            notes.push(table);
+            notes.push(
+                "start the engine with --speculative-eagle-topk 1 --speculative-adaptive and a --speculative-num-steps that \
+                 a tier names; attention data parallelism refuses it"
+                    .to_owned(),
+            );
+        }
+        Target::Verl => notes.push("a change with the batch: one configuration for all batches".to_owned()),
+        Target::Fastrl => notes.push(table),
+        Target::Dspark => notes.push("draft passes: the table is of verification".to_owned()),
+    }
+    if trees && !matches!(target, Target::Fastrl) {
+        notes.push("trees: chains alone were taken".to_owned());
+    }
+    let mut notes: Vec<String> =
+        notes.into_iter().map(|note| format!("not expressed or to know: {note}")).collect();
+    if let Some(speculation) = &asked.prepared.resolved.speculation {
+        let mut survival = 1.0;
+        let share = speculation.acceptance.proposal_share;
+        let rates: Vec<f64> = speculation
+            .acceptance
+            .rates
+            .iter()
+            .map(|rate| {
+                survival *= rate;
+                libm::round(1e4 * share * survival) / 1e4
+            })
+            .collect();
+        let length = 1.0 + rates.iter().sum::<f64>();
+        notes.push(match target {
+            Target::Sglang | Target::Fastrl | Target::Dspark => format!(
+                "to force this acceptance: SGLANG_SIMULATE_ACC_LEN={length:.2} SGLANG_SIMULATE_ACC_METHOD=match-expected \
+                 (at {} draft tokens)",
+                rates.len()
+            ),
+            _ => format!(
+                "to force this acceptance: add \"rejection_sample_method\": \"synthetic\", \
+                 \"synthetic_acceptance_rates\": {rates:?}"
+            ),
+        });
+    }
+    notes
+}
+
+fn form(asked: &Asked, target: Target) -> Value {
     let (method, model, tp) = asked.prepared.resolved.speculation.as_ref().map_or(("eagle3", "", 1), |s| {
         let method = match s.drafter.kind {
             DrafterKind::Eagle3 => "eagle3",
             DrafterKind::Mtp => "mtp",
             DrafterKind::Model => "draft_model",
+            DrafterKind::Block if s.drafter.id.starts_with("dflash") => "dflash",
+            DrafterKind::Block if s.drafter.id.starts_with("peagle") => "eagle3",
             DrafterKind::Block => "dspark",
             DrafterKind::Ngram => "ngram",
             DrafterKind::Suffix => "suffix",
@@ -50,7 +125,7 @@ pub fn export(document: &Document, question: &Question, target: Target) -> Resul
         (method, s.drafter.id.as_str(), s.tp)
     });
     let vllm = || {
-        let ranges = vllm_ranges(&asked);
+        let ranges = vllm_ranges(asked);
         let most = ranges.iter().map(|range| range[2]).max().unwrap_or(0);
         json!({
             "method": method,
@@ -60,20 +135,20 @@ pub fn export(document: &Document, question: &Question, target: Target) -> Resul
             "draft_tensor_parallel_size": tp,
         })
     };
-    Ok(match target {
+    match target {
         Target::Vllm => vllm(),
         Target::NemoRl => json!({
             "policy": { "generation": { "vllm_kwargs": { "speculative_config": vllm() } } }
         }),
         Target::Sglang => {
             let mut config = json!({ "ema_alpha": 0.2, "update_interval": 5, "warmup_batches": 10 });
-            for [start, _, k] in vllm_ranges(&asked) {
+            for [start, _, k] in vllm_ranges(asked) {
                 config[start.to_string()] = json!({ "candidate_steps": [k] });
             }
             config
         }
         Target::Verl => {
-            let k = best_alone(&asked, |c| matches!(c, Configuration::Chain { .. }))
+            let k = best_alone(asked, |c| matches!(c, Configuration::Chain { .. }))
                 .map_or(0, Configuration::draft_tokens);
             json!({ "actor_rollout_ref": { "model": { "mtp": {
                 "enable": true,
@@ -85,9 +160,9 @@ pub fn export(document: &Document, question: &Question, target: Target) -> Resul
                 "speculative_num_draft_tokens": k + 1,
             } } } })
         }
-        Target::Fastrl => fastrl(&asked),
-        Target::Dspark => dspark(&asked),
-    })
+        Target::Fastrl => fastrl(asked),
+        Target::Dspark => dspark(asked),
+    }
 }
 
 /// What is best at each batch among the arms that `admits` lets in, as (first, last, configuration). What ran at the

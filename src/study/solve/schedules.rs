@@ -61,7 +61,7 @@ pub fn schedules(
     let off = rollouts(&resolve_engine(&off)?, stepper);
     let mut rows = vec![row("no drafter".to_owned(), &off, &off)];
     let mut left_out = Vec::new();
-    for (name, schedule) in contenders(&asked) {
+    for (name, schedule) in contenders(&asked, question) {
         let mut changed = document.clone();
         changed.set(&format!("speculation.schedule={schedule}"))?;
         match resolve_engine(&changed) {
@@ -74,7 +74,7 @@ pub fn schedules(
 }
 
 /// Names and the scenario's text of the schedules to run.
-fn contenders(asked: &Asked) -> Vec<(String, String)> {
+fn contenders(asked: &Asked, question: &Question) -> Vec<(String, String)> {
     let (chains, trees): (Vec<DraftInput>, Vec<DraftInput>) =
         asked.choices.iter().partition(|choice| matches!(choice, DraftInput::Chain { .. }));
     let list: Vec<String> = chains.iter().map(|chain| chain.draft_tokens().to_string()).collect();
@@ -109,6 +109,10 @@ fn contenders(asked: &Asked) -> Vec<(String, String)> {
     let ranges = vllm_ranges(asked);
     let table: Vec<String> = ranges.iter().map(|[a, b, k]| format!("[{a}, {b}, {k}]")).collect();
     add("vllm table, solved", format!("{{ vllm_table: {{ table: [{}] }} }}", table.join(", ")));
+    if let Some(own) = &question.table {
+        let table: Vec<String> = own.iter().map(|[a, b, k]| format!("[{a}, {b}, {k}]")).collect();
+        add("your table", format!("{{ vllm_table: {{ table: [{}] }} }}", table.join(", ")));
+    }
     add("sglang tiers, default", "{ sglang_tiers: {} }".to_owned());
     all
 }
