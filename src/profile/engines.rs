@@ -36,8 +36,10 @@ pub struct EngineProfile {
     pub source: String,
     /// Exposed host time of one iteration, microseconds.
     pub iteration_gap_us: f64,
-    /// And for each running request.
+    /// And for each running request, with the worker processes of several GPUs.
     pub per_request_us: f64,
+    /// The same on one GPU, where scheduler and worker share a process.
+    pub per_request_one_gpu_us: f64,
     /// Largest batch of the runs that these were fitted on.
     pub fitted_batch: u32,
     /// Exposed host time of one draft pass beyond its kernels.

@@ -60,7 +60,11 @@ pub(super) fn software(generation: &Generation, constants: &EngineProfile) -> So
     match generation.engine.overhead {
         Overhead::Measured => {
             let engine = &generation.engine;
-            Software::measured(constants.clone(), engine.graph_mode, engine.capture_sizes.clone())
+            let mut constants = constants.clone();
+            if generation.layout.gpus() == 1 {
+                constants.per_request_us = constants.per_request_one_gpu_us;
+            }
+            Software::measured(constants, engine.graph_mode, engine.capture_sizes.clone())
         }
         Overhead::None => Software::none(),
     }
