@@ -2,6 +2,12 @@
 //! Qwen2.5-7B on vLLM 0.11.2, Apache-2.0). The ratio of the two decides whether drafting pays, and no constant is
 //! fitted to a row. Their batches share one prompt's KV blocks, so contexts of 4096 read less memory than ours do.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints its table"
+)]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -169,6 +169,7 @@ impl File {
 
 /// A public table by its path under the folder that the variable `ROLLCAST_TABLES` names. Tables of others are not
 /// part of this repository: a test that needs one says so and is skipped.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub(crate) fn public_table(path: &str) -> Option<String> {
     let folder = std::env::var_os("ROLLCAST_TABLES");
     let text = folder.and_then(|folder| std::fs::read_to_string(Path::new(&folder).join(path)).ok());
