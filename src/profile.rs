@@ -252,6 +252,12 @@ pub struct AllReduceForm {
     pub eager_extra_us: f64,
     /// Tables, by rising number of GPUs.
     pub tables: Vec<SizeTable>,
+    /// All-gather, by the bytes that every GPU has in the end (NCCL).
+    #[serde(default)]
+    pub all_gather: Vec<SizeTable>,
+    /// Reduce-scatter, by the bytes that every GPU starts with (NCCL).
+    #[serde(default)]
+    pub reduce_scatter: Vec<SizeTable>,
 }
 
 /// The kernels of one device.

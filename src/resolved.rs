@@ -14,6 +14,6 @@ pub use facts::{
 pub use run::{
     AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,
     Lengths, LoopSettings, Overhead, Quantity, Resolved, Reward, Router, Routing, SeenHistory, Source,
-    Speculation, Training, Uncertainty, Workload,
+    Speculation, Training, Transport, Uncertainty, Workload,
 };
 pub use schedule::{CatchUpInput, DraftInput, ScheduleInput, TierInput};

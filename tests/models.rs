@@ -445,6 +445,7 @@ fn engines() -> Vec<(String, Engine)> {
         Ask::new("qwen3-235b-a22b", "h100-sxm", 8, 1).drafting("eagle3-qwen3-235b-a22b", 8, 3),
         Ask::new("qwen3-235b-a22b", "h200-sxm", 8, 8).with("routing: { skew: 0.74, chain_overlap: 0.4 }, "),
         dp("qwen3-235b-a22b", "h200-sxm", 16),
+        dp("qwen3-235b-a22b", "h200-sxm", 8).with("routing: { transport: all_to_all }, "),
         Ask::new("gpt-oss-120b", "h100-sxm", 4, 4).drafting("eagle3-gpt-oss-120b", 1, 3),
         Ask::new("glm-4.5-air", "h100-sxm", 4, 4).drafting("mtp-glm-4.5-air", 1, 3).with("weights: fp8, "),
         Ask::new("deepseek-v3", "h200-sxm", 8, 8).drafting("mtp-deepseek-v3", 1, 3),

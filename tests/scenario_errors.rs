@@ -76,7 +76,7 @@ generation:
   temperature: 1
   router: group_affinity
   prefix_caching: true
-  routing: { skew: 0.5, chain_overlap: 0.2 }
+  routing: { skew: 0.5, chain_overlap: 0.2, transport: all_to_all }
   chunked_prefill: true
 speculation:
   drafter: eagle3-qwen3-8b

@@ -1,4 +1,4 @@
-//! Collectives: all-reduce and the experts' all-to-all.
+//! Collectives: all-reduce, the experts' all-to-all, and gather and scatter where an engine has no all-to-all.
 //!
 //! Inside an NVLink domain all-reduce comes from a table by size (one latency and one bandwidth miss the middle
 //! sizes by a factor of two), and all-to-all from one by tokens. Devices with another link: the size is scaled
@@ -75,6 +75,40 @@ impl Kernels {
     }
 }
 
+impl Kernels {
+    /// The experts' tokens gathered on every GPU and their results scattered back: what engines do without an
+    /// all-to-all of their own. `tokens` a GPU, `hidden` 16-bit numbers each, over `ranks` GPUs.
+    pub fn gather_scatter(&self, tokens: f64, hidden: f64, ranks: u32) -> Timed {
+        if ranks <= 1 || tokens <= 0.0 {
+            return Timed::NONE;
+        }
+        let form = &self.profile.form.all_reduce;
+        let bytes = 2.0 * tokens * hidden * f64::from(ranks);
+        let inside = ranks.min(self.domain);
+        let size = bytes * f64::from(inside) / f64::from(ranks) / self.link_ratio;
+        let (mut us, mut floor, mut extrapolated) = (0.0, 0.0, false);
+        for tables in [&form.all_gather, &form.reduce_scatter] {
+            let Some(table) = tables.iter().find(|table| table.gpus >= inside).or(tables.last()) else {
+                return Timed { extrapolated: true, ..Timed::NONE };
+            };
+            let (first, last) =
+                (table.bytes.first().copied().unwrap_or(1.0), table.bytes.last().copied().unwrap_or(1.0));
+            us += log_log(&table.bytes, &table.us, size.max(first));
+            floor += table.us.first().copied().unwrap_or(0.0);
+            extrapolated |= size > last || inside > table.gpus;
+        }
+        if ranks <= self.domain {
+            let bound = if us > 2.0 * floor { Bound::Network } else { Bound::Latency };
+            return Timed { seconds: us * 1e-6, extrapolated, bound };
+        }
+        // Each GPU's links bring in what the other domains hold of its share, and take the results out.
+        let leaving = 1.0 - f64::from(self.domain) / f64::from(ranks);
+        let network = 2.0 * bytes * leaving / f64::from(self.domain) / (self.network.gb_per_s_per_gpu * 1e9);
+        let seconds = us * 1e-6 + 2.0 * self.network.latency_us * 1e-6 + network;
+        Timed { seconds, extrapolated: true, bound: Bound::Network }
+    }
+}
+
 /// The smallest time of a table.
 fn of_first(table: &TokenTable) -> f64 {
     table.us.first().copied().unwrap_or(0.0)
@@ -98,6 +132,14 @@ mod tests {
             assert!(seconds >= last);
             last = seconds;
         }
+        // NCCL tables, 8 GPUs: 10 us each at 512 bytes; 1 MB gathered in 17 us.
+        let floor = kernels.gather_scatter(1.0, 32.0, 8).seconds;
+        assert!((15e-6..30e-6).contains(&floor), "{floor}");
+        assert!(kernels.gather_scatter(64.0, 4096.0, 8).seconds > floor);
+        assert!(
+            kernels.gather_scatter(64.0, 4096.0, 16).seconds
+                > kernels.gather_scatter(64.0, 4096.0, 8).seconds
+        );
         assert!(kernels.all_reduce(1e6, 16, false).extrapolated);
         assert!(
             kernels.all_reduce(1e6, 16, false).seconds > kernels.all_reduce(1e6, 8, false).seconds + 3e-5

@@ -156,6 +156,14 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
         profile.all_reduce.sigma = report.take(&collective::held_out(&tables), 1, version.collective);
         profile.all_reduce.tables = tables;
     }
+    for (op, kept) in [
+        (&rows.all_gather, &mut profile.all_reduce.all_gather),
+        (&rows.reduce_scatter, &mut profile.all_reduce.reduce_scatter),
+    ] {
+        if !op.is_empty() {
+            *kept = collective::tables(op);
+        }
+    }
     let refitted = |line: &HeldOut| report.lines.iter().any(|new| new.family == line.family);
     let mut kept: Vec<HeldOut> = profile.held_out.iter().filter(|line| !refitted(line)).cloned().collect();
     if !report.beyond.is_empty() {

@@ -9,7 +9,7 @@ use super::{add_plain, add_timed};
 use crate::cost::{AttentionShape, ExpertShape, Kernels};
 use crate::estimate::Family;
 use crate::piece::{Bound, Line, Piece};
-use crate::resolved::{Experts, LatentAttention, Layout, Model, Precision, Routing};
+use crate::resolved::{Experts, LatentAttention, Layout, Model, Precision, Routing, Transport};
 
 /// A decoder and how it lies on GPUs.
 #[derive(Debug, Clone, Copy)]
@@ -176,9 +176,16 @@ impl Decoder<'_> {
         });
         add_timed(piece, "experts", Family::Moe, time, layers);
         if self.layout.dp_attention {
-            let bytes = hidden * f64::from(experts.per_token);
-            let time = self.kernels.all_to_all(pass.tokens, bytes, self.layout.ep);
-            add_timed(piece, "expert all-to-all", Family::Collective, time, layers);
+            let (operator, time) = match self.routing.transport {
+                Transport::AllToAll => {
+                    let elements = hidden * f64::from(experts.per_token);
+                    ("expert all-to-all", self.kernels.all_to_all(pass.tokens, elements, self.layout.ep))
+                }
+                Transport::Gather => {
+                    ("expert gather", self.kernels.gather_scatter(pass.tokens, hidden, self.layout.ep))
+                }
+            };
+            add_timed(piece, operator, Family::Collective, time, layers);
         }
     }
 

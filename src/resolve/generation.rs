@@ -7,7 +7,7 @@ use crate::forward::Software;
 use crate::profile::{self, BatchTable, EngineProfile, MemoryOf, ProfileError};
 use crate::resolved::{
     Cluster, EngineSettings, Generation, GraphMode, Layout, Model, Overhead, Precision, Router, Routing,
-    ScheduleInput, Source, Speculation, Workload,
+    ScheduleInput, Source, Speculation, Transport, Workload,
 };
 use crate::scenario::raw;
 
@@ -335,5 +335,18 @@ fn routing(book: &mut Book<'_>, inputs: &Inputs<'_>) -> Routing {
     let skew = book.or("generation.routing.skew", given.skew.map(raw::NonNegative::get), 0.0, why);
     let overlap = given.chain_overlap.map(raw::Probability::get);
     let why = "a draft chain's tokens choose experts independently: the dearest assumption";
-    Routing { skew, chain_overlap: book.or("generation.routing.chain_overlap", overlap, 0.0, why) }
+    let chain_overlap = book.or("generation.routing.chain_overlap", overlap, 0.0, why);
+    let spread = inputs.raw.layout.as_ref().and_then(|layout| layout.dp_attention).unwrap_or(false);
+    let transport = match given.transport {
+        Some(raw::Transport::AllToAll) => Transport::AllToAll,
+        Some(raw::Transport::Gather) => Transport::Gather,
+        None => {
+            if spread {
+                let why = "what vLLM 0.11 and newer (allgather_reducescatter) and SGLang (none) do unless told otherwise";
+                book.note("generation.routing.transport", "gather", Source::Default, why);
+            }
+            Transport::Gather
+        }
+    };
+    Routing { skew, chain_overlap, transport }
 }

@@ -263,11 +263,23 @@ pub struct Routing {
     pub skew: f64,
     /// Share of its experts that a further token of a draft chain has in common with the chain, 0 to 1.
     pub chain_overlap: f64,
+    /// How tokens travel to their experts under data-parallel attention.
+    pub transport: Transport,
+}
+
+/// How tokens travel to their experts under data-parallel attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// To the GPUs of their experts and back (DeepEP).
+    AllToAll,
+    /// All tokens to all GPUs, results scattered back (NCCL).
+    Gather,
 }
 
 impl Routing {
     /// Even routing, nothing in common.
-    pub const EVEN: Routing = Routing { skew: 0.0, chain_overlap: 0.0 };
+    pub const EVEN: Routing = Routing { skew: 0.0, chain_overlap: 0.0, transport: Transport::Gather };
 }
 
 /// The generation side.

@@ -10,7 +10,7 @@ mod schedule;
 mod speculation;
 mod training;
 
-pub use engine::{Engine, Generation, GenerationLayout, GraphMode, Overhead, Router, Routing};
+pub use engine::{Engine, Generation, GenerationLayout, GraphMode, Overhead, Router, Routing, Transport};
 pub use number::{Count, CountOrZero, Fraction, NonNegative, Number, Positive, Probability, Uncertain};
 pub use schedule::{
     CatchUpForm, FixedSchedule, GoodputSchedule, RespecSchedule, Schedule, SglangSchedule, SpecrlSchedule,

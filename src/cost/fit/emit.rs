@@ -62,6 +62,15 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
     for SizeTable { gpus, bytes, us } in &r.tables {
         writeln!(out, "    - {{ gpus: {gpus}, bytes: {}, us: {} }}", list(bytes), list(us))?;
     }
+    for (name, tables) in [("all_gather", &r.all_gather), ("reduce_scatter", &r.reduce_scatter)] {
+        if tables.is_empty() {
+            continue;
+        }
+        writeln!(out, "  {name}:")?;
+        for SizeTable { gpus, bytes, us } in tables {
+            writeln!(out, "    - {{ gpus: {gpus}, bytes: {}, us: {} }}", list(bytes), list(us))?;
+        }
+    }
     let m = &profile.moe;
     writeln!(out, "moe:")?;
     experts("bf16", &m.bf16, out)?;

@@ -16,6 +16,8 @@ pub(super) struct Rows {
     pub(super) prefill: Vec<prefill::Row>,
     pub(super) moe: [Vec<moe::Row>; 2],
     pub(super) all_reduce: Vec<Row>,
+    pub(super) all_gather: Vec<Row>,
+    pub(super) reduce_scatter: Vec<Row>,
     pub(super) excluded: Excluded,
     /// Tables that no family is fitted on, by operation.
     pub(super) unused: Vec<Op>,
@@ -97,6 +99,8 @@ pub(super) fn sort(tables: Vec<Table>, machine: &Machine, skew: &SkewAlpha, over
                     keep(&mut rows.moe[format], &mut rows.excluded, own, false, true);
                 }
                 Op::AllReduce => rows.all_reduce.push(row),
+                Op::AllGather => rows.all_gather.push(row),
+                Op::ReduceScatter => rows.reduce_scatter.push(row),
                 other => {
                     if !rows.unused.contains(&other) {
                         rows.unused.push(other);

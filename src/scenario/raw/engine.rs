@@ -73,6 +73,18 @@ pub struct Routing {
     pub skew: Option<NonNegative>,
     /// Share of its experts that a further token of a draft chain has in common with the chain, 0 to 1.
     pub chain_overlap: Option<Probability>,
+    /// How tokens travel to their experts under `dp_attention`.
+    pub transport: Option<Transport>,
+}
+
+/// How tokens travel to their experts under `dp_attention`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// To the GPUs of their experts and back (DeepEP).
+    AllToAll,
+    /// All tokens to all GPUs, results scattered back (NCCL): the engines' default.
+    Gather,
 }
 
 /// An inference engine.
