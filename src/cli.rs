@@ -6,9 +6,11 @@
 mod catalog;
 mod cost;
 mod error;
+mod progress;
 mod run;
 mod schema;
 mod screen;
+mod sweep;
 mod validate;
 
 use std::io::Write;
@@ -35,6 +37,8 @@ enum Command {
     Run(run::Arguments),
     /// Run scenarios that carry `expect:` and score the forecasts; exit 3 where a gate fails.
     Validate(validate::Arguments),
+    /// Forecast every point of a sweep file; a sweep that was stopped goes on where it was.
+    Sweep(sweep::Arguments),
     /// Price one engine step or one operator.
     Cost(cost::Arguments),
     /// List the models, drafters, devices and networks that are known by name.
@@ -119,6 +123,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Catalog(arguments) => catalog::run(&arguments),
         Command::Schema => schema::run(),

@@ -1,7 +1,8 @@
 //! Studies: what is learnt from many runs of the machine.
 //!
 //! `compare` runs a scenario beside its baseline, and candidate drafters beside both, in the same draws and worlds;
-//! `step` prices one engine step; `validate` scores published values; `engine_fit` fits software constants to serving runs. Sweeps and planning are not here yet.
+//! `step` prices one engine step; `validate` scores published values; `engine_fit` fits software
+//! constants to serving runs; `sweep` makes one scenario many. Planning is not here yet.
 
 mod break_even;
 mod compare;
@@ -11,6 +12,7 @@ mod notes;
 mod sensitivity;
 pub mod step;
 mod summarise;
+pub mod sweep;
 pub mod validate;
 mod worlds;
 

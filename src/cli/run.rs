@@ -55,7 +55,7 @@ fn write(directory: &Path, comparison: &Comparison) -> Result<(), CliError> {
 }
 
 /// Writes a file beside its final name and renames it into place, so that a failure leaves no half of it.
-fn file(
+pub(super) fn file(
     directory: &Path,
     name: &str,
     content: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,

@@ -7,10 +7,12 @@ mod first;
 mod scores;
 mod stages;
 mod step;
+mod sweep;
 
 pub(super) use first::first_screen;
 pub(super) use scores::validation;
 pub(super) use step::step;
+pub(super) use sweep::{Best, best_points};
 
 use comfy_table::{Cell, CellAlignment, Table};
 use terminal_size::{Width, terminal_size_of};
