@@ -5,7 +5,7 @@
 //! each value has been good once, which for a sound sweep is about as many points as the longest axis has values.
 
 use super::points::Point;
-use super::{Sweep, SweepErrors};
+use super::{Axis, Entry, Sweep, SweepErrors};
 use crate::resolve::{ResolveError, resolve};
 use crate::scenario::{Document, Error};
 
@@ -46,15 +46,29 @@ impl Sweep {
                 }
             }
         }
-        // One mistake is met by every value of the other axes: it is told once.
+        let bad = || {
+            let of_axis = |(axis, values): (&'_ Axis, &'_ Vec<Seen>)| {
+                let entries = axis.entries.iter().map(Some).chain(std::iter::repeat(None));
+                values.iter().cloned().zip(entries.map(Option::<&Entry>::cloned)).collect::<Vec<_>>()
+            };
+            self.axes.iter().zip(&seen).flat_map(of_axis).filter(|(value, _)| !value.good && value.tries > 0)
+        };
+        // A mistake on one axis spoils every point, so each value is also tried alone: it is told with what is wrong with
+        // itself. One that is fine alone is told only where no mistake of another explains its points.
         let mut errors: Vec<Error> = Vec::new();
-        for value in seen.iter().flatten().filter(|value| !value.good) {
-            if let Some(error) = &value.first
-                && !errors.contains(error)
+        let mut tell = |error: Error| {
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        };
+        for (_, entry) in bad() {
+            if let Some(entry) = entry
+                && let Err(error) = try_point(self.base(), &Point { index: 0, entries: vec![entry] })
             {
-                errors.push(error.clone());
+                tell(error);
             }
         }
+        bad().filter_map(|(value, _)| value.first).for_each(&mut tell);
         if errors.is_empty() { Ok(()) } else { Err(SweepErrors(errors)) }
     }
 }
