@@ -13,6 +13,8 @@ pub(super) enum CliError {
     Input(#[from] crate::scenario::Error),
     #[error("{message}")]
     Usage { message: String },
+    #[error("{}: {message}", path.display())]
+    Unreadable { path: PathBuf, message: String },
     #[error(transparent)]
     Sweep(#[from] crate::study::sweep::SweepErrors),
     #[error("{}: {source}", path.display())]

@@ -16,6 +16,7 @@ use super::{Format, OutputOptions, ScenarioOptions, StepperChoice, screen};
 use crate::scenario::Document;
 use crate::study::sweep::{self, Options, RunError, Sweep, Workers};
 use keep::Store;
+pub(super) use keep::is_journal;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -82,7 +83,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     let directory = arguments.out.clone().unwrap_or_else(|| default_directory(&arguments.sweep));
-    let mut store = Store::open(&directory, &sweep, arguments.shard, arguments.output)?;
+    let more = arguments.sample.map_or_else(String::new, |n| format!(" --sample {n}"));
+    let command = arguments.options.command("sweep", &arguments.sweep, &more);
+    let mut store = Store::open(&directory, &sweep, arguments.shard, command, arguments.output)?;
     let mine = |index: &u64| Shard::holds(arguments.shard, *index);
     let todo: Vec<u64> = (0..sweep.len()).filter(mine).filter(|index| !store.has(*index)).collect();
     let all = (0..sweep.len()).filter(mine).count() as u64;

@@ -81,6 +81,7 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         forecast: summarise::arm(&forecast, &fast),
         speedup: speedup(&slow, &fast),
         candidates,
+        response_lengths: detail::response_lengths(&forecast, shifts[0]),
         break_even: break_even::table(&baseline, &forecast),
         sensitivity: sensitivity::table(&forecast),
         provenance: notes::provenance(&forecast),
@@ -89,12 +90,13 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         not_modelled: notes::not_modelled(),
         expect: Vec::new(),
         resolved: forecast.prepared.resolved.clone(),
-        simulator: Simulator { simulated_tokens: 0, cpu_s: None, wall_s: 0.0 },
+        simulator: Simulator { command: None, simulated_tokens: 0, cpu_s: None, wall_s: 0.0 },
     };
     let expectations = scenario.expect.as_deref().unwrap_or_default();
     result.expect = super::validate::expected(&result, expectations);
     super::validate::known_quantities(document, expectations, &result.expect)?;
     result.simulator = Simulator {
+        command: None,
         simulated_tokens: [&baseline, &forecast].iter().map(|side| side.tokens()).sum(),
         cpu_s: cpu_seconds(),
         wall_s: started.elapsed().as_secs_f64(),

@@ -33,13 +33,14 @@ impl Store {
         directory: &Path,
         sweep: &Sweep,
         shard: Option<Shard>,
+        command: String,
         output: OutputOptions,
     ) -> Result<Self, CliError> {
         fs::create_dir_all(directory)
             .map_err(|source| CliError::Write { path: directory.to_owned(), source })?;
         let own = directory.join(format!("{}.journal", Shard::stem(shard)));
         let mut store = Store {
-            header: Header::of(sweep),
+            header: Header { command: Some(command), ..Header::of(sweep) },
             journals: Vec::new(),
             places: vec![None; usize::try_from(sweep.len()).unwrap_or(usize::MAX)],
             length: 0,

@@ -38,6 +38,9 @@ pub struct Header {
     pub hash: String,
     /// The expanded sweep: everything that rows depend on.
     pub expanded: Vec<String>,
+    /// The command that makes the rows; not part of what they depend on.
+    #[serde(default)]
+    pub command: Option<String>,
 }
 
 /// What a journal held.
@@ -88,6 +91,7 @@ impl Header {
             columns: sweep.columns(),
             hash: format!("{:016x}", checksum(expanded.join("\n").as_bytes())),
             expanded,
+            command: None,
         }
     }
 
@@ -245,6 +249,7 @@ mod tests {
             columns: vec!["k".into(), "error".into()],
             hash: "0".into(),
             expanded: vec!["a = 1".into()],
+            command: None,
         }
     }
 
