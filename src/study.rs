@@ -13,6 +13,7 @@ mod sensitivity;
 pub mod step;
 mod summarise;
 pub mod sweep;
+mod timeline;
 pub mod validate;
 mod worlds;
 

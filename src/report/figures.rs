@@ -8,7 +8,8 @@ pub(super) fn seconds(value: f64) -> String {
         v if v >= 1000.0 => format!("{value:.0}"),
         v if v >= 100.0 => format!("{value:.1}"),
         v if v >= 0.1 => format!("{value:.2}"),
-        0.0 => "0".to_owned(),
+        // Rounding of a sum, not a duration.
+        v if v < 1e-9 => "0".to_owned(),
         _ => format!("{value:.4}"),
     }
 }

@@ -51,6 +51,7 @@ pub(super) struct Table {
     rows: Vec<Vec<String>>,
     tools: bool,
     tall: bool,
+    tight: bool,
 }
 
 impl Table {
@@ -78,6 +79,12 @@ impl Table {
         self
     }
 
+    /// Short cells: none breaks.
+    pub(super) fn tight(mut self) -> Self {
+        self.tight = true;
+        self
+    }
+
     pub(super) fn html(&self) -> String {
         let is_number = |text: &str| {
             let digits = text.trim_start_matches(['$', '+', '-']).trim_end_matches(['x', '%', ' ']);
@@ -88,8 +95,9 @@ impl Table {
             .collect();
         let class = |column: usize| if numeric.get(column) == Some(&true) { " class=\"n\"" } else { "" };
         let mut out = format!(
-            "<div class=\"scroll{}\"><table{}>\n<caption>{}</caption>\n<thead><tr>",
+            "<div class=\"scroll{}{}\"><table{}>\n<caption>{}</caption>\n<thead><tr>",
             if self.tall { " tall" } else { "" },
+            if self.tight { " tight" } else { "" },
             if self.tools { " data-filter=\"\"" } else { "" },
             escaped(&self.caption)
         );

@@ -61,7 +61,7 @@ fn headline(result: &RunResult) -> String {
     ));
     if on.usd_per_step.median > 0.0 {
         cards.push((
-            "a step",
+            "cost of a step",
             usd(on.usd_per_step.median),
             format!(
                 "5-95 %: {} - {}{}",
@@ -101,13 +101,16 @@ fn what_to_do(result: &RunResult) -> String {
     let mut html = String::new();
     let resolved = &result.resolved;
     let memory = format!(
-        "{} on {} x {}, {} samples a step; {} replicas of {} GPUs, at most {} sequences each.",
+        "{} on {} x {}, {} samples a step; {} replicas with {} each, at most {} sequences each.",
         resolved.model.id,
         resolved.cluster.gpus,
         resolved.cluster.device.name,
         resolved.workload.samples(),
         resolved.generation.replicas,
-        resolved.generation.layout.gpus(),
+        match resolved.generation.layout.gpus() {
+            1 => "one GPU".to_owned(),
+            n => format!("{n} GPUs"),
+        },
         resolved.generation.engine.max_num_seqs
     );
     html += &paragraph(&memory);

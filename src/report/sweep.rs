@@ -50,6 +50,11 @@ impl SweepTable {
         parts.collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether points differ in the work of a step, so that their seconds do not compare.
+    fn other_work(&self) -> bool {
+        self.header.expanded.iter().any(|line| line.starts_with("axis ") && line.contains(": workload."))
+    }
+
     /// Values of an axis in the order of the rows; numbers rise.
     fn values(&self, axis: usize) -> Vec<String> {
         let mut values: Vec<String> = Vec::new();
@@ -79,20 +84,43 @@ pub fn sweep_page(table: &SweepTable) -> String {
     page::page(&table.header.name, &headline(table), &sections)
 }
 
-/// The row with the least of a figure.
-fn least<'a>(table: &'a SweepTable, column: &str) -> Option<&'a Row> {
-    let value = |row: &Row| table.number(row, column).filter(|v| *v > 0.0);
-    table
+/// What points are ordered by: the column, whether its least is best, and the heading.
+const ORDERS: [(&str, bool, &str); 3] = [
+    ("step_speedup", false, "Largest speedup"),
+    ("step_s", true, "Fastest"),
+    ("usd_per_step", true, "Cheapest"),
+];
+
+/// Rows by a figure, the best first.
+fn ordered<'a>(table: &'a SweepTable, (column, least, _): (&str, bool, &str)) -> Vec<&'a Row> {
+    let mut rows: Vec<(f64, &Row)> = table
         .done()
-        .filter(|row| value(row).is_some())
-        .min_by(|a, b| value(a).unwrap_or(f64::INFINITY).total_cmp(&value(b).unwrap_or(f64::INFINITY)))
+        .filter_map(|row| Some((table.number(row, column).filter(|v| *v > 0.0)?, row)))
+        .map(|(value, row)| (if least { value } else { -value }, row))
+        .collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    rows.into_iter().map(|(_, row)| row).collect()
 }
 
 fn headline(table: &SweepTable) -> String {
     let mut cards = String::new();
     let mut lead = "No point has a forecast".to_owned();
     let of = |row: &Row, column: &str| table.number(row, column).unwrap_or(f64::NAN);
-    if let Some(row) = least(table, "step_s") {
+    if let Some(row) = ordered(table, ORDERS[0]).first() {
+        let band = format!(
+            "5-95 %: {:.2} - {:.2}; {}",
+            of(row, "step_speedup_p05"),
+            of(row, "step_speedup_p95"),
+            table.place(row)
+        );
+        if table.other_work() {
+            lead = format!("Largest speedup: {} at {}", times(of(row, "step_speedup")), table.place(row));
+        }
+        cards += &card("largest step speedup", &times(of(row, "step_speedup")), &band);
+    }
+    if let Some(row) = ordered(table, ORDERS[1]).first()
+        && !table.other_work()
+    {
         lead = format!(
             "Fastest: {} with {} s a step (5-95 %: {} - {})",
             table.place(row),
@@ -100,19 +128,12 @@ fn headline(table: &SweepTable) -> String {
             seconds(of(row, "step_s_p05")),
             seconds(of(row, "step_s_p95"))
         );
-        cards += &card(
-            "its step speedup",
-            &times(of(row, "step_speedup")),
-            &format!("5-95 %: {:.2} - {:.2}", of(row, "step_speedup_p05"), of(row, "step_speedup_p95")),
-        );
     }
-    if let Some(row) = least(table, "usd_per_step") {
-        let band = format!(
-            "5-95 %: {} - {}; {}",
-            usd(of(row, "usd_per_step_p05")),
-            usd(of(row, "usd_per_step_p95")),
-            table.place(row)
-        );
+    if let Some(row) = ordered(table, ORDERS[2]).first()
+        && !table.other_work()
+    {
+        let (low, high) = (usd(of(row, "usd_per_step_p05")), usd(of(row, "usd_per_step_p95")));
+        let band = format!("5-95 %: {low} - {high}; {}", table.place(row));
         cards += &card("cheapest step", &usd(of(row, "usd_per_step")), &band);
     }
     let gains = table.done().filter(|row| of(row, "p_gain") >= 0.95).count();
@@ -167,19 +188,21 @@ fn rows<'a>(table: &SweepTable, caption: &str, rows: impl Iterator<Item = &'a Ro
             SHOWN.map(|(column, _, write)| table.number(row, column).map_or_else(String::new, write));
         html.row(std::iter::once(row.index.to_string()).chain(places).chain(figures));
     }
-    html
+    html.tight()
 }
 
 fn best(table: &SweepTable) -> String {
     let mut html = String::new();
-    for (column, caption) in [("step_s", "Fastest"), ("usd_per_step", "Cheapest")] {
-        let mut ordered: Vec<&Row> =
-            table.done().filter(|row| table.number(row, column).is_some_and(|v| v > 0.0)).collect();
-        ordered.sort_by(|a, b| {
-            let of = |row| table.number(row, column).unwrap_or(f64::INFINITY);
-            of(a).total_cmp(&of(b))
-        });
-        html += &rows(table, caption, ordered.into_iter().take(5)).html();
+    let orders: &[_] = if table.other_work() {
+        html += &paragraph(
+            "Points differ in the work of a step (workload): their speedups compare, their seconds do not.",
+        );
+        &ORDERS[..1]
+    } else {
+        &ORDERS
+    };
+    for order in orders {
+        html += &rows(table, order.2, ordered(table, *order).into_iter().take(5)).html();
     }
     html
 }
@@ -269,8 +292,11 @@ fn heat(table: &SweepTable) -> String {
     }
     let mut html = String::new();
     for (name, map) in &maps {
-        let caption = if name.is_empty() { "All points.".to_owned() } else { format!("{name}.") };
-        html += &figure(&[(plot::GAIN, "faster with speculation"), (MARK, "slower")], &caption, |size| {
+        if !name.is_empty() {
+            html += &format!("<h3>{}</h3>\n", escaped(name));
+        }
+        let caption = "Medians; a deeper colour is further from no gain.";
+        html += &figure(&[(plot::GAIN, "faster than its baseline"), (MARK, "slower")], caption, |size| {
             plot::heat(map, size)
         });
         let head: Vec<&str> =

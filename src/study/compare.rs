@@ -9,7 +9,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::summarise::{self, Priced};
-use super::{break_even, detail, notes, sensitivity, worlds};
+use super::{break_even, detail, notes, sensitivity, timeline, worlds};
 use crate::estimate::FAMILIES;
 use crate::resolve::{Prepared, ResolveError, resolve};
 use crate::result::{Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
@@ -102,7 +102,7 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         wall_s: started.elapsed().as_secs_f64(),
     };
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
-    let timelines = [&baseline, &forecast].iter().map(|side| detail::timeline(side)).collect();
+    let timelines = [&baseline, &forecast].iter().map(|side| timeline::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
 }
 

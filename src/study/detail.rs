@@ -1,9 +1,9 @@
-//! What a side looks like inside: acceptance, the batch over time, the long tail, rows and timelines.
+//! What a side looks like inside: acceptance, the batch over time, the long tail, rows of steps.
 
 use super::compare::Side;
 use crate::estimate::FAMILIES;
-use crate::result::{BatchPoint, Completion, Counter, LengthBin, Span, StepRow, Timeline};
-use crate::rl::machine::{self, Stage};
+use crate::result::{BatchPoint, Completion, LengthBin, StepRow};
+use crate::rl::machine::Stage;
 use crate::rl::{InputShift, StepPlan, StepWork};
 use crate::rollout::Outcome;
 use crate::workload::Generator;
@@ -122,7 +122,7 @@ pub(super) fn response_lengths(side: &Side<'_>, shift: InputShift) -> Vec<Length
 }
 
 /// Nominal plans of one draw.
-fn plans(steps: &[StepWork]) -> Vec<StepPlan> {
+pub(super) fn plans(steps: &[StepWork]) -> Vec<StepPlan> {
     steps.iter().map(|step| step.price(&[1.0; FAMILIES])).collect()
 }
 
@@ -155,61 +155,6 @@ pub(super) fn step_rows(side: &Side<'_>) -> Vec<StepRow> {
         }
     }
     rows
-}
-
-/// The first draw over time: stages, replicas, and the batch of all replicas.
-pub(super) fn timeline(side: &Side<'_>) -> Timeline {
-    let mut timeline =
-        Timeline { name: format!("{} ({})", side.name, side.prepared.resolved.name), ..Timeline::default() };
-    let Some(steps) = side.draws.first() else { return timeline };
-    let records = machine::run(&plans(steps), side.prepared.resolved.cycle.max_staleness);
-    for (index, (step, record)) in steps.iter().zip(&records).enumerate() {
-        for stage in Stage::ALL {
-            let (start, end) = record.spans[stage as usize];
-            if end > start {
-                let track = if stage == Stage::Training { "trainer" } else { "stages" };
-                timeline.spans.push(Span {
-                    track: track.to_owned(),
-                    name: format!("{} (step {index})", stage.key()),
-                    start_ns: start.ns(),
-                    duration_ns: end.since(start).ns(),
-                });
-            }
-        }
-        let start = record.spans[Stage::Generation as usize].0;
-        for (replica, end) in record.replica_ends.iter().enumerate() {
-            timeline.spans.push(Span {
-                track: format!("replica {replica}"),
-                name: format!("rollout (step {index})"),
-                start_ns: start.ns(),
-                duration_ns: end.since(start).ns(),
-            });
-        }
-        timeline.counters.extend(batch_changes(step, start.ns()));
-    }
-    timeline
-}
-
-/// The batch of all replicas at each change of any.
-fn batch_changes(step: &StepWork, start_ns: u64) -> Vec<Counter> {
-    let mut changes: Vec<(u64, i64)> = Vec::new();
-    for replica in &step.replicas {
-        let mut before = 0;
-        for point in &replica.timeline {
-            let now = i64::from(point.running);
-            changes.push((start_ns.saturating_add((point.seconds * 1e9) as u64), now - before));
-            before = now;
-        }
-    }
-    changes.sort_unstable();
-    let mut running = 0;
-    changes
-        .chunk_by(|a, b| a.0 == b.0)
-        .map(|same| {
-            running += same.iter().map(|(_, change)| change).sum::<i64>();
-            Counter { name: "running sequences", time_ns: same[0].0, value: running as f64 }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(super) struct Frame {
 impl Frame {
     /// For a picture of that size; `labels` pixels are left for the text of the y axis.
     pub(super) fn new(width: f64, height: f64, labels: f64, x: Scale, y: Scale) -> Self {
-        Frame { left: labels + 10.0, top: 26.0, right: width - 14.0, bottom: height - 44.0, x, y }
+        Frame { left: labels + 10.0, top: 30.0, right: width - 14.0, bottom: height - 44.0, x, y }
     }
 
     /// With as much room as the y axis's own labels take.
