@@ -112,7 +112,7 @@ impl ScenarioOptions {
         };
         let mut words = format!("rollcast {command} {}", quoted(&file.display().to_string()));
         for assignment in &self.overrides {
-            words += &format!(" --set {}", quoted(assignment));
+            words = format!("{words} --set {}", quoted(assignment));
         }
         if self.stepper == StepperChoice::Exact {
             words += " --stepper exact";

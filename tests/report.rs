@@ -3,6 +3,7 @@
 
 #![cfg(feature = "simulator")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a size is worth a line")]
 
 mod common;
 
@@ -299,9 +300,9 @@ fn shards_make_the_page_of_the_whole() {
 fn rounded(page: &str) -> String {
     let mut out = String::new();
     let mut number = String::new();
-    let mut flush = |number: &mut String, out: &mut String| {
+    let flush = |number: &mut String, out: &mut String| {
         match number.parse::<f64>() {
-            Ok(value) => out.push_str(&format!("{value:.2e}")),
+            Ok(value) => out.extend(format!("{value:.2e}").chars()),
             Err(_) => out.push_str(number),
         }
         number.clear();

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "simulator")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a size is worth a line")]
 
 mod common;
 

@@ -132,7 +132,7 @@ pub(super) fn remark(resolved: &Resolved) -> String {
         None => text += "Nothing is drafted.",
         Some((speculation, _)) => match speculation.drafter.kind {
             DrafterKind::Block => {
-                text += "A block drafter's method is named after the drafter: see the engine's own page."
+                text += "A block drafter's method is named after the drafter: see the engine's own page.";
             }
             DrafterKind::Suffix => text += "SGLang has no suffix drafter.",
             _ => text += "In NeMo-RL the JSON goes into policy.generation.vllm_kwargs.speculative_config.",

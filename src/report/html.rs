@@ -29,8 +29,23 @@ pub(super) fn paragraph(text: &str) -> String {
 
 /// A list of texts.
 pub(super) fn list<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
-    let items: String = items.into_iter().map(|item| format!("<li>{}</li>\n", escaped(item))).collect();
-    format!("<ul>\n{items}</ul>\n")
+    let items: Vec<String> = items.into_iter().map(|item| format!("<li>{}</li>\n", escaped(item))).collect();
+    format!("<ul>\n{}</ul>\n", items.concat())
+}
+
+/// A smaller heading.
+pub(super) fn heading(text: &str) -> String {
+    format!("<h3>{}</h3>\n", escaped(text))
+}
+
+/// A figure that is seen first: what it is, its value, and what is beside it.
+pub(super) fn card(what: &str, value: &str, beside: &str) -> String {
+    format!(
+        "<div class=\"card\"><span>{}</span><b>{}</b><span>{}</span></div>\n",
+        escaped(what),
+        escaped(value),
+        escaped(beside)
+    )
 }
 
 /// Text to copy.
@@ -118,7 +133,7 @@ impl Table {
 
 /// A plot in both sizes with its legend: series and names.
 pub(super) fn figure(legend: &[(u8, &str)], caption: &str, draw: impl Fn(Size) -> String) -> String {
-    let keys: String = legend
+    let keys: Vec<String> = legend
         .iter()
         .map(|(series, name)| {
             format!(
@@ -127,7 +142,11 @@ pub(super) fn figure(legend: &[(u8, &str)], caption: &str, draw: impl Fn(Size) -
             )
         })
         .collect();
-    let keys = if keys.is_empty() { keys } else { format!("<div class=\"keys\">\n{keys}</div>\n") };
+    let keys = if keys.is_empty() {
+        String::new()
+    } else {
+        format!("<div class=\"keys\">\n{}</div>\n", keys.concat())
+    };
     format!(
         "<figure>\n{keys}<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n<figcaption>{}</figcaption>\n</figure>\n",
         draw(Size::Wide),

@@ -9,10 +9,11 @@ const SCRIPT: &str = include_str!("script.js");
 
 /// A whole page of sections: id, title, content.
 pub(super) fn page(title: &str, top: &str, sections: &[(&str, &str, String)]) -> String {
-    let links: String =
+    let links: Vec<String> =
         sections.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{}</a>\n", escaped(title))).collect();
-    let body: String =
+    let body: Vec<String> =
         sections.iter().map(|(id, title, content)| super::html::section(id, title, content)).collect();
+    let (links, body) = (links.concat(), body.concat());
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\

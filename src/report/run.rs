@@ -1,7 +1,7 @@
 //! The page of one forecast.
 
 use super::figures::{percent, seconds, seconds_band, times, times_band, usd};
-use super::html::{Table, code, escaped, figure, list, paragraph};
+use super::html::{Table, card, code, escaped, figure, heading, list, paragraph};
 use super::plot::{self, BASELINE, FORECAST, MARK, STAGE_NAMES};
 use super::{alone, drafts, flags, page, verdict};
 use crate::result::{Arm, Basis, RunResult};
@@ -71,17 +71,8 @@ fn headline(result: &RunResult) -> String {
             ),
         ));
     }
-    let cards: String = cards
-        .into_iter()
-        .map(|(what, value, band)| {
-            format!(
-                "<div class=\"card\"><span>{}</span><b>{}</b><span>{}</span></div>\n",
-                escaped(what),
-                escaped(&value),
-                escaped(&band)
-            )
-        })
-        .collect();
+    let cards: Vec<String> = cards.iter().map(|(what, value, band)| card(what, value, band)).collect();
+    let cards = cards.concat();
     format!(
         "<header id=\"headline\">\n<h1>{}</h1>\n<p class=\"lead\">{}</p>\n<div class=\"cards\">\n{cards}</div>\n{}</header>\n",
         escaped(&result.name),
@@ -120,10 +111,12 @@ fn what_to_do(result: &RunResult) -> String {
         );
     }
     for (engine, command) in flags::commands(resolved) {
-        html += &format!("<h3>{engine}</h3>\n{}", code(&command));
+        html += &heading(engine);
+        html += &code(&command);
     }
     if let Some(config) = flags::speculative_config(resolved) {
-        html += &format!("<h3>--speculative-config of vLLM alone</h3>\n{}", code(&config.to_string()));
+        html += &heading("--speculative-config of vLLM alone");
+        html += &code(&config.to_string());
     }
     html + &paragraph(&flags::remark(resolved))
 }

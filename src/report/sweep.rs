@@ -1,7 +1,7 @@
 //! The page of a sweep: the best points, time against money, speedup over two axes, all rows.
 
 use super::figures::{percent, seconds, times, usd};
-use super::html::{Table, code, escaped, figure, list, paragraph};
+use super::html::{Table, card, code, escaped, figure, heading, list, paragraph};
 use super::page;
 use super::plot::{self, BASELINE, Dot, FORECAST, Heat, MARK};
 use crate::study::sweep::Row;
@@ -153,17 +153,11 @@ fn headline(table: &SweepTable) -> String {
     )
 }
 
-fn card(what: &str, value: &str, below: &str) -> String {
-    format!(
-        "<div class=\"card\"><span>{}</span><b>{}</b><span>{}</span></div>\n",
-        escaped(what),
-        escaped(value),
-        escaped(below)
-    )
-}
+/// A column, its heading, and how its figures are written.
+type Shown = (&'static str, &'static str, fn(f64) -> String);
 
-/// Columns of the tables of points, and how each is written.
-const SHOWN: [(&str, &str, fn(f64) -> String); 11] = [
+/// Columns of the tables of points.
+const SHOWN: [Shown; 11] = [
     ("step_s", "step, s", seconds),
     ("step_s_p05", "5 %", seconds),
     ("step_s_p95", "95 %", seconds),
@@ -293,7 +287,7 @@ fn heat(table: &SweepTable) -> String {
     let mut html = String::new();
     for (name, map) in &maps {
         if !name.is_empty() {
-            html += &format!("<h3>{}</h3>\n", escaped(name));
+            html += &heading(name);
         }
         let caption = "Medians; a deeper colour is further from no gain.";
         html += &figure(&[(plot::GAIN, "faster than its baseline"), (MARK, "slower")], caption, |size| {

@@ -20,12 +20,13 @@ const MOST_VALUES: usize = 10_000;
 /// The side over time.
 pub(super) fn timeline(side: &Side<'_>) -> Timeline {
     let resolved = &side.prepared.resolved;
-    let mut timeline = Timeline { name: format!("{} ({})", side.name, resolved.name), ..Timeline::default() };
+    let name = format!("{} ({})", side.name, resolved.name);
+    let mut timeline = Timeline { name: name.clone(), ..Timeline::default() };
     let Some(steps) = side.draws.first() else { return timeline };
     let spans_a_step = Stage::ALL.len() + steps.first().map_or(0, |step| step.replicas.len());
     let shown = (MOST_SPANS / spans_a_step.max(1)).clamp(1, steps.len().max(1));
     if shown < steps.len() {
-        timeline.name += &format!(", the first {shown} of {} RL steps", steps.len());
+        timeline.name = format!("{name}, the first {shown} of {} RL steps", steps.len());
     }
     let slots = (MOST_VALUES / shown).max(2);
     let draft = match resolved.speculation.as_ref().map(|speculation| &speculation.schedule) {
@@ -97,7 +98,7 @@ fn changes(
     for replica in &step.replicas {
         let mut before = 0;
         for point in &replica.timeline {
-            let now = value(point) as i64;
+            let now = value(point).cast_signed();
             changes.push(((point.seconds * 1e9) as u64, now - before));
             before = now;
         }

@@ -110,7 +110,7 @@ pub(in crate::cli) fn best_points(name: &str, best: &Best, file: &Path) -> Strin
             shown.add_row(cells);
         }
         numbers(&mut shown, 1 + best.axes..=5 + best.axes);
-        text += &format!("{title}\n{}\n\n", shown.trim_fmt());
+        text = format!("{text}{title}\n{}\n\n", shown.trim_fmt());
     }
     if let Some(error) = &best.first_error {
         let all = format!("{} of {} points have no forecast; the first: {error}", best.failed, best.points);

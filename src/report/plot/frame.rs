@@ -96,7 +96,12 @@ impl Frame {
             }
         }
         pen.line(&[(self.left, self.bottom), (self.right, self.bottom)], Paint::Muted, 1.0);
-        pen.text(((self.left + self.right) / 2.0, self.bottom + 32.0), x_title, Anchor::Middle, Paint::Muted);
+        pen.text(
+            (f64::midpoint(self.left, self.right), self.bottom + 32.0),
+            x_title,
+            Anchor::Middle,
+            Paint::Muted,
+        );
         pen.text((4.0, TEXT), y_title, Anchor::Start, Paint::Muted);
     }
 }

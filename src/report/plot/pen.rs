@@ -1,5 +1,7 @@
 //! Shapes and text in CSS pixels, through `plotters`, and what is done to its SVG afterwards.
 
+use std::fmt::Write;
+
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -145,7 +147,7 @@ fn finished(svg: &str, (width, height): (u32, u32), title: &str, description: &s
                 out.push_str("</g>\n");
             }
             if let Some(series) = series {
-                out.push_str(&format!("<g class=\"g{series}\">\n"));
+                let _ = writeln!(out, "<g class=\"g{series}\">");
             }
             open = series;
         }
