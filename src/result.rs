@@ -355,7 +355,7 @@ pub struct Expected {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Simulator {
     /// The command that made this, as far as it decides what is in it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// Response tokens that were really simulated.
     pub simulated_tokens: u64,
