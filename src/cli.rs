@@ -7,10 +7,13 @@ mod catalog;
 mod cost;
 mod error;
 mod fit;
+mod progress;
+mod report;
 mod run;
 mod schema;
 mod screen;
 mod solve;
+mod sweep;
 mod validate;
 
 use std::io::Write;
@@ -37,6 +40,10 @@ enum Command {
     Run(run::Arguments),
     /// Run scenarios that carry `expect:` and score the forecasts; exit 3 where a gate fails.
     Validate(validate::Arguments),
+    /// Forecast every point of a sweep file; a sweep that was stopped goes on where it was.
+    Sweep(sweep::Arguments),
+    /// Draw the HTML report of a forecast or a sweep from what is in its directory.
+    Report(report::Arguments),
     /// Price one engine step or one operator.
     Cost(cost::Arguments),
     /// Pick the configuration for each batch and context; compare schedules; export tables.
@@ -100,6 +107,25 @@ impl ScenarioOptions {
         Ok(document)
     }
 
+    /// The command that makes the same again, for a shell. Threads and where output goes are left out: they change nothing.
+    fn command(&self, command: &str, file: &Path, more: &str) -> String {
+        let quoted = |text: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+            if !text.is_empty() && text.chars().all(plain) {
+                return text.to_owned();
+            }
+            format!("'{}'", text.replace('\'', "'\\''"))
+        };
+        let mut words = format!("rollcast {command} {}", quoted(&file.display().to_string()));
+        for assignment in &self.overrides {
+            words = format!("{words} --set {}", quoted(assignment));
+        }
+        if self.stepper == StepperChoice::Exact {
+            words += " --stepper exact";
+        }
+        words + more
+    }
+
     fn stepper(&self) -> Stepper {
         match self.stepper {
             StepperChoice::Leap => Stepper::Leap,
@@ -125,6 +151,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),
         Command::Fit(arguments) => fit::run(&arguments),

@@ -60,6 +60,10 @@ pub mod rl;
 #[cfg(feature = "simulator")]
 pub mod study;
 
+// Layer 10
+#[cfg(feature = "simulator")]
+pub mod report;
+
 // Layer 11
 #[cfg(feature = "simulator")]
 pub mod cli;

@@ -7,7 +7,7 @@ mod lookup;
 mod steps;
 mod trace;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::estimate::Tier;
 use crate::math::Summary;
@@ -21,7 +21,7 @@ pub use trace::{Counter, Span, Timeline, write_trace};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One forecast beside its baseline.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// Version of this form.
     pub schema_version: u32,
@@ -33,6 +33,9 @@ pub struct RunResult {
     pub forecast: Arm,
     /// Forecast against baseline, paired by draw and world.
     pub speedup: Speedup,
+    /// Response lengths of one step (draw 0, first step that counts): the same on both sides.
+    #[serde(default)]
+    pub response_lengths: Vec<LengthBin>,
     /// Where drafting breaks even; empty where nothing is drafted.
     pub break_even: Vec<BreakEven>,
     /// Other drafters in the forecast's place, fastest step first; empty where none were asked for.
@@ -56,7 +59,7 @@ pub struct RunResult {
 }
 
 /// One side of the comparison.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arm {
     /// Speculation in a few words.
     pub label: String,
@@ -86,6 +89,9 @@ pub struct Arm {
     pub acceptance_per_position: Vec<f64>,
     /// The batch of all replicas over one rollout (draw 0, first step that counts).
     pub batch_over_time: Vec<BatchPoint>,
+    /// When the samples of that rollout were done.
+    #[serde(default)]
+    pub completions: Vec<Completion>,
     /// Share of the rollout spent on the last 5 % of its samples (mean over draws and steps).
     pub tail_share: f64,
     /// Preemptions per step.
@@ -97,7 +103,7 @@ pub struct Arm {
 }
 
 /// Seconds by stage.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stages {
     /// Data loading.
     pub data: f64,
@@ -137,7 +143,7 @@ impl Stages {
 }
 
 /// Exposed seconds by stage, and the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Exposed {
     /// By stage.
     #[serde(flatten)]
@@ -147,7 +153,7 @@ pub struct Exposed {
 }
 
 /// 5 % and 95 % of exposed seconds by stage.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct StageBands {
     /// 5 % quantiles.
     pub p05: Stages,
@@ -156,7 +162,7 @@ pub struct StageBands {
 }
 
 /// What a number rests on, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
     /// Measured by this project.
@@ -195,7 +201,7 @@ impl From<Tier> for Basis {
 }
 
 /// Basis by stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageBasis {
     /// Data loading.
     pub data: Basis,
@@ -212,7 +218,7 @@ pub struct StageBasis {
 }
 
 /// The batch at one time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BatchPoint {
     /// Nominal seconds since the start of the rollout.
     pub seconds: f64,
@@ -222,8 +228,30 @@ pub struct BatchPoint {
     pub waiting: u32,
 }
 
+/// How far a rollout is at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// Share of the samples that are done.
+    pub share: f64,
+    /// Nominal seconds since the start of the rollout.
+    pub seconds: f64,
+}
+
+/// Response lengths in a range.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LengthBin {
+    /// Shortest, tokens.
+    pub from: u32,
+    /// Longest, tokens.
+    pub to: u32,
+    /// Samples.
+    pub samples: u32,
+    /// Of them, cut at the maximum.
+    pub clipped: u32,
+}
+
 /// Forecast against baseline.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Speedup {
     /// Of the rollout.
     pub rollout: Summary,
@@ -234,7 +262,7 @@ pub struct Speedup {
 }
 
 /// At one batch per replica: the acceptance length at which drafting costs what it saves.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BreakEven {
     /// Sequences per replica.
     pub batch: u32,
@@ -251,7 +279,7 @@ pub struct BreakEven {
 }
 
 /// Another drafter in the forecast's place, in the same draws and worlds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Drafter and schedule.
     pub label: String,
@@ -266,7 +294,7 @@ pub struct Candidate {
 }
 
 /// What one uncertain input does to the forecast.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sensitivity {
     /// The input, for people.
     pub input: String,
@@ -279,7 +307,7 @@ pub struct Sensitivity {
 }
 
 /// What a result rests on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Kernel constants.
     pub calibration: String,
@@ -292,7 +320,7 @@ pub struct Provenance {
 }
 
 /// Shares by tier.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct TierShare {
     /// Measured by this project.
     pub measured: f64,
@@ -303,7 +331,7 @@ pub struct TierShare {
 }
 
 /// A published value and the forecast of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
     /// Path in `result.json`.
     pub quantity: String,
@@ -324,8 +352,11 @@ pub struct Expected {
 }
 
 /// How the simulation itself went: the one block that may differ between runs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Simulator {
+    /// The command that made this, as far as it decides what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// Response tokens that were really simulated.
     pub simulated_tokens: u64,
     /// Processor seconds of the process; absent where the system does not tell.

@@ -27,6 +27,8 @@ pub enum Purpose {
     Input = 7,
     /// Which rows of a table are held out of a fit.
     HeldOut = 8,
+    /// Where a sampled point of a sweep lies on each axis.
+    SweepPoint = 9,
 }
 
 /// SplitMix64's increment: the golden ratio in 64 bits.

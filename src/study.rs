@@ -2,7 +2,7 @@
 //!
 //! `compare` runs a scenario beside its baseline, and candidate drafters beside both, in the same draws and worlds;
 //! `step` prices one engine step; `solve` picks configurations and compares schedules; `validate` scores published
-//! values; `engine_fit` fits software constants to serving runs. Planning is not here yet.
+//! values; `engine_fit` fits software constants to serving runs; `sweep` makes one scenario many. Planning is not here yet.
 
 mod break_even;
 mod compare;
@@ -13,6 +13,8 @@ mod sensitivity;
 pub mod solve;
 pub mod step;
 mod summarise;
+pub mod sweep;
+mod timeline;
 pub mod validate;
 mod worlds;
 

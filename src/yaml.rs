@@ -16,6 +16,7 @@ mod place;
 
 pub use de::from_node;
 pub use error::Error;
+pub use nearest::hint as nearest_hint;
 pub use node::{Key, Node, Value};
 pub use parse::{parse, parse_flag};
 pub use path::{Path, Step};

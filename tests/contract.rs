@@ -71,6 +71,7 @@ fn every_promised_key_is_there_with_its_type() {
             ("acceptance_length", "number"),
             ("acceptance_per_position", "[number]"),
             ("batch_over_time", "[{seconds running waiting}]"),
+            ("completions", "[{share seconds}]"),
             ("preemptions", "number"),
             ("kv_peak_share", "number"),
             ("clipped_share", "number"),
@@ -94,6 +95,7 @@ fn every_promised_key_is_there_with_its_type() {
         ("/not_modelled", "[text]"),
         ("/simulator", "{simulated_tokens wall_s}"),
         ("/simulator/cpu_s", "number?"),
+        ("/response_lengths", "[{from to samples clipped}]"),
     ] {
         has_form(result.pointer(path).unwrap_or(&Value::Null), form, path);
     }

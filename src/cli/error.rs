@@ -17,6 +17,19 @@ pub(super) enum CliError {
     Fit(#[from] crate::cost::fit::FitError),
     #[error("{message}")]
     Usage { message: String },
+    #[error("{}: {message}", path.display())]
+    Unreadable { path: PathBuf, message: String },
+    #[error(transparent)]
+    Sweep(#[from] crate::study::sweep::SweepErrors),
+    #[error("{}: {source}", path.display())]
+    Journal { path: PathBuf, source: crate::study::sweep::journal::JournalError },
+    #[error("{}: another process is at work on this sweep; wait for it, or give --out another directory", path.display())]
+    Busy { path: PathBuf },
+    #[error(
+        "cannot write {}: {source}\n  {kept} of {all} points are in it and stay there: with room again, the same command goes on from there",
+        path.display()
+    )]
+    SweepStopped { path: PathBuf, source: io::Error, kept: u64, all: u64 },
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot write to standard output: {0}")]
@@ -30,7 +43,9 @@ pub(super) enum CliError {
 impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            CliError::Input(_)
+            CliError::Journal { source: crate::study::sweep::journal::JournalError::Changed(_), .. }
+            | CliError::Sweep(_)
+            | CliError::Input(_)
             | CliError::Table(_)
             | CliError::Fit(_)
             | CliError::Usage { .. }

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::{Format, OutputOptions, ScenarioOptions, screen};
+use crate::report::run_page;
 use crate::result::{write_steps, write_trace};
 use crate::study::{self, Comparison};
 
@@ -19,6 +20,9 @@ pub(super) struct Arguments {
     /// Write result.json, steps.csv and trace.json into this directory.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write a report, one HTML file that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     options: ScenarioOptions,
     #[command(flatten)]
@@ -27,8 +31,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let document = arguments.options.read(&arguments.scenario)?;
-    let comparison =
+    let mut comparison =
         arguments.options.on_threads(|| study::compare(&document, arguments.options.stepper()))??;
+    comparison.result.simulator.command = Some(arguments.options.command("run", &arguments.scenario, ""));
     match arguments.output.format {
         Format::Table => super::print(&screen::first_screen(&comparison.result))?,
         Format::Json => super::print_json(&comparison.result)?,
@@ -39,6 +44,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
             arguments.output,
             &format!("wrote result.json, steps.csv and trace.json to {}", directory.display()),
         );
+    }
+    if let Some(path) = &arguments.report {
+        super::report::write(path, &run_page(&comparison.result))?;
+        super::note(arguments.output, &format!("wrote {}", path.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,7 +64,7 @@ fn write(directory: &Path, comparison: &Comparison) -> Result<(), CliError> {
 }
 
 /// Writes a file beside its final name and renames it into place, so that a failure leaves no half of it.
-fn file(
+pub(super) fn file(
     directory: &Path,
     name: &str,
     content: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,

@@ -9,12 +9,14 @@ mod scores;
 mod solve;
 mod stages;
 mod step;
+mod sweep;
 
 pub(super) use first::first_screen;
 pub(super) use fit::fit;
 pub(super) use scores::validation;
 pub(super) use solve::{schedules, solve};
 pub(super) use step::step;
+pub(super) use sweep::{Best, best_points};
 
 use comfy_table::{Cell, CellAlignment, Table};
 use terminal_size::{Width, terminal_size_of};

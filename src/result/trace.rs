@@ -38,7 +38,7 @@ pub struct Timeline {
     pub name: String,
     /// Spans, in any order.
     pub spans: Vec<Span>,
-    /// Counters, by time.
+    /// Counters, in any order.
     pub counters: Vec<Counter>,
 }
 
@@ -57,7 +57,10 @@ pub fn write_trace(mut out: impl Write, timelines: &[Timeline]) -> io::Result<()
         let pid = process + 1;
         event(&json!({ "ph": "M", "name": "process_name", "pid": pid, "args": { "name": timeline.name } }))?;
         let mut tracks: Vec<&str> = Vec::new();
-        for span in &timeline.spans {
+        let mut spans: Vec<&Span> = timeline.spans.iter().collect();
+        // By time on every track; of two that begin together the longer one first, as it holds the other.
+        spans.sort_by_key(|span| (span.start_ns, std::cmp::Reverse(span.duration_ns)));
+        for span in spans {
             let known = tracks.iter().position(|track| *track == span.track);
             let tid = known.unwrap_or(tracks.len()) + 1;
             if known.is_none() {
@@ -74,7 +77,9 @@ pub fn write_trace(mut out: impl Write, timelines: &[Timeline]) -> io::Result<()
                 "ts": microseconds(span.start_ns), "dur": microseconds(span.duration_ns),
             }))?;
         }
-        for counter in &timeline.counters {
+        let mut counters: Vec<&Counter> = timeline.counters.iter().collect();
+        counters.sort_by_key(|counter| counter.time_ns);
+        for counter in counters {
             event(&json!({
                 "ph": "C", "name": counter.name, "pid": pid, "tid": 0,
                 "ts": microseconds(counter.time_ns), "args": { counter.name: counter.value },

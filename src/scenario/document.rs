@@ -46,7 +46,11 @@ impl Document {
 
     /// Reads a text; `name` is its file name in errors, and relative paths inside start at its directory.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let root = yaml::parse(name, text)?;
+        Self::from_root(name, yaml::parse(name, text)?)
+    }
+
+    /// A tree that was read already, such as a scenario written inside another file.
+    pub fn from_root(name: &str, root: Node) -> Result<Self, Error> {
         let wrong = |message: String| Err(Error::new(message).at(&root.place));
         match root.value {
             Value::Map(_) => Ok(Self { name: name.to_owned(), root }),
@@ -66,6 +70,17 @@ impl Document {
         let flag = format!("--set {}", path.trim());
         let path = Path::parse(path).map_err(|why| Error::new(why).at(&Place::flag("--set")))?;
         self.root.set(&path, yaml::parse_flag(&flag, value)?)
+    }
+
+    /// Lays a map of overrides over the scenario by the rules of `baseline`: keys may be paths, sections are merged key by
+    /// key, everything else is replaced whole.
+    pub fn overlay(&mut self, overrides: &Node) -> Result<(), Error> {
+        self.root.merge(overrides, &|path| SECTIONS.contains(&path.to_string().as_str()))
+    }
+
+    /// The tree as written, overrides included.
+    pub fn root(&self) -> &Node {
+        &self.root
     }
 
     /// The scenario, typed: every number in range, nothing required missing, nothing planned in use.

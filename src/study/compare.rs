@@ -9,7 +9,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::summarise::{self, Priced};
-use super::{break_even, detail, notes, sensitivity, worlds};
+use super::{break_even, detail, notes, sensitivity, timeline, worlds};
 use crate::estimate::FAMILIES;
 use crate::resolve::{Prepared, ResolveError, resolve};
 use crate::result::{Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
@@ -82,6 +82,7 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         forecast: summarise::arm(&forecast, &fast),
         speedup: speedup(&slow, &fast),
         candidates,
+        response_lengths: detail::response_lengths(&forecast, shifts[0]),
         break_even: break_even::table(&baseline, &forecast),
         sensitivity: sensitivity::table(&forecast),
         provenance: notes::provenance(&forecast),
@@ -90,18 +91,19 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         not_modelled: notes::not_modelled(),
         expect: Vec::new(),
         resolved: forecast.prepared.resolved.clone(),
-        simulator: Simulator { simulated_tokens: 0, cpu_s: None, wall_s: 0.0 },
+        simulator: Simulator { command: None, simulated_tokens: 0, cpu_s: None, wall_s: 0.0 },
     };
     let expectations = scenario.expect.as_deref().unwrap_or_default();
     result.expect = super::validate::expected(&result, expectations);
     super::validate::known_quantities(document, expectations, &result.expect)?;
     result.simulator = Simulator {
+        command: None,
         simulated_tokens: [&baseline, &forecast].iter().map(|side| side.tokens()).sum(),
         cpu_s: cpu_seconds(),
         wall_s: started.elapsed().as_secs_f64(),
     };
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
-    let timelines = [&baseline, &forecast].iter().map(|side| detail::timeline(side)).collect();
+    let timelines = [&baseline, &forecast].iter().map(|side| timeline::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
 }
 

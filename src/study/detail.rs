@@ -1,11 +1,12 @@
-//! What a side looks like inside: acceptance, the batch over time, the long tail, rows and timelines.
+//! What a side looks like inside: acceptance, the batch over time, the long tail, rows of steps.
 
 use super::compare::Side;
 use crate::estimate::FAMILIES;
-use crate::result::{BatchPoint, Counter, Span, StepRow, Timeline};
-use crate::rl::machine::{self, Stage};
-use crate::rl::{StepPlan, StepWork};
+use crate::result::{BatchPoint, Completion, LengthBin, StepRow};
+use crate::rl::machine::Stage;
+use crate::rl::{InputShift, StepPlan, StepWork};
 use crate::rollout::Outcome;
+use crate::workload::Generator;
 
 /// Points of the batch-over-time curve.
 const CURVE_POINTS: usize = 120;
@@ -71,8 +72,57 @@ pub(super) fn batch_over_time(side: &Side<'_>) -> Vec<BatchPoint> {
         .collect()
 }
 
+/// Shares of a rollout's samples at which [`completions`] tells the time: finer where the tail is.
+const DONE: [f64; 25] = [
+    0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9,
+    0.95, 0.96, 0.97, 0.98, 0.99, 1.0,
+];
+/// Ranges of the response lengths.
+const LENGTH_BINS: u32 = 32;
+
+/// When shares of the samples were done, in the first counted step of the first draw.
+pub(super) fn completions(side: &Side<'_>) -> Vec<Completion> {
+    let Some(step) = side.draws.first().and_then(|steps| steps.get(side.first_counted())) else {
+        return Vec::new();
+    };
+    let mut ends: Vec<f64> =
+        step.replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
+    ends.sort_by(f64::total_cmp);
+    // The time at which at least that share is done.
+    let at = |share: f64| match (share * ends.len() as f64).ceil() as usize {
+        0 => Some(0.0),
+        n => ends.get(n - 1).copied(),
+    };
+    DONE.into_iter().filter_map(|share| Some(Completion { share, seconds: at(share)? })).collect()
+}
+
+/// The response lengths of that step, in even ranges up to the maximum.
+pub(super) fn response_lengths(side: &Side<'_>, shift: InputShift) -> Vec<LengthBin> {
+    let workload = &side.prepared.resolved.workload;
+    let samples = Generator::new(workload, side.prepared.resolved.seed, shift.lengths)
+        .step(0, side.first_counted() as u64);
+    let longest = samples.iter().map(|sample| sample.response).max().unwrap_or(0).max(1);
+    let width = longest.div_ceil(LENGTH_BINS).max(1);
+    let mut bins: Vec<LengthBin> = (0..longest.div_ceil(width))
+        .map(|bin| LengthBin {
+            from: bin * width + 1,
+            to: ((bin + 1) * width).min(longest),
+            samples: 0,
+            clipped: 0,
+        })
+        .collect();
+    for sample in &samples {
+        let place = sample.response.saturating_sub(1) / width;
+        if let Some(bin) = bins.get_mut(place as usize) {
+            bin.samples += 1;
+            bin.clipped += u32::from(sample.clipped);
+        }
+    }
+    bins
+}
+
 /// Nominal plans of one draw.
-fn plans(steps: &[StepWork]) -> Vec<StepPlan> {
+pub(super) fn plans(steps: &[StepWork]) -> Vec<StepPlan> {
     steps.iter().map(|step| step.price(&[1.0; FAMILIES])).collect()
 }
 
@@ -105,61 +155,6 @@ pub(super) fn step_rows(side: &Side<'_>) -> Vec<StepRow> {
         }
     }
     rows
-}
-
-/// The first draw over time: stages, replicas, and the batch of all replicas.
-pub(super) fn timeline(side: &Side<'_>) -> Timeline {
-    let mut timeline =
-        Timeline { name: format!("{} ({})", side.name, side.prepared.resolved.name), ..Timeline::default() };
-    let Some(steps) = side.draws.first() else { return timeline };
-    let records = machine::run(&plans(steps), side.prepared.resolved.cycle.max_staleness);
-    for (index, (step, record)) in steps.iter().zip(&records).enumerate() {
-        for stage in Stage::ALL {
-            let (start, end) = record.spans[stage as usize];
-            if end > start {
-                let track = if stage == Stage::Training { "trainer" } else { "stages" };
-                timeline.spans.push(Span {
-                    track: track.to_owned(),
-                    name: format!("{} (step {index})", stage.key()),
-                    start_ns: start.ns(),
-                    duration_ns: end.since(start).ns(),
-                });
-            }
-        }
-        let start = record.spans[Stage::Generation as usize].0;
-        for (replica, end) in record.replica_ends.iter().enumerate() {
-            timeline.spans.push(Span {
-                track: format!("replica {replica}"),
-                name: format!("rollout (step {index})"),
-                start_ns: start.ns(),
-                duration_ns: end.since(start).ns(),
-            });
-        }
-        timeline.counters.extend(batch_changes(step, start.ns()));
-    }
-    timeline
-}
-
-/// The batch of all replicas at each change of any.
-fn batch_changes(step: &StepWork, start_ns: u64) -> Vec<Counter> {
-    let mut changes: Vec<(u64, i64)> = Vec::new();
-    for replica in &step.replicas {
-        let mut before = 0;
-        for point in &replica.timeline {
-            let now = i64::from(point.running);
-            changes.push((start_ns.saturating_add((point.seconds * 1e9) as u64), now - before));
-            before = now;
-        }
-    }
-    changes.sort_unstable();
-    let mut running = 0;
-    changes
-        .chunk_by(|a, b| a.0 == b.0)
-        .map(|same| {
-            running += same.iter().map(|(_, change)| change).sum::<i64>();
-            Counter { name: "running sequences", time_ns: same[0].0, value: running as f64 }
-        })
-        .collect()
 }
 
 #[cfg(test)]

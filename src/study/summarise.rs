@@ -128,6 +128,7 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
         acceptance_length: length,
         acceptance_per_position: per_position,
         batch_over_time: detail::batch_over_time(side),
+        completions: detail::completions(side),
         tail_share: mean(&side.tail_shares),
         preemptions: replicas().map(|replica| replica.preemptions).sum::<u64>() as f64
             / counted.len().max(1) as f64,

@@ -17,7 +17,7 @@ pub(super) fn nearest<'a>(name: &str, valid: &[&'a str]) -> Option<&'a str> {
 }
 
 /// A hint that names the nearest valid name and lists the valid ones.
-pub(super) fn hint(name: &str, valid: &[&str]) -> String {
+pub fn hint(name: &str, valid: &[&str]) -> String {
     let mut hint = nearest(name, valid).map_or(String::new(), |found| format!("did you mean `{found}`? "));
     hint.push_str("valid here: ");
     hint.push_str(&list(valid));

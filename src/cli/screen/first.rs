@@ -1,11 +1,10 @@
 //! The first screen of `rollcast run`: what to do, by how much, what it rests on, what could change it.
 
 use super::{LABEL, chart, paragraph, seconds, stages, usd};
+use crate::report::{alone, drafts, verdict};
 use crate::resolved::Source;
 use crate::result::{Arm, BreakEven, RunResult, Sensitivity};
 
-/// A gain that is sure enough to act on.
-const SURE: f64 = 0.95;
 /// Rows of the sensitivity list.
 const SENSITIVITIES: usize = 6;
 
@@ -25,17 +24,6 @@ pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
     text += "\n";
     text += &basis(result);
     text
-}
-
-/// Whether it drafts, be it in vain: rates are counted as soon as anything is drafted.
-pub(super) fn drafts(arm: &Arm) -> bool {
-    !arm.acceptance_per_position.is_empty()
-}
-
-/// Whether the scenario is its own baseline, so that there is nothing to compare.
-pub(super) fn alone(result: &RunResult) -> bool {
-    let gain = &result.speedup.step;
-    result.baseline.label == result.forecast.label && gain.p05 == 1.0 && gain.p95 == 1.0
 }
 
 /// The DO line of a scenario that is its own baseline.
@@ -63,18 +51,7 @@ fn advice(result: &RunResult) -> String {
         return plain(result);
     }
     let (off, on, gain) = (&result.baseline, &result.forecast, &result.speedup.step);
-    // Where both draft alike, something else differs.
-    let alike = off.label == on.label;
-    let (old, new) =
-        if alike { ("the baseline", "this scenario") } else { (off.label.as_str(), on.label.as_str()) };
-    let what = match (drafts(on), result.speedup.p_gain) {
-        (false, _) => format!("compare {} with {}", on.label, off.label),
-        (true, p) if drafts(off) && p >= SURE => format!("switch from {old} to {new}"),
-        (true, p) if drafts(off) && p <= 1.0 - SURE => format!("stay with {old} ({new} loses)"),
-        (true, p) if p >= SURE => format!("turn speculation ON ({})", on.label),
-        (true, p) if p <= 1.0 - SURE => format!("leave speculation OFF ({} loses)", on.label),
-        (true, _) => format!("UNDECIDED on {}: measure what moves the answer most, below", on.label),
-    };
+    let what = verdict(result);
     let price = if on.usd_per_step.mean > 0.0 {
         format!(", {} to {} a step", usd(off.usd_per_step.mean), usd(on.usd_per_step.mean))
     } else {

@@ -1,13 +1,13 @@
 //! The stage table: baseline, forecast, band, basis.
 
-use super::first::drafts;
 use super::{numbers, seconds};
+use crate::report::{alone, drafts};
 use crate::result::{Arm, RunResult};
 
 /// Seconds of each stage on the critical path, and of the step.
 pub(super) fn table(result: &RunResult) -> String {
     let (off, on) = (&result.baseline, &result.forecast);
-    let alone = super::first::alone(result);
+    let alone = alone(result);
     // A scenario that is its own baseline has one column of seconds.
     let row = |name: &str, before: f64, after: f64, band: String, basis: &str| {
         let mut cells = vec![name.to_owned(), seconds(before), seconds(after), band, basis.to_owned()];
