@@ -13,6 +13,8 @@ mod transfer;
 pub use engines::{BatchTable, CaptureCounts, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine};
 pub use stages::{StageDefault, StageProfile, stages};
 
+use std::sync::OnceLock;
+
 use serde::Deserialize;
 
 use crate::estimate::{Confidence, Family, Tier};
@@ -352,12 +354,29 @@ pub fn device(id: &str) -> Result<KernelProfile, ProfileError> {
 
 /// The profile that was fitted for this very device.
 fn own(id: &str) -> Result<Option<DeviceProfile>, ProfileError> {
-    let Some((name, text)) = DEVICES.iter().find(|(name, _)| *name == id) else { return Ok(None) };
+    static PARSED: [OnceLock<DeviceProfile>; DEVICES.len()] = [const { OnceLock::new() }; DEVICES.len()];
+    let Some(place) = DEVICES.iter().position(|(name, _)| *name == id) else { return Ok(None) };
+    once(&PARSED[place], || parse(DEVICES[place])).cloned().map(Some)
+}
+
+fn parse((name, text): (&str, &str)) -> Result<DeviceProfile, ProfileError> {
     let form: DeviceProfile = yaml::from_node(&yaml::parse(name, text)?)?;
     if form.schema_version != VERSION {
-        return Err(ProfileError::Version { name: (*name).to_owned(), found: form.schema_version });
+        return Err(ProfileError::Version { name: name.to_owned(), found: form.schema_version });
     }
-    Ok(Some(form))
+    Ok(form)
+}
+
+/// What is embedded is parsed when it is first asked for, and once: a sweep asks for every point.
+fn once<T>(
+    cell: &'static OnceLock<T>,
+    parse: impl FnOnce() -> Result<T, ProfileError>,
+) -> Result<&'static T, ProfileError> {
+    if let Some(parsed) = cell.get() {
+        return Ok(parsed);
+    }
+    let parsed = parse()?;
+    Ok(cell.get_or_init(|| parsed))
 }
 
 impl KernelProfile {

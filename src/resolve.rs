@@ -142,8 +142,8 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         );
     }
     let training =
-        training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload, trains, &stages)?;
-    let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation, &stages)?;
+        training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload, trains, stages)?;
+    let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation, stages)?;
     let uncertainty = book.uncertainty(raw.uncertainty.as_ref());
     let rl_steps = book.count("rl_steps", raw.rl_steps, 4, "enough for the mean over steps");
     let warmup = raw.warmup_steps.map_or(0, |n| n.get() as u32);

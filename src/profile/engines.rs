@@ -5,10 +5,11 @@
 //! whether the host works ahead of the GPU.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use super::ProfileError;
+use super::{ProfileError, once};
 use crate::estimate::Tier;
 use crate::resolved::GraphMode;
 use crate::yaml;
@@ -289,11 +290,9 @@ struct EngineFile {
 ///
 /// An unknown engine; text that is no version, or a version older than all that are known.
 pub fn engine(id: &str, version: Option<&str>) -> Result<EngineProfile, ProfileError> {
-    let mut file: EngineFile = yaml::from_node(&yaml::parse("engines", ENGINES)?)?;
-    if file.schema_version != 1 {
-        return Err(ProfileError::Version { name: "engines".to_owned(), found: file.schema_version });
-    }
-    let mut engine = file.engines.remove(id).ok_or_else(|| ProfileError::Engine(id.to_owned()))?;
+    static PARSED: OnceLock<EngineFile> = OnceLock::new();
+    let file = once(&PARSED, file)?;
+    let mut engine = file.engines.get(id).cloned().ok_or_else(|| ProfileError::Engine(id.to_owned()))?;
     let known = |entry: &EngineDefaults| parse(&entry.since).unwrap_or_default();
     let chosen = match version {
         None => engine.versions.last(),
@@ -311,6 +310,14 @@ pub fn engine(id: &str, version: Option<&str>) -> Result<EngineProfile, ProfileE
         hint: format!("{oldest}, with the settings that differ written out"),
     })?;
     Ok(engine)
+}
+
+fn file() -> Result<EngineFile, ProfileError> {
+    let file: EngineFile = yaml::from_node(&yaml::parse("engines", ENGINES)?)?;
+    if file.schema_version != 1 {
+        return Err(ProfileError::Version { name: "engines".to_owned(), found: file.schema_version });
+    }
+    Ok(file)
 }
 
 /// Major, minor and patch of a version; `v` in front and `.post1`, `rc1` behind are passed over.

@@ -1,10 +1,11 @@
 //! Defaults of the stages around the inference engine: weight transfer, efficiencies, fixed seconds, memory.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use super::ProfileError;
+use super::{ProfileError, once};
 use crate::yaml;
 
 const STAGES: &str = include_str!("../../calibration/stages.yaml");
@@ -118,7 +119,12 @@ pub struct StageProfile {
 /// # Errors
 ///
 /// None for the embedded profile, which a test parses.
-pub fn stages() -> Result<StageProfile, ProfileError> {
+pub fn stages() -> Result<&'static StageProfile, ProfileError> {
+    static PARSED: OnceLock<StageProfile> = OnceLock::new();
+    once(&PARSED, parse)
+}
+
+fn parse() -> Result<StageProfile, ProfileError> {
     let profile: StageProfile = yaml::from_node(&yaml::parse("stages", STAGES)?)?;
     if profile.schema_version != 1 {
         return Err(ProfileError::Version { name: "stages".to_owned(), found: profile.schema_version });

@@ -23,6 +23,7 @@ mod drift;
 mod error;
 mod fit;
 mod history;
+mod recent;
 mod verification;
 
 pub use belief::Belief;
@@ -104,7 +105,13 @@ impl Population {
     }
 
     /// The same for a drafter that has a proposal in a share `proposed` of the rounds; `pooled` counts those.
+    ///
+    /// Each thread keeps its last solutions: the sides, draws and points of a study ask for the same few.
     pub fn solve_proposing(pooled: &[f64], concentration: f64, proposed: f64) -> Self {
+        recent::get(pooled, concentration, proposed, || Population::solved(pooled, concentration, proposed))
+    }
+
+    fn solved(pooled: &[f64], concentration: f64, proposed: f64) -> Self {
         let first = pooled.first().copied().unwrap_or(0.0).clamp(0.0, RATE_CEILING);
         let mut ratios: Vec<f64> = pooled.iter().map(|a| if first > 0.0 { a / first } else { 0.0 }).collect();
         // At 1e6 requests differ by 0.0005, and beyond it the quantiles of the Beta law converge ever slower.

@@ -46,6 +46,15 @@ pub(super) struct Side<'a> {
 
 /// Runs a scenario and its baseline.
 pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, StudyError> {
+    compare_for(document, stepper, true)
+}
+
+/// The same without what simulates again to explain the answer: sensitivity, break-even, steps and timelines are empty.
+pub(super) fn compare_figures(document: &Document, stepper: Stepper) -> Result<RunResult, StudyError> {
+    Ok(compare_for(document, stepper, false)?.result)
+}
+
+fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<Comparison, StudyError> {
     let started = Instant::now();
     if document.has("step") {
         let hint = Some("rollcast cost step --scenario, or rollcast validate".to_owned());
@@ -83,8 +92,8 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         speedup: speedup(&slow, &fast),
         candidates,
         response_lengths: detail::response_lengths(&forecast, shifts[0]),
-        break_even: break_even::table(&baseline, &forecast),
-        sensitivity: sensitivity::table(&forecast),
+        break_even: if explain { break_even::table(&baseline, &forecast) } else { Vec::new() },
+        sensitivity: if explain { sensitivity::table(&forecast) } else { Vec::new() },
         provenance: notes::provenance(&forecast),
         assumptions: forecast.prepared.resolved.assumptions.clone(),
         warnings: notes::warnings(&baseline, &forecast),
@@ -102,6 +111,9 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
         cpu_s: cpu_seconds(),
         wall_s: started.elapsed().as_secs_f64(),
     };
+    if !explain {
+        return Ok(Comparison { result, steps: Vec::new(), timelines: Vec::new() });
+    }
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
     let timelines = [&baseline, &forecast].iter().map(|side| timeline::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })

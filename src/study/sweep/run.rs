@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::{Row, Sweep};
-use crate::study::compare;
+use crate::study::compare::compare_figures;
 
 /// How the work is spread.
 #[derive(Debug, Clone, Copy)]
@@ -86,9 +86,9 @@ fn forecast(sweep: &Sweep, index: u64) -> Option<Row> {
     let done = point
         .document(sweep.base())
         .map_err(Into::into)
-        .and_then(|document| compare(&document, sweep.stepper()));
+        .and_then(|document| compare_figures(&document, sweep.stepper()));
     Some(match done {
-        Ok(comparison) => Row::of(index, labels, &comparison.result),
+        Ok(result) => Row::of(index, labels, &result),
         Err(error) => Row::failed(index, labels, &error),
     })
 }
