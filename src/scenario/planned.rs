@@ -11,8 +11,16 @@ use super::{Document, Error};
 pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Error> {
     let refuse = Refusal { document };
     refuse.if_asked(scenario.pools.is_some(), "pools", "`pools`", "cluster")?;
-    for (key, value) in [("plan", &scenario.plan), ("sweep", &scenario.sweep), ("tail", &scenario.tail)] {
+    for (key, value) in [("plan", &scenario.plan), ("tail", &scenario.tail)] {
         refuse.value(key, value.as_ref())?;
+    }
+    if scenario.sweep.is_some() {
+        let hint = "a file with `base:` and `axes:`, and `rollcast sweep FILE`".to_owned();
+        return Err(document.error_at(
+            "sweep",
+            "a sweep is a file of its own, around a scenario",
+            Some(hint),
+        ));
     }
     if let Some(layout) = scenario.generation.as_ref().and_then(|generation| generation.layout.as_ref()) {
         generation_layout(&refuse, layout)?;

@@ -80,7 +80,7 @@ pub struct Scenario {
     pub vars: Option<serde_json::Value>,
     /// Goal of `rollcast plan` (planned).
     pub plan: Option<Planned>,
-    /// Axes of `rollcast sweep` (planned).
+    /// Not of a scenario: sweeps are files of their own. Known so that the error can say so.
     pub sweep: Option<Planned>,
     /// Handling of the longest responses (planned).
     pub tail: Option<Planned>,

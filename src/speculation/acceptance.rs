@@ -77,6 +77,10 @@ pub fn solve_first_rate(length: f64, decay: f64, positions: usize) -> Option<f64
 
 /// Shifts all rates by `delta` on the logit scale: how an uncertain acceptance moves.
 pub fn shift(rates: &[f64], delta: f64) -> Vec<f64> {
+    if delta == 0.0 {
+        // To the logit scale and back is not exact, and what was solved for these rates is kept by their bits.
+        return rates.to_vec();
+    }
     rates.iter().map(|&a| if a <= 0.0 || a >= 1.0 { a } else { expit(logit(a) + delta) }).collect()
 }
 
