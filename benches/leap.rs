@@ -107,7 +107,7 @@ fn job<'a>(samples: &'a [(u32, Sample)], acceptance: Option<&'a Population>) -> 
         kv_blocks: 1 << 24,
         prefix_caching: true,
     };
-    Job { samples, limits, acceptance, seed: 1, path: [0, 0] }
+    Job { samples, limits, acceptance, seed: 1, path: [0, 0], per_step: None }
 }
 
 fn population(k: u32) -> Option<Population> {

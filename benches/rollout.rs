@@ -66,6 +66,7 @@ fn replica(criterion: &mut Criterion) {
                 acceptance: population.as_ref(),
                 seed: 1,
                 path: [0, 0],
+                per_step: None,
             };
             let name = if k == 0 { "autoregressive" } else { "chain" };
             group.bench_function(

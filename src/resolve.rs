@@ -9,7 +9,9 @@ mod book;
 mod cluster;
 mod cycle;
 mod generation;
+mod learner;
 mod memory;
+mod modes;
 pub mod schedule;
 mod speculation;
 mod training;
@@ -106,7 +108,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     let mut book = Book::new(document);
     let model_name = book.required("model", raw.model.as_ref())?;
     let model = catalog::model(model_name, document.directory()).map_err(|e| book.lookup("model", &e))?;
-    let cluster = cluster::resolve(&mut book, raw.cluster.as_ref())?;
+    let (cluster, trainer) = cluster::resolve(&mut book, &raw)?;
     let (workload, max_model_len) = workload::resolve(&mut book, &raw, &model)?;
     let mut speculation =
         speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model, &workload)?;
@@ -141,11 +143,30 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
             router,
         );
     }
-    let training =
-        training::resolve(&mut book, raw.training.as_ref(), &model, &cluster, &workload, trains, stages)?;
-    let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation, stages)?;
-    let uncertainty = book.uncertainty(raw.uncertainty.as_ref());
+    let training_gpus = trainer.as_ref().unwrap_or(&cluster);
+    let training = training::resolve(
+        &mut book,
+        raw.training.as_ref(),
+        &model,
+        training_gpus,
+        &workload,
+        trains,
+        stages,
+    )?;
+    let (mut training, mut speculation) = (training, speculation);
+    let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation, &workload, stages)?;
     let rl_steps = book.count("rl_steps", raw.rl_steps, 4, "enough for the mean over steps");
+    if let Some(speculation) = &mut speculation {
+        let inputs = learner::Inputs {
+            raw: &raw,
+            gpus: training_gpus,
+            workload: &workload,
+            generation: &generation,
+            steps: rl_steps,
+        };
+        learner::resolve(&mut book, &inputs, speculation, &mut training, stages)?;
+    }
+    let uncertainty = book.uncertainty(raw.uncertainty.as_ref());
     let warmup = raw.warmup_steps.map_or(0, |n| n.get() as u32);
     let seed = book.seed(raw.seed);
     let name = raw.name.clone().unwrap_or_else(|| document.name().to_owned());
@@ -182,6 +203,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         name,
         model,
         cluster,
+        trainer,
         workload,
         generation,
         speculation,

@@ -4,16 +4,18 @@
 //! them and nothing else, and a result carries them whole, so that a forecast can be reproduced from its
 //! own output. No behaviour lives here beyond arithmetic on a value's own fields.
 
+mod cycle;
 mod facts;
 mod run;
 mod schedule;
 
+pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer};
 pub use facts::{
     Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision, SlidingWindow,
 };
 pub use run::{
     AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,
-    Lengths, LoopSettings, Overhead, Quantity, Resolved, Reward, Router, Routing, SeenHistory, Source,
-    Speculation, Training, Transport, Uncertainty, Workload,
+    Lengths, Overhead, Quantity, Resolved, Reward, Router, Routing, SeenHistory, Source, Speculation,
+    Training, Transport, Uncertainty, Workload,
 };
 pub use schedule::{CatchUpInput, DraftInput, ScheduleInput, TierInput};

@@ -4,6 +4,7 @@
 //! between two runs of the same scenario.
 
 mod lookup;
+mod loops;
 mod steps;
 mod trace;
 
@@ -14,6 +15,7 @@ use crate::math::Summary;
 use crate::resolved::{Assumption, Resolved};
 
 pub use lookup::quantity;
+pub use loops::{LoopStats, WholeRun};
 pub use steps::{StepRow, write_steps};
 pub use trace::{Counter, Span, Timeline, write_trace};
 
@@ -36,6 +38,9 @@ pub struct RunResult {
     /// Response lengths of one step (draw 0, first step that counts): the same on both sides.
     #[serde(default)]
     pub response_lengths: Vec<LengthBin>,
+    /// The whole run that was asked about.
+    #[serde(default)]
+    pub whole_run: Option<WholeRun>,
     /// Where drafting breaks even; empty where nothing is drafted.
     pub break_even: Vec<BreakEven>,
     /// Other drafters in the forecast's place, fastest step first; empty where none were asked for.
@@ -65,7 +70,7 @@ pub struct Arm {
     pub label: String,
     /// One RL step.
     pub step_s: Summary,
-    /// First admission to last completion.
+    /// First admission to last completion; where samples come one by one, seconds that an engine works for a step.
     pub rollout_s: Summary,
     /// One RL step on all GPUs.
     pub usd_per_step: Summary,
@@ -100,6 +105,9 @@ pub struct Arm {
     pub kv_peak_share: f64,
     /// Share of responses cut at the maximum.
     pub clipped_share: f64,
+    /// Staleness, waste and bias.
+    #[serde(rename = "loop")]
+    pub loop_stats: LoopStats,
 }
 
 /// Seconds by stage.

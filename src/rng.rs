@@ -29,6 +29,10 @@ pub enum Purpose {
     HeldOut = 8,
     /// Where a sampled point of a sweep lies on each axis.
     SweepPoint = 9,
+    /// Whether a group's samples give a signal.
+    Signal = 10,
+    /// How long the scoring of a sample takes.
+    Scoring = 11,
 }
 
 /// SplitMix64's increment: the golden ratio in 64 bits.

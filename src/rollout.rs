@@ -4,12 +4,14 @@
 //! iterations, and its time is a sum of seconds by operator family that any calibration world can price.
 //! Engine behaviour follows vLLM's V1 scheduler: one token budget for decode and prefill, decodes first,
 //! chunked prefill, first come first served, block-wise KV growth, preemption of the youngest by recompute,
-//! full prompt blocks shared inside a group. Leaves out: arrivals over time, priorities, swapping to the host.
+//! full prompt blocks shared inside a group. `Live` is a replica that samples
+//! reach over time. Leaves out: priorities, swapping to the host.
 
 mod exact;
 mod kv;
 mod lanes;
 mod leap;
+mod live;
 mod outcome;
 mod pieces;
 mod replica;
@@ -19,6 +21,7 @@ mod tests;
 
 pub use exact::run_exact;
 pub use leap::run_leap;
+pub use live::{Evicted, Live};
 pub use outcome::{Outcome, TimelinePoint};
 pub use route::assign;
 
@@ -78,4 +81,6 @@ pub struct Job<'a> {
     pub seed: u64,
     /// Which draw and RL step this is, for the streams.
     pub path: [u64; 2],
+    /// Where samples of several RL steps meet: samples of one RL step, so that indices name their step too.
+    pub per_step: Option<u32>,
 }

@@ -10,6 +10,7 @@ mod arm;
 mod configuration;
 pub mod schedule;
 pub mod solver;
+pub mod staleness;
 mod step_cost;
 pub mod tree;
 pub mod verify;

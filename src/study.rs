@@ -8,7 +8,9 @@ mod break_even;
 mod compare;
 mod detail;
 pub mod engine_fit;
+mod loops;
 mod notes;
+mod paces;
 mod sensitivity;
 pub mod solve;
 pub mod step;
@@ -16,6 +18,7 @@ mod summarise;
 pub mod sweep;
 mod timeline;
 pub mod validate;
+mod whole_run;
 mod worlds;
 
 pub use compare::{Comparison, StudyError, compare};

@@ -372,26 +372,40 @@ weight_sync: colocated-ipc => weight_sync: nccl_reshrd
 #[test]
 fn planned_keys_are_refused_with_that_word() {
     run(r"
-mode: sync => mode: async
-    20:15 loop.mode: `async` is | planned and not built yet | built: sync
-mode: sync => mode: sync, max_staleness: 1
-    20:36 loop.max_staleness: planned and not built yet | built: 0
-mode: sync => streaming: true
-    20:20 loop.streaming: planned and not built yet
-mode: sync => over_sampling: { factor: 1.2 }
-    20:9 loop.over_sampling: planned and not built yet
-{ rule: { seconds: 2 } } => { sandbox: { gpus: 1 } }
-    19:11 reward.sandbox: planned and not built yet | built: rule
+{ rule: { seconds: 2 } } => { sandbox: { latency: 2 } }
+    19:22 reward.sandbox: missing key `concurrency`
 layout: { tp: 1 } => layout: { pp: 2 }
     12:17 generation.layout.pp: `2` is | planned and not built yet | built: 1
 seed: 1 => plan: { gpus: 64 }
     23:1 plan: planned and not built yet
-seed: 1 => pools: { training: { gpus: 8 } }
-    23:1 pools: planned and not built yet | built: cluster
 schedule: => candidates: [1]\n  schedule:
     17:16 speculation.candidates[0]: found `1` | a map of drafter
 schedule: => candidates: [{ candidates: [] }]\n  schedule:
     17:18 speculation.candidates[0].candidates: planned and not built yet
+");
+}
+
+#[test]
+fn loops_that_cannot_be() {
+    run(r"
+mode: sync => mode: sync, max_staleness: 1
+    20:36 loop.max_staleness: found 1 in a synchronous loop | mode: async
+mode: sync => mode: async, max_staleness: -1
+    20:37 loop.max_staleness: found `-1`
+mode: sync => mode: async, max_staleness: 1, lead: 2
+    20:46 loop.lead: a lead of 2 RL steps beside a staleness of at most 1
+mode: sync => over_sampling: { factor: 0.5 }
+    20:26 loop.over_sampling.factor: found 0.5, expected 1 to 16
+mode: sync => partial_rollouts: true
+    20:27 loop.partial_rollouts: without over_sampling
+mode: sync => dynamic_sampling: { all_pass: 0.6, all_fail: 0.4 }
+    20:27 loop.dynamic_sampling: found 1 of the groups without signal | a filter that nothing passes
+mode: sync => preset: areel
+    20:17 loop.preset: unknown choice `areel` | areal
+seed: 1 => pools: { generation: { device: h100-sxm, gpus: 8 } }
+    23:1 pools: `pools` beside `cluster`
+seed: 1 => pools: { reward: { gpus: 8 } }
+    23:10 pools.reward: planned
 ");
 }
 
@@ -531,8 +545,6 @@ fn baseline_errors_point_into_its_block() {
     25:13 (top): one of its keys is empty
 { speculation: off } => { expect: [] }
     25:13 baseline.expect: cannot override
-{ speculation: off } => { loop: { mode: async } }
-    25:27 loop.mode: planned
 { speculation: off } => { cluster.gpus: 9 }
     25:27 cluster.gpus: whole nodes
 ");

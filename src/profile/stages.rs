@@ -37,6 +37,12 @@ pub struct TransferPreset {
     pub fixed_s: f64,
     /// Rate into one serving GPU, GB/s.
     pub gb_per_s: f64,
+    /// Share of the seconds that engines stand still.
+    pub engine_stall: f64,
+    /// Share of the seconds that a trainer with GPUs of its own stands still.
+    pub trainer_stall: f64,
+    /// Whether both must be there at once.
+    pub rendezvous: bool,
     /// Provenance, for people.
     pub source: String,
 }
@@ -148,8 +154,13 @@ mod tests {
         for default in [&seconds.data, &seconds.prepare, &seconds.rule_reward] {
             assert!(default.value > 0.0 && !default.source.is_empty());
         }
-        for name in ["colocated-ipc", "nccl-reshard", "nccl-broadcast", "checkpoint-engine"] {
+        let names =
+            ["colocated-ipc", "nccl-reshard", "nccl-broadcast", "checkpoint-engine", "rdma", "delta", "slow"];
+        for name in names {
             let preset = profile.weight_transfer.preset(name).unwrap_or_else(|error| panic!("{error}"));
+            for share in [preset.engine_stall, preset.trainer_stall] {
+                assert!((0.0..=1.0).contains(&share), "{name}");
+            }
             assert!(preset.gb_per_s > 0.0 && preset.fixed_s >= 0.0 && !preset.source.is_empty());
         }
         assert!(profile.weight_transfer.preset("pigeons").is_err());

@@ -1,9 +1,11 @@
 //! Stages around generation and training: data, wake, weight transfer, reward.
 
-use super::ResolveError;
 use super::book::Book;
+use super::{ResolveError, modes};
 use crate::profile::{StageDefault, StageProfile};
-use crate::resolved::{Generation, LoopSettings, Model, Precision, Quantity, Reward, Source};
+use crate::resolved::{
+    Generation, LoopSettings, Model, Precision, Quantity, Reward, Source, Transfer, Workload,
+};
 use crate::scenario::Scenario;
 use crate::scenario::raw::{self, WeightSync};
 
@@ -13,32 +15,46 @@ fn preset(sync: &WeightSync) -> &'static str {
         WeightSync::NcclReshard => "nccl-reshard",
         WeightSync::NcclBroadcast => "nccl-broadcast",
         WeightSync::CheckpointEngine => "checkpoint-engine",
+        WeightSync::Rdma => "rdma",
+        WeightSync::Delta => "delta",
+        WeightSync::Slow => "slow",
         WeightSync::ColocatedIpc | WeightSync::Seconds(_) => COLOCATED,
     }
 }
 
 /// What brings weights to an engine on the same GPUs.
 const COLOCATED: &str = "colocated-ipc";
+/// What brings weights to an engine on other GPUs, where nobody says.
+const ACROSS: &str = "nccl-reshard";
 
 pub(super) fn resolve(
     book: &mut Book<'_>,
     raw: &Scenario,
     model: &Model,
     generation: &Generation,
+    workload: &Workload,
     defaults: &StageProfile,
 ) -> Result<(LoopSettings, Reward), ResolveError> {
     let given = raw.rl_loop.clone().unwrap_or_default();
-    if given.colocated == Some(false) {
-        let message = "split pools are planned and not built yet; built: true".to_owned();
-        return Err(book.error("loop.colocated", message, None));
+    let (mode, max_staleness) = modes::resolve(book, raw, workload)?;
+    if mode.split && given.weight_sync == Some(WeightSync::ColocatedIpc) {
+        let message = "shared memory handles need generation and training on the same GPUs".to_owned();
+        return Err(book.error("loop.weight_sync", message, Some(ACROSS.to_owned())));
     }
+    let mut transfer = Transfer { engine_stall: 1.0, trainer_stall: 1.0, rendezvous: true };
     let weight_sync = match &given.weight_sync {
         Some(WeightSync::Seconds(seconds)) => {
             Quantity { value: seconds.value, se: seconds.se, source: Source::Given }
         }
         named => {
-            let name = named.as_ref().map_or(COLOCATED, preset);
+            let usual = if mode.split { ACROSS } else { COLOCATED };
+            let name = named.as_ref().map_or(usual, preset);
             let preset = defaults.weight_transfer.preset(name)?;
+            transfer = Transfer {
+                engine_stall: preset.engine_stall,
+                trainer_stall: preset.trainer_stall,
+                rendezvous: preset.rendezvous,
+            };
             let share = 1.0 / f64::from(generation.layout.gpus());
             let bytes = model.params() * Precision::Bf16.bytes() * share;
             let value = preset.fixed_s + bytes / (preset.gb_per_s * 1e9);
@@ -60,11 +76,31 @@ pub(super) fn resolve(
     let seconds = &defaults.seconds;
     let data = or_default("loop.data_seconds", given.data_seconds, &seconds.data);
     let prepare = or_default("loop.prepare_seconds", given.prepare_seconds, &seconds.prepare);
-    let (given_reward, overlapped) = match &raw.reward {
-        Some(raw::Reward::Rule(rule)) => (Some(rule.seconds), rule.overlapped.unwrap_or(false)),
-        _ => (None, false),
+    // Many servers: all of a step's samples keep them busy for samples x latency / servers.
+    let served = |latency: raw::Uncertain, servers: raw::Count| {
+        let rounds = f64::from(workload.samples()) / servers.get() as f64;
+        raw::Uncertain { value: latency.value * rounds, se: latency.se * rounds }
+    };
+    let sigma = |given: Option<raw::NonNegative>| given.map_or(0.0, raw::NonNegative::get);
+    let (given_reward, overlapped, servers, sigma, gpus) = match &raw.reward {
+        Some(raw::Reward::Rule(rule)) => (Some(rule.seconds), rule.overlapped.unwrap_or(false), 1, 0.0, 0),
+        Some(raw::Reward::Sandbox(sandbox)) => (
+            Some(served(sandbox.latency, sandbox.concurrency)),
+            sandbox.overlapped.unwrap_or(true),
+            sandbox.concurrency.get() as u32,
+            sigma(sandbox.sigma),
+            0,
+        ),
+        Some(raw::Reward::Model(model)) => (
+            Some(served(model.latency, model.concurrency)),
+            model.overlapped.unwrap_or(true),
+            model.concurrency.get() as u32,
+            sigma(model.sigma),
+            model.gpus.get() as u32,
+        ),
+        None => (None, false, 1, 0.0, 0),
     };
     let seconds = or_default("reward.rule.seconds", given_reward, &seconds.rule_reward);
-    let cycle = LoopSettings { max_staleness: 0, data, prepare, weight_sync };
-    Ok((cycle, Reward { seconds, overlapped }))
+    let cycle = LoopSettings { max_staleness, mode, data, prepare, weight_sync, transfer };
+    Ok((cycle, Reward { seconds, overlapped, servers, sigma, gpus }))
 }

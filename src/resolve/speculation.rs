@@ -71,7 +71,7 @@ pub(super) fn resolve(
         let message = format!("{} has no multi-token-prediction layer", model.id);
         return Err(book.error("speculation.drafter", message, None));
     }
-    Ok(Some(Speculation { drafter, weights, tp, acceptance, schedule }))
+    Ok(Some(Speculation { drafter, weights, tp, acceptance, schedule, first_rates: Vec::new() }))
 }
 
 /// The drafter's tensor-parallel width: as given, else the target's, as engines do it; 1 where its heads do not divide.

@@ -91,6 +91,7 @@ pub(super) fn resolve(
             false,
             "no KL penalty unless the scenario says so",
         ),
+        drafter: None,
     })
 }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ScheduleInput;
 use super::facts::{Device, Drafter, Model, Network, Precision};
+use super::{DrafterTraining, LoopSettings, ScheduleInput};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -371,6 +371,8 @@ pub struct Speculation {
     pub acceptance: AcceptanceInput,
     /// What picks configurations.
     pub schedule: ScheduleInput,
+    /// First-position rate at each RL step, where it moves; else empty.
+    pub first_rates: Vec<f64>,
 }
 
 /// The training side.
@@ -396,28 +398,23 @@ pub struct Training {
     pub old_logprobs: bool,
     /// Whether a reference model scores the samples.
     pub reference_logprobs: bool,
+    /// Training of the drafter, if any.
+    pub drafter: Option<DrafterTraining>,
 }
 
 /// The reward stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reward {
-    /// Seconds of the whole step's rule-based scoring.
+    /// Seconds of the whole step's scoring, all servers busy.
     pub seconds: Quantity,
     /// Whether samples are scored while others are still generated.
     pub overlapped: bool,
-}
-
-/// Stages around generation and training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LoopSettings {
-    /// Optimizer steps that the generating weights may lag; 0 is synchronous.
-    pub max_staleness: u32,
-    /// Data loading, seconds per step.
-    pub data: Quantity,
-    /// Engine wake and everything of `prepare` besides the transfer, seconds.
-    pub prepare: Quantity,
-    /// Weight transfer from trainer to engine, seconds.
-    pub weight_sync: Quantity,
+    /// Samples that are scored at once.
+    pub servers: u32,
+    /// Standard deviation of the logarithm of a sample's seconds.
+    pub sigma: f64,
+    /// GPUs that score, paid for as the engines' are.
+    pub gpus: u32,
 }
 
 /// How much sampling stands behind the error bars.
@@ -436,8 +433,10 @@ pub struct Resolved {
     pub name: String,
     /// The target model.
     pub model: Model,
-    /// GPUs.
+    /// GPUs; with two pools those that generate.
     pub cluster: Cluster,
+    /// GPUs that train, where they are others than those that generate.
+    pub trainer: Option<Cluster>,
     /// Prompts and lengths.
     pub workload: Workload,
     /// Generation.
@@ -461,4 +460,23 @@ pub struct Resolved {
     pub uncertainty: Uncertainty,
     /// What nobody said, and what was taken.
     pub assumptions: Vec<Assumption>,
+}
+
+impl Resolved {
+    /// The GPUs that train.
+    pub fn training_cluster(&self) -> &Cluster {
+        self.trainer.as_ref().unwrap_or(&self.cluster)
+    }
+
+    /// All GPUs.
+    pub fn gpus(&self) -> u32 {
+        self.cluster.gpus + self.reward.gpus + self.trainer.as_ref().map_or(0, |pool| pool.gpus)
+    }
+
+    /// Price of all GPUs, USD per second.
+    pub fn usd_per_second(&self) -> f64 {
+        let of = |pool: &Cluster| pool.usd_per_gpu_hour * f64::from(pool.gpus) / 3600.0;
+        let scoring = self.cluster.usd_per_gpu_hour * f64::from(self.reward.gpus) / 3600.0;
+        of(&self.cluster) + scoring + self.trainer.as_ref().map_or(0.0, of)
+    }
 }

@@ -1,10 +1,12 @@
-//! The event machine: stages of RL steps on one pool of GPUs.
+//! The event machine of all loops: a trainer, and whatever generates for it.
 //!
-//! A step's stages follow each other: data, prepare, generation (all replicas), reward, log-probs,
-//! training. Step n may generate once at most `max_staleness` of the steps before it are untrained. With one
-//! pool, generation and training exclude each other, so a bound above 0 changes nothing here yet.
+//! A step's stages follow each other: data, prepare, generation, reward, log-probs, training. The generating side says
+//! when a step's samples are whole and what the stages behind them take; the trainer takes one step after the other and
+//! publishes new weights after each, which lets the generating side start more. How far that may run ahead is the
+//! generating side's own rule, so synchronous is a bound of 0 and no path of its own.
+//!
+//! Exposed seconds are the trainer's view of the time between the ends of two steps: what it waited for, stage by stage.
 
-use crate::sim::Queue;
 use crate::units::SimTime;
 
 /// A stage of an RL step.
@@ -50,19 +52,6 @@ impl Stage {
             Stage::Training => "training",
         }
     }
-
-    fn next(self) -> Option<Stage> {
-        Stage::ALL.get(self as usize + 1).copied()
-    }
-}
-
-/// Seconds of one RL step in one world.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct StepPlan {
-    /// Seconds by stage, in the order of [`Stage::ALL`]; generation's is the slowest replica's.
-    pub stages: [f64; 7],
-    /// Seconds of each replica's rollout.
-    pub replicas: Vec<f64>,
 }
 
 /// When the stages of one RL step ran.
@@ -70,8 +59,14 @@ pub struct StepPlan {
 pub struct StepRecord {
     /// Start and end by stage, in the order of [`Stage::ALL`].
     pub spans: [(SimTime, SimTime); 7],
-    /// When each replica finished.
+    /// When each replica finished; empty where replicas work on several steps at once.
     pub replica_ends: Vec<SimTime>,
+    /// When the step before ended; the start of the run for the first.
+    pub before: SimTime,
+    /// RL steps that the weights of its samples lag: mean and largest.
+    pub lag: (f64, u32),
+    /// Until when the trainer was held by handing over the weights of the step before.
+    pub free: SimTime,
 }
 
 impl StepRecord {
@@ -85,144 +80,126 @@ impl StepRecord {
         self.spans[6].1
     }
 
+    /// Seconds between the end of the step before and its own: what a step takes.
+    pub fn period(&self) -> f64 {
+        self.end().since(self.before).seconds()
+    }
+
     /// Seconds from its first admission to its last completion.
     pub fn rollout_seconds(&self) -> f64 {
         let (start, end) = self.spans[Stage::Generation as usize];
         end.since(start).seconds()
     }
+
+    /// Seconds of its period by the stage that the trainer was in or waited for; a stage that ran while an earlier one
+    /// was still waited for counts once.
+    pub fn exposed(&self) -> [f64; 7] {
+        let mut now = self.before;
+        let mut exposed = self.spans.map(|(start, end)| {
+            let from = start.max(now);
+            now = now.max(end);
+            end.since(from).seconds()
+        });
+        // The samples were there, and the trainer was not free yet.
+        let whole = self.spans[Stage::Reward as usize].1.max(self.before);
+        exposed[Stage::Prepare as usize] += self.free.since(whole).seconds();
+        exposed
+    }
 }
 
-enum Event {
-    StageEnds { step: usize, stage: Stage },
-    ReplicaEnds { step: usize, replica: usize },
+/// A step whose samples are whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ready {
+    /// Spans of data, prepare and generation.
+    pub spans: [(SimTime, SimTime); 3],
+    /// Seconds of reward, log-probs (old, reference) and training.
+    pub stages: [f64; 4],
+    /// When each replica finished.
+    pub replica_ends: Vec<SimTime>,
+    /// RL steps that the weights of its samples lag: mean and largest.
+    pub lag: (f64, u32),
 }
 
-/// Runs the steps; `max_staleness` is in RL steps of one optimizer phase each.
-pub fn run(plans: &[StepPlan], max_staleness: u32) -> Vec<StepRecord> {
-    let mut machine = Machine {
-        plans,
-        max_staleness: max_staleness as usize,
-        queue: Queue::new(),
-        records: plans
-            .iter()
-            .map(|plan| StepRecord {
-                spans: [(SimTime::ZERO, SimTime::ZERO); 7],
-                replica_ends: vec![SimTime::ZERO; plan.replicas.len()],
-            })
-            .collect(),
-        generating: vec![0; plans.len()],
-        next: 0,
-        trained: 0,
-        pool_busy: false,
+/// What generates samples for the trainer.
+pub trait Generator {
+    /// The weights after `version` RL steps are there from `now` on; more may be started.
+    fn publish(&mut self, now: SimTime, version: usize);
+
+    /// When its next event is; none where it waits for weights.
+    fn next(&self) -> Option<SimTime>;
+
+    /// Goes through its next event, and no further than `until`.
+    fn advance(&mut self, until: SimTime);
+
+    /// The samples of an RL step where they are whole; called when the trainer is free, steps in order.
+    fn take(&mut self, now: SimTime, step: usize) -> Option<Ready>;
+
+    /// Until when the trainer is held by handing over the weights that it published last, at `published`; none where the
+    /// engines have yet to come for them.
+    fn handed_over(&self, published: SimTime) -> Option<SimTime>;
+}
+
+/// Runs `steps` RL steps. Ends early only where the generating side has nothing left to do.
+pub fn drive(generator: &mut impl Generator, steps: usize) -> Vec<StepRecord> {
+    let mut records: Vec<StepRecord> = Vec::with_capacity(steps);
+    let mut now = SimTime::ZERO;
+    // What the trainer is busy with, to its end; and the last time that it published.
+    let mut training: Option<SimTime> = None;
+    let mut published = SimTime::ZERO;
+    generator.publish(now, 0);
+    while records.len() < steps || training.is_some() {
+        if let Some(end) = training {
+            // The generating side goes first where both are due: its event cannot depend on the later one.
+            if generator.next().is_some_and(|next| next < end) {
+                generator.advance(end);
+                continue;
+            }
+            training = None;
+            now = end;
+            published = end;
+            if records.len() < steps {
+                generator.publish(now, records.len());
+            }
+            continue;
+        }
+        let step = records.len();
+        let free = if step == 0 { Some(SimTime::ZERO) } else { generator.handed_over(published) };
+        if let Some(free) = free
+            && free <= now.max(published)
+            && let Some(ready) = generator.take(now, step)
+        {
+            let record = train(&ready, free, records.last().map_or(SimTime::ZERO, StepRecord::end));
+            training = Some(record.end());
+            records.push(record);
+            continue;
+        }
+        let held = free.filter(|free| *free > now);
+        match (generator.next(), held) {
+            (Some(next), Some(free)) if free < next => now = free,
+            (Some(next), _) => {
+                now = now.max(next);
+                generator.advance(held.unwrap_or(SimTime::from_ns(u64::MAX)));
+            }
+            (None, Some(free)) => now = free,
+            (None, None) => break,
+        }
+    }
+    records
+}
+
+/// The stages behind a step's samples: rewards when they are whole, the rest when the trainer is `free`.
+fn train(ready: &Ready, free: SimTime, before: SimTime) -> StepRecord {
+    let [data, prepare, generation] = ready.spans;
+    let [reward, old, reference, training] = ready.stages.map(SimTime::from_seconds);
+    let mut now = generation.1;
+    let mut after = |seconds: SimTime, earliest: SimTime| {
+        let start = now.max(earliest);
+        now = start + seconds;
+        (start, now)
     };
-    machine.admit();
-    while let Some((now, event)) = machine.queue.pop() {
-        machine.handle(now, &event);
-    }
-    machine.records
-}
-
-struct Machine<'a> {
-    plans: &'a [StepPlan],
-    max_staleness: usize,
-    queue: Queue<Event>,
-    records: Vec<StepRecord>,
-    /// Replicas that still generate, by step.
-    generating: Vec<usize>,
-    /// The step that starts next.
-    next: usize,
-    /// Steps that have been trained.
-    trained: usize,
-    /// Whether a step holds the one pool of GPUs.
-    pool_busy: bool,
-}
-
-impl Machine<'_> {
-    /// Starts the next step where its weights are fresh enough and the GPUs are free.
-    fn admit(&mut self) {
-        if self.next < self.plans.len() && self.next <= self.trained + self.max_staleness && !self.pool_busy {
-            let step = self.next;
-            self.next += 1;
-            self.pool_busy = true;
-            self.begin(step, Stage::Data);
-        }
-    }
-
-    fn begin(&mut self, step: usize, stage: Stage) {
-        let now = self.queue.now();
-        self.records[step].spans[stage as usize].0 = now;
-        let plan = &self.plans[step];
-        if stage == Stage::Generation && !plan.replicas.is_empty() {
-            self.generating[step] = plan.replicas.len();
-            for (replica, seconds) in plan.replicas.iter().enumerate() {
-                self.queue.after(SimTime::from_seconds(*seconds), Event::ReplicaEnds { step, replica });
-            }
-        } else {
-            let delay = SimTime::from_seconds(plan.stages[stage as usize]);
-            self.queue.after(delay, Event::StageEnds { step, stage });
-        }
-    }
-
-    fn handle(&mut self, now: SimTime, event: &Event) {
-        match *event {
-            Event::ReplicaEnds { step, replica } => {
-                self.records[step].replica_ends[replica] = now;
-                self.generating[step] -= 1;
-                if self.generating[step] == 0 {
-                    self.queue.after(SimTime::ZERO, Event::StageEnds { step, stage: Stage::Generation });
-                }
-            }
-            Event::StageEnds { step, stage } => {
-                self.records[step].spans[stage as usize].1 = now;
-                if let Some(next) = stage.next() {
-                    self.begin(step, next);
-                } else {
-                    self.trained += 1;
-                    self.pool_busy = false;
-                    self.admit();
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(replicas: &[f64]) -> StepPlan {
-        let slowest = replicas.iter().copied().fold(0.0, f64::max);
-        StepPlan { stages: [0.25, 1.5, slowest, 0.5, 2.0, 0.0, 4.0], replicas: replicas.to_vec() }
-    }
-
-    #[test]
-    fn a_synchronous_step_is_the_sum_of_its_stages() {
-        let plans = vec![plan(&[10.0, 12.5, 9.0]), plan(&[8.0, 7.0, 7.5])];
-        let records = run(&plans, 0);
-        assert!((records[0].end().seconds() - 20.75).abs() < 1e-9);
-        assert_eq!(records[1].start(), records[0].end(), "the next step waits for the new weights");
-        assert!((records[1].end().seconds() - 37.0).abs() < 1e-9);
-        assert!((records[0].rollout_seconds() - 12.5).abs() < 1e-9);
-        assert!((records[0].replica_ends[2].seconds() - 10.75).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_stage_more_is_a_step_longer() {
-        let base = run(&[plan(&[5.0])], 0)[0].end().seconds();
-        for stage in 0..7 {
-            let mut longer = plan(&[5.0]);
-            longer.stages[stage] += 3.0;
-            if stage == Stage::Generation as usize {
-                longer.replicas[0] += 3.0;
-            }
-            assert!((run(&[longer], 0)[0].end().seconds() - base - 3.0).abs() < 1e-9);
-        }
-    }
-
-    #[test]
-    fn no_steps_and_no_replicas() {
-        assert!(run(&[], 0).is_empty());
-        let empty = StepPlan { stages: [1.0; 7], replicas: Vec::new() };
-        assert!((run(&[empty], 0)[0].end().seconds() - 7.0).abs() < 1e-9);
-    }
+    let reward = after(reward, SimTime::ZERO);
+    let free = free.max(before);
+    let old = after(old, free);
+    let spans = [data, prepare, generation, reward, old, after(reference, free), after(training, free)];
+    StepRecord { spans, replica_ends: ready.replica_ends.clone(), before, lag: ready.lag, free }
 }

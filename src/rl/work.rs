@@ -7,10 +7,13 @@ use crate::forward::Engine;
 use crate::forward::training::Pass;
 use crate::resolve::{Prepared, Prototype};
 use crate::resolved::{AcceptanceInput, Precision};
-use crate::rl::machine::{Stage, StepPlan};
+use crate::rl::batches::{StepPlan, Turns};
+use crate::rl::machine::Stage;
 use crate::rl::memo::Memo;
+use crate::rl::scoring::Scoring;
 use crate::rollout::{self, Job, Limits, Outcome, Stepper};
 use crate::speculation::acceptance::{History, Population, power_law, shift, solve_first_rate};
+use crate::speculation::staleness;
 use crate::workload::{Generator, LengthShift, Sample};
 
 /// How far the uncertain inputs lie from their best values, in standard errors.
@@ -25,15 +28,15 @@ pub struct InputShift {
 /// Simulates the RL steps of one set of inputs.
 #[derive(Debug)]
 pub struct Simulation<'a> {
-    prepared: &'a Prepared,
-    cost: Memo<'a, Engine>,
-    generator: Generator,
+    pub(super) prepared: &'a Prepared,
+    pub(super) cost: Memo<'a, Engine>,
+    pub(super) generator: Generator,
     /// None where nothing is drafted.
-    acceptance: Option<Population>,
+    pub(super) acceptance: Option<Population>,
     /// Shift of the logits of all acceptance rates.
     acceptance_shift: f64,
-    schedule: Prototype,
-    stepper: Stepper,
+    pub(super) schedule: Prototype,
+    pub(super) stepper: Stepper,
 }
 
 /// One RL step: its rollout, and the nominal seconds of the other stages.
@@ -80,9 +83,23 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    /// The first-position rate of an RL step's weights, where it moves.
+    fn first_rate(&self, rl_step: u64) -> Option<f64> {
+        let rates = &self.prepared.resolved.speculation.as_ref()?.first_rates;
+        rates.get(rl_step as usize).or(rates.last()).copied()
+    }
+
     /// The population of an RL step, where it differs from the first step's: a drafter has seen more by then.
-    fn grown(&self, rl_step: u64) -> Option<Population> {
-        let input = &self.prepared.resolved.speculation.as_ref()?.acceptance;
+    pub(super) fn grown(&self, rl_step: u64) -> Option<Population> {
+        let speculation = self.prepared.resolved.speculation.as_ref()?;
+        let input = &speculation.acceptance;
+        if let (Some(start), Some(rate)) = (speculation.first_rates.first(), self.first_rate(rl_step)) {
+            if (rate - start).abs() < 1e-9 && speculation.first_rates.iter().all(|r| r == start) {
+                return None;
+            }
+            let moved = staleness::logit_shift(*start, rate);
+            return Some(population(input, &input.rates, self.acceptance_shift + moved));
+        }
         let history = input.history.as_ref()?;
         let seen = history.responses(rl_step);
         if seen <= history.responses(0) || self.acceptance.is_none() {
@@ -95,6 +112,18 @@ impl<'a> Simulation<'a> {
         Some(population(input, &rates, self.acceptance_shift))
     }
 
+    /// Limits of a replica.
+    pub(super) fn limits(&self) -> Limits {
+        let generation = &self.prepared.resolved.generation;
+        Limits {
+            max_num_seqs: generation.engine.max_num_seqs,
+            max_num_batched_tokens: generation.engine.max_num_batched_tokens,
+            block_size: generation.engine.block_size,
+            kv_blocks: generation.kv_blocks,
+            prefix_caching: generation.engine.prefix_caching,
+        }
+    }
+
     /// Runs one RL step of one draw.
     pub fn step(&self, draw: u64, rl_step: u64) -> StepWork {
         let resolved = &self.prepared.resolved;
@@ -102,38 +131,60 @@ impl<'a> Simulation<'a> {
         let generation = &resolved.generation;
         let grown = self.grown(rl_step);
         let acceptance = grown.as_ref().or(self.acceptance.as_ref());
-        let limits = Limits {
-            max_num_seqs: generation.engine.max_num_seqs,
-            max_num_batched_tokens: generation.engine.max_num_batched_tokens,
-            block_size: generation.engine.block_size,
-            kv_blocks: generation.kv_blocks,
-            prefix_caching: generation.engine.prefix_caching,
-        };
+        let limits = self.limits();
         let replicas: Vec<Outcome> = rollout::assign(&samples, generation.replicas, generation.engine.router)
             .par_iter()
             .map(|list| {
-                let job =
-                    Job { samples: list, limits, acceptance, seed: resolved.seed, path: [draw, rl_step] };
+                let job = Job {
+                    samples: list,
+                    limits,
+                    acceptance,
+                    seed: resolved.seed,
+                    path: [draw, rl_step],
+                    per_step: None,
+                };
                 rollout::run_replica(self.stepper, &job, &self.cost, self.schedule.make().as_mut())
             })
             .collect();
-        self.around(&samples, replicas)
+        self.around(rl_step, &samples, replicas)
     }
 
-    /// The stages around a rollout.
-    fn around(&self, samples: &[Sample], replicas: Vec<Outcome>) -> StepWork {
+    /// Seconds that training the drafter adds after an RL step, and that its new weights add before it.
+    pub(super) fn drafter_seconds(&self, rl_step: u64, replicas: &[Outcome]) -> (f64, f64) {
+        let resolved = &self.prepared.resolved;
+        let Some(drafter) = &resolved.training.drafter else { return (0.0, 0.0) };
+        let slowest = replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
+        let gpus = f64::from(resolved.generation.layout.gpus());
+        let idle: f64 = replicas.iter().map(|r| (slowest - r.nominal()) * gpus).sum();
+        let exposed = if drafter.due(rl_step) { drafter.exposed(idle) } else { 0.0 };
+        let fresh = rl_step > 0 && drafter.due(rl_step - 1);
+        (exposed, if fresh { drafter.sync_seconds } else { 0.0 })
+    }
+
+    /// How batches take turns on these pools.
+    pub fn turns(prepared: &Prepared) -> Turns {
+        let cycle = &prepared.resolved.cycle;
+        let stall = if cycle.mode.split { cycle.transfer.trainer_stall } else { 0.0 };
+        Turns {
+            max_staleness: cycle.max_staleness,
+            trainer_stall: stall,
+            rendezvous: cycle.transfer.rendezvous,
+        }
+    }
+
+    /// Nominal seconds of training on samples, and of one pass for log-probs.
+    pub(super) fn passes(&self, samples: &[Sample]) -> (f64, f64) {
         let resolved = &self.prepared.resolved;
         let lengths: Vec<f64> = samples.iter().map(|s| f64::from(s.prompt + s.response)).collect();
         let training = &resolved.training;
+        let trainer = &resolved.training_cluster().device;
         let peak = match training.precision {
-            Precision::Fp8 => {
-                resolved.cluster.device.fp8_tflops.unwrap_or(resolved.cluster.device.bf16_tflops)
-            }
-            Precision::Bf16 => resolved.cluster.device.bf16_tflops,
+            Precision::Fp8 => trainer.fp8_tflops.unwrap_or(trainer.bf16_tflops),
+            Precision::Bf16 => trainer.bf16_tflops,
         } * 1e12;
         let pass = |forwards: f64, efficiency: f64| Pass {
             forwards,
-            gpus: f64::from(resolved.cluster.gpus),
+            gpus: f64::from(resolved.training_cluster().gpus),
             gpus_per_sequence: f64::from(training.gpus_per_sequence),
             rate: peak * efficiency,
             packing: training.packing,
@@ -142,19 +193,28 @@ impl<'a> Simulation<'a> {
         let train = pass(3.0 + training.recompute, training.mfu.value).seconds(&resolved.model, &lengths)
             * f64::from(training.epochs);
         let logprob = pass(1.0, training.logprob_mfu.value).seconds(&resolved.model, &lengths);
+        (train, logprob)
+    }
+
+    /// The stages around a rollout.
+    pub(super) fn around(&self, rl_step: u64, samples: &[Sample], replicas: Vec<Outcome>) -> StepWork {
+        let resolved = &self.prepared.resolved;
+        let training = &resolved.training;
+        let (train, logprob) = self.passes(samples);
+        let (drafter, drafter_sync) = self.drafter_seconds(rl_step, &replicas);
         let logprobs =
             [training.old_logprobs, training.reference_logprobs].map(|on| if on { logprob } else { 0.0 });
         let mut stage_seconds = [0.0; FAMILIES];
-        stage_seconds[Family::Training as usize] = train;
+        stage_seconds[Family::Training as usize] = train + drafter;
         stage_seconds[Family::Data as usize] = resolved.cycle.data.value;
         stage_seconds[Family::Prepare as usize] = resolved.cycle.prepare.value;
-        stage_seconds[Family::WeightSync as usize] = resolved.cycle.weight_sync.value;
+        stage_seconds[Family::WeightSync as usize] =
+            (resolved.cycle.weight_sync.value + drafter_sync) * resolved.cycle.transfer.engine_stall;
         stage_seconds[Family::Reward as usize] = resolved.reward.seconds.value;
-        let reward_exposed = if resolved.reward.overlapped {
-            exposed_share(&replicas, resolved.reward.seconds.value)
-        } else {
-            1.0
-        };
+        let streamed = replicas.iter().all(|replica| replica.completions.is_empty());
+        let scoring = Scoring::of(resolved, rl_step);
+        let reward_exposed =
+            if streamed { scoring.last_share(samples.len()) } else { scoring.exposed_share(&replicas) };
         StepWork {
             samples: samples.len(),
             response_tokens: samples.iter().map(|s| u64::from(s.response)).sum(),
@@ -222,35 +282,4 @@ impl StepWork {
 
 fn population(input: &AcceptanceInput, rates: &[f64], logit_shift: f64) -> Population {
     Population::solve_proposing(&shift(rates, logit_shift), input.concentration, input.proposal_share)
-}
-
-/// The share of `seconds` of scoring, spread evenly over the samples and done one after the other as they
-/// complete, that is left when the last one completes.
-fn exposed_share(replicas: &[Outcome], seconds: f64) -> f64 {
-    let mut ends: Vec<f64> =
-        replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
-    if ends.is_empty() || seconds <= 0.0 {
-        return 1.0;
-    }
-    ends.sort_by(f64::total_cmp);
-    let each = seconds / ends.len() as f64;
-    let scored = ends.iter().fold(0.0_f64, |done, end| done.max(*end) + each);
-    ((scored - ends[ends.len() - 1]) / seconds).clamp(0.0, 1.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn overlapped_rewards_leave_their_last_sample_at_least() {
-        let replica = |ends: &[f64]| Outcome {
-            completions: ends.iter().enumerate().map(|(i, end)| (i as u32, *end)).collect(),
-            ..Outcome::default()
-        };
-        let spread = [replica(&[1.0, 2.0]), replica(&[3.0, 100.0])];
-        assert!((exposed_share(&spread, 4.0) - 0.25).abs() < 1e-12, "three of four were hidden");
-        let together = [replica(&[5.0, 5.0]), replica(&[5.0, 5.0])];
-        assert!((exposed_share(&together, 4.0) - 1.0).abs() < 1e-12, "nothing to hide behind");
-    }
 }

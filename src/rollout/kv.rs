@@ -59,6 +59,19 @@ impl Pool {
         }
     }
 
+    /// Takes back the announcement of a request that will not come.
+    pub(super) fn withdraw(&mut self, group: u32) {
+        let Some(prefix) = self.prefixes.get_mut(&group) else { return };
+        prefix.waiting -= 1;
+        if prefix.running == 0 && prefix.waiting == 0 {
+            if prefix.cached {
+                self.used -= prefix.blocks;
+            }
+            self.idle.retain(|g| *g != group);
+            self.prefixes.remove(&group);
+        }
+    }
+
     /// Takes blocks for a request that is admitted with `tokens` of context to hold. Returns the prompt
     /// tokens that need no prefill, and the request's own blocks; `None` where there is no room. `beyond`
     /// admits it even so.

@@ -5,7 +5,7 @@
 //! chances follow the sample's own. Survival is kept as thresholds for numbers of 32 random bits.
 
 use super::Job;
-use crate::speculation::acceptance::Curve;
+use crate::speculation::acceptance::{Curve, Population};
 use crate::speculation::schedule::Schedule;
 use crate::speculation::{Arm, Configuration};
 
@@ -19,6 +19,9 @@ pub(super) struct Lanes {
     /// Entries of a row.
     width: usize,
     thresholds: Vec<u32>,
+    /// The trees' paths, and room for one sample's survival.
+    arms: Vec<Arm>,
+    survival: Vec<f64>,
 }
 
 impl Lanes {
@@ -31,37 +34,49 @@ impl Lanes {
             .iter()
             .flat_map(|curve| schedule.trees().into_iter().map(move |tree| Arm::new(tree, curve)))
             .collect();
-        let mut lanes = Lanes { chain, trees: Vec::new(), width: chain, thresholds: Vec::new() };
+        let mut lanes = Lanes {
+            chain,
+            trees: Vec::new(),
+            width: chain,
+            thresholds: Vec::new(),
+            arms: Vec::new(),
+            survival: Vec::new(),
+        };
         for arm in &arms {
             lanes.trees.push((arm.configuration(), lanes.width, arm.depth()));
             lanes.width += arm.depth();
         }
-        lanes.thresholds = vec![0; lanes.width * job.samples.len()];
-        let Some(population) = job.acceptance else { return lanes };
-        if lanes.width == 0 {
-            return lanes;
-        }
-        let mut survival = vec![0.0; chain];
-        let mut rates = vec![0.0; chain];
-        // A number of 32 random bits is below this with probability s, to within 2^-32.
-        let threshold = |s: &f64| (s * f64::from(u32::MAX)) as u32;
-        for (row, (id, _)) in lanes.thresholds.chunks_exact_mut(lanes.width).zip(job.samples) {
+        lanes.arms = arms;
+        for (id, _) in job.samples {
             let entity = [job.path[0], job.path[1], u64::from(*id)];
-            population.draw_survival(job.seed, &entity, &mut survival);
-            for (slot, s) in row.iter_mut().zip(&survival) {
-                *slot = threshold(s);
-            }
-            if !arms.is_empty() {
-                population.draw_rates(job.seed, &entity, &mut rates);
-            }
-            for (arm, (_, offset, depth)) in arms.iter().zip(&lanes.trees) {
-                let survival = arm.survival(&rates, population.ranks());
-                for (slot, s) in row[*offset..offset + depth].iter_mut().zip(&survival) {
-                    *slot = threshold(s);
-                }
-            }
+            lanes.push(job.acceptance, job.seed, &entity);
         }
         lanes
+    }
+
+    /// Adds the row of a sample, named by draw, RL step and sample.
+    pub(super) fn push(&mut self, population: Option<&Population>, seed: u64, entity: &[u64; 3]) {
+        let start = self.thresholds.len();
+        self.thresholds.resize(start + self.width, 0);
+        let Some(population) = population.filter(|_| self.width > 0) else { return };
+        let row = &mut self.thresholds[start..];
+        // A number of 32 random bits is below this with probability s, to within 2^-32.
+        let threshold = |s: &f64| (s * f64::from(u32::MAX)) as u32;
+        self.survival.resize(self.chain, 0.0);
+        population.draw_survival(seed, entity, &mut self.survival);
+        for (slot, s) in row.iter_mut().zip(&self.survival) {
+            *slot = threshold(s);
+        }
+        if self.arms.is_empty() {
+            return;
+        }
+        population.draw_rates(seed, entity, &mut self.survival);
+        for (arm, (_, offset, depth)) in self.arms.iter().zip(&self.trees) {
+            let survival = arm.survival(&self.survival, population.ranks());
+            for (slot, s) in row[*offset..offset + depth].iter_mut().zip(&survival) {
+                *slot = threshold(s);
+            }
+        }
     }
 
     /// The configuration, cut to what was announced.

@@ -18,6 +18,7 @@ use std::collections::BinaryHeap;
 use super::Job;
 use super::outcome::{Outcome, TimelinePoint};
 use super::replica::{Pending, Replica, Room};
+use crate::estimate::STEP_FAMILIES;
 use crate::piece::Shape;
 use crate::speculation::schedule::{Schedule, Snapshot};
 use crate::speculation::{Configuration, StepCost};
@@ -26,27 +27,15 @@ use slot::Slot;
 /// Runs one replica to the end of its samples. The schedule must be `leapable`.
 pub fn run_leap(job: &Job<'_>, cost: &impl StepCost, schedule: &mut dyn Schedule) -> Outcome {
     let mut leaper = Leaper::new(job, schedule);
-    loop {
-        if leaper.leaping {
-            if leaper.running == 0 && leaper.replica.finished() {
-                return leaper.finish();
-            }
-            if leaper.has_room() {
-                leaper.advance(cost, schedule);
-                continue;
-            }
-            leaper.leave();
-        }
-        leaper.step_exactly(cost, schedule);
-        if !leaper.leaping && leaper.replica.finished() {
-            return leaper.finish();
-        }
+    while !leaper.finished() {
+        leaper.turn(cost, schedule);
     }
+    leaper.finish()
 }
 
-struct Leaper<'a> {
+pub(super) struct Leaper {
     /// Queue, prefills, cache, counters; and the batch while stepping exactly.
-    replica: Replica<'a>,
+    pub(super) replica: Replica,
     leaping: bool,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -65,10 +54,14 @@ struct Leaper<'a> {
     /// Blocks that running requests have reserved, and of them those that are shared prompts.
     reserved: u64,
     shared: u64,
+    /// Nominal seconds at which it stops, an iteration later at most.
+    pub(super) limit: f64,
+    /// Whether every iteration is stepped.
+    pub(super) exact_only: bool,
 }
 
-impl<'a> Leaper<'a> {
-    fn new(job: &'a Job<'a>, schedule: &dyn Schedule) -> Self {
+impl Leaper {
+    pub(super) fn new(job: &Job<'_>, schedule: &dyn Schedule) -> Self {
         let mut leaper = Leaper {
             replica: Replica::new(job, schedule),
             leaping: false,
@@ -83,9 +76,43 @@ impl<'a> Leaper<'a> {
             admitted: 0,
             reserved: 0,
             shared: 0,
+            limit: f64::INFINITY,
+            exact_only: !schedule.leapable(),
         };
         leaper.enter_if_room();
         leaper
+    }
+
+    /// Whether every sample has completed.
+    pub(super) fn finished(&self) -> bool {
+        self.running == 0 && self.replica.finished()
+    }
+
+    /// Runs to the next change of the batch, or to the limit.
+    pub(super) fn turn(&mut self, cost: &impl StepCost, schedule: &mut dyn Schedule) {
+        if self.leaping {
+            if self.has_room() {
+                self.advance(cost, schedule);
+                return;
+            }
+            self.leave();
+        }
+        self.step_exactly(cost, schedule);
+    }
+
+    /// Sequences in the batch.
+    pub(super) fn decoding(&self) -> u32 {
+        self.running + self.replica.batch.index.len() as u32
+    }
+
+    /// Leaping requests, with the tokens that were to come when their leaps started.
+    pub(super) fn seated(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.slots.iter().filter(|slot| slot.seated).map(|slot| (slot.index, slot.remaining))
+    }
+
+    /// Their total context, tokens.
+    pub(super) fn total_context(&self) -> f64 {
+        if self.leaping { self.context } else { self.replica.context as f64 }
     }
 
     fn finish(self) -> Outcome {
@@ -112,7 +139,10 @@ impl<'a> Leaper<'a> {
     }
 
     /// Goes over to leaping where everybody's whole room can be reserved.
-    fn enter_if_room(&mut self) {
+    pub(super) fn enter_if_room(&mut self) {
+        if self.exact_only {
+            return;
+        }
         let replica = &self.replica;
         let held = replica.batch.own_blocks.iter().map(|b| u64::from(*b)).sum::<u64>()
             + replica.prefilling.iter().map(|p| p.own_blocks).sum::<u64>();
@@ -152,7 +182,10 @@ impl<'a> Leaper<'a> {
     }
 
     /// Goes back to exact stepping: every leap is cut at this iteration.
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
+        if !self.leaping {
+            return;
+        }
         self.leaping = false;
         let mut order: Vec<usize> = (0..self.slots.len()).filter(|slot| self.slots[*slot].seated).collect();
         order.sort_by_key(|slot| self.slots[*slot].admitted);
@@ -175,7 +208,7 @@ impl<'a> Leaper<'a> {
             batch.own_blocks.push(own as u32);
         }
         for prefill in &mut self.replica.prefilling {
-            let sample = &self.replica.samples[prefill.pending.index as usize].1;
+            let sample = self.replica.samples[prefill.pending.index as usize].1;
             let whole = self.replica.pool.blocks_for(sample.prompt + sample.response + lookahead);
             let own = self.replica.pool.blocks_for(prefill.target + lookahead) + prefill.own_blocks - whole;
             self.replica.pool.give_back(prefill.own_blocks - own);
@@ -191,7 +224,10 @@ impl<'a> Leaper<'a> {
     /// Steps exactly up to the next change of the batch.
     fn step_exactly(&mut self, cost: &impl StepCost, schedule: &mut dyn Schedule) {
         let points = self.replica.outcome.timeline.len();
-        while !self.replica.finished() && self.replica.outcome.timeline.len() == points {
+        while !self.replica.finished()
+            && self.replica.outcome.timeline.len() == points
+            && self.replica.outcome.nominal() < self.limit
+        {
             self.replica.step(cost, schedule);
             self.now += 1;
         }
@@ -240,16 +276,35 @@ impl<'a> Leaper<'a> {
             let piece_end = self.replica.pieces.get(shape, self.context, cost).context.end;
             // Iterations whose context still lies in this piece; at least the one at hand.
             let fitting = ((piece_end.min(holds_until) - self.context) / self.rate).ceil().max(1.0);
-            let steps = (end - self.now).min(fitting as u64);
+            let mut steps = (end - self.now).min(fitting as u64);
+            if self.limit.is_finite() {
+                steps = self.within_limit(shape, steps, cost);
+            }
             let n = steps as f64;
             let contexts = n * self.context + self.rate * n * (n - 1.0) / 2.0;
             self.replica.charge(shape, steps, self.context, contexts, cost);
             self.context += self.rate * n;
             self.now += steps;
-            if self.context >= holds_until {
+            if self.context >= holds_until || self.replica.outcome.nominal() >= self.limit {
                 return;
             }
         }
+    }
+
+    /// The fewest of `steps` iterations that reach the limit; all where they do not.
+    fn within_limit(&mut self, shape: &Shape, steps: u64, cost: &impl StepCost) -> u64 {
+        let left = self.limit - self.replica.outcome.nominal();
+        let piece = self.replica.pieces.get(shape, self.context, cost);
+        let mut seconds = [0.0; STEP_FAMILIES];
+        piece.accumulate(1.0, self.context, 0.0, &mut seconds);
+        let first: f64 = seconds.iter().sum();
+        let mut seconds = [0.0; STEP_FAMILIES];
+        piece.accumulate(1.0, self.context + self.rate, 0.0, &mut seconds);
+        let growth = (seconds.iter().sum::<f64>() - first).max(0.0);
+        // n steps take n first + growth n (n - 1) / 2: a quadratic in n.
+        let (a, b) = (0.5 * growth, first - 0.5 * growth);
+        let root = if a > 0.0 { 2.0 * left / (b + libm::sqrt(b * b + 4.0 * a * left)) } else { left / b };
+        steps.min(root.ceil().max(1.0) as u64)
     }
 
     /// Closes the leaps that end now: their requests complete or leap again.

@@ -28,6 +28,27 @@ pub(super) enum Room {
     ToTheEnd,
 }
 
+/// What names the random streams of samples.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    pub(super) seed: u64,
+    /// Draw and RL step.
+    pub(super) path: [u64; 2],
+    /// Where samples of several RL steps meet: samples of one, so that a sample has the name that it has in a rollout of
+    /// its own.
+    pub(super) per_step: Option<u32>,
+}
+
+impl Names {
+    /// Draw, RL step and sample.
+    pub(super) fn of(&self, id: u32) -> [u64; 3] {
+        match self.per_step {
+            Some(n) => [self.path[0], u64::from(id / n), u64::from(id % n)],
+            None => [self.path[0], self.path[1], u64::from(id)],
+        }
+    }
+}
+
 /// A request that waits or is being prefilled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pending {
@@ -63,10 +84,11 @@ pub(super) struct Batch {
     pub(super) own_blocks: Vec<u32>,
 }
 
-pub(super) struct Replica<'a> {
-    pub(super) samples: &'a [(u32, Sample)],
+pub(super) struct Replica {
+    pub(super) samples: Vec<(u32, Sample)>,
     pub(super) limits: Limits,
-    pub(super) job: &'a Job<'a>,
+    /// What names the streams of its samples.
+    pub(super) names: Names,
     pub(super) waiting: VecDeque<Pending>,
     pub(super) prefilling: Vec<Prefilling>,
     pub(super) batch: Batch,
@@ -91,17 +113,17 @@ pub(super) struct Replica<'a> {
     pub(super) pieces: PieceCache,
 }
 
-impl<'a> Replica<'a> {
-    pub(super) fn new(job: &'a Job<'a>, schedule: &dyn Schedule) -> Self {
+impl Replica {
+    pub(super) fn new(job: &Job<'_>, schedule: &dyn Schedule) -> Self {
         let positions = schedule.max_draft_tokens() as usize;
         let mut pool = Pool::new(job.limits.kv_blocks, job.limits.block_size, job.limits.prefix_caching);
         for (_, sample) in job.samples {
             pool.announce(sample.group, sample.prompt);
         }
         Replica {
-            samples: job.samples,
+            samples: job.samples.to_vec(),
             limits: job.limits,
-            job,
+            names: Names { seed: job.seed, path: job.path, per_step: job.per_step },
             waiting: (0..job.samples.len() as u32).map(|index| Pending { index, emitted: 0 }).collect(),
             prefilling: Vec::new(),
             batch: Batch::default(),
@@ -122,8 +144,8 @@ impl<'a> Replica<'a> {
 
     /// The stream of a sample's acceptance, a fresh one each time that it is admitted again.
     pub(super) fn acceptance_stream(&self, id: u32, emitted: u32) -> Stream {
-        let path = [self.job.path[0], self.job.path[1], u64::from(id), u64::from(emitted)];
-        Stream::new(self.job.seed, Purpose::AcceptDraft, &path)
+        let [draw, step, sample] = self.names.of(id);
+        Stream::new(self.names.seed, Purpose::AcceptDraft, &[draw, step, sample, u64::from(emitted)])
     }
 
     /// Whether every sample has completed.
@@ -226,7 +248,7 @@ impl<'a> Replica<'a> {
     /// Admits the first waiting request where there is room for its context and look-ahead.
     fn admit(&mut self, decoding: u32, room: Room) -> Option<Prefilling> {
         let pending = *self.waiting.front()?;
-        let sample = &self.samples[pending.index as usize].1;
+        let sample = self.samples[pending.index as usize].1;
         let target = sample.prompt + pending.emitted;
         // Alone and still no room: run it all the same, or the loop would never end.
         let alone = decoding == 0 && self.prefilling.is_empty();
@@ -369,7 +391,7 @@ impl<'a> Replica<'a> {
             }
             let last = self.batch.index.len() - 1;
             let index = self.batch.index[last];
-            let sample = &self.samples[index as usize].1;
+            let sample = self.samples[index as usize].1;
             let length = self.batch.length[last];
             self.context -= u64::from(length);
             self.pool.preempt(sample.group, u64::from(self.batch.own_blocks[last]), length);
@@ -406,7 +428,7 @@ fn advance(prefill: &mut Prefilling, budget: &mut u32, shape: &mut Shape) -> boo
 }
 
 impl Batch {
-    fn copy_within(&mut self, from: usize, to: usize) {
+    pub(super) fn copy_within(&mut self, from: usize, to: usize) {
         self.index[to] = self.index[from];
         self.remaining[to] = self.remaining[from];
         self.length[to] = self.length[from];
@@ -416,7 +438,7 @@ impl Batch {
         self.own_blocks[to] = self.own_blocks[from];
     }
 
-    fn truncate(&mut self, len: usize) {
+    pub(super) fn truncate(&mut self, len: usize) {
         self.index.truncate(len);
         self.remaining.truncate(len);
         self.length.truncate(len);

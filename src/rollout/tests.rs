@@ -71,7 +71,7 @@ fn samples(of: &[(u32, u32, u32)]) -> Vec<(u32, Sample)> {
 }
 
 fn job<'a>(samples: &'a [(u32, Sample)], limits: Limits, acceptance: Option<&'a Population>) -> Job<'a> {
-    Job { samples, limits, acceptance, seed: 3, path: [1, 2] }
+    Job { samples, limits, acceptance, seed: 3, path: [1, 2], per_step: None }
 }
 
 fn run(job: &Job<'_>, k: u32) -> Outcome {

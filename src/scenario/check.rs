@@ -1,10 +1,11 @@
 //! Checks between the keys of a scenario that need no catalog; a lone number's range is in its type (`raw`).
 
 mod lengths;
+mod rl_loop;
 mod speculation;
 
-use super::raw::{Cluster, Count, CountOrZero, Generation, Loop, Reward, Scenario, Training, Uncertain};
-use super::raw::{Uncertainty, WeightSync, Workload};
+use super::raw::{Cluster, Count, CountOrZero, Generation, Reward, Scenario, Training, Uncertain};
+use super::raw::{NonNegative, Uncertainty, Workload};
 use super::{Document, Error};
 
 /// Most samples in one RL step.
@@ -30,8 +31,7 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
     check.required(scenario.version, "", "version")?;
     let model = check.required(scenario.model.as_deref(), "", "model")?;
     check.holds(!model.trim().is_empty(), "model", "found nothing, expected a catalog id or a path", "")?;
-    let cluster = check.required(scenario.cluster.as_ref(), "", "cluster")?;
-    self::cluster(&check, "cluster", cluster)?;
+    gpus(&check, scenario)?;
     let workload = check.required(scenario.workload.as_ref(), "", "workload")?;
     let samples = self::workload(&check, workload)?;
     if let Some(generation) = &scenario.generation {
@@ -43,14 +43,26 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
     if let Some(training) = &scenario.training {
         self::training(&check, training, samples)?;
     }
-    if let Some(Reward::Rule(rule)) = &scenario.reward {
-        check.seconds("reward.rule.seconds", Some(rule.seconds))?;
+    match &scenario.reward {
+        Some(Reward::Rule(rule)) => check.seconds("reward.rule.seconds", Some(rule.seconds))?,
+        Some(Reward::Sandbox(sandbox)) => {
+            check.seconds("reward.sandbox.latency", Some(sandbox.latency))?;
+            check.spread("reward.sandbox.sigma", sandbox.sigma)?;
+        }
+        Some(Reward::Model(model)) => {
+            check.seconds("reward.model.latency", Some(model.latency))?;
+            check.spread("reward.model.sigma", model.sigma)?;
+        }
+        None => {}
     }
     if let Some(rl_loop) = &scenario.rl_loop {
-        self::rl_loop(&check, rl_loop)?;
+        rl_loop::check(&check, scenario, rl_loop)?;
     }
     if let Some(uncertainty) = &scenario.uncertainty {
         self::uncertainty(&check, uncertainty)?;
+    }
+    if let Some(run) = &scenario.whole_run {
+        check.required(run.rl_steps, "whole_run", "rl_steps")?;
     }
     steps(&check, scenario.rl_steps, scenario.warmup_steps)?;
     self::size(&check, scenario)?;
@@ -60,6 +72,20 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
         check.holds(!quantity.is_empty(), &path, "found nothing, expected a path in result.json", "")?;
     }
     Ok(())
+}
+
+/// One set of GPUs, or one for generation and one for training.
+fn gpus(check: &Check<'_>, scenario: &Scenario) -> Result<(), Error> {
+    let Some(pools) = &scenario.pools else {
+        let shared = check.required(scenario.cluster.as_ref(), "", "cluster")?;
+        return cluster(check, "cluster", shared);
+    };
+    let message = "found `pools` beside `cluster`, expected one of the two";
+    check.holds(scenario.cluster.is_none(), "pools", message, "with pools, leave cluster out")?;
+    let generation = check.required(pools.generation.as_ref(), "pools", "generation")?;
+    cluster(check, "pools.generation", generation)?;
+    let training = check.required(pools.training.as_ref(), "pools", "training")?;
+    cluster(check, "pools.training", training)
 }
 
 fn cluster(check: &Check<'_>, path: &str, cluster: &Cluster) -> Result<(), Error> {
@@ -109,15 +135,6 @@ fn training(check: &Check<'_>, training: &Training, samples: u64) -> Result<(), 
     check.holds(batch <= samples, "training.global_batch_size", &message, hint)
 }
 
-fn rl_loop(check: &Check<'_>, rl_loop: &Loop) -> Result<(), Error> {
-    check.seconds("loop.data_seconds", rl_loop.data_seconds)?;
-    check.seconds("loop.prepare_seconds", rl_loop.prepare_seconds)?;
-    match rl_loop.weight_sync {
-        Some(WeightSync::Seconds(seconds)) => check.seconds("loop.weight_sync.seconds", Some(seconds)),
-        _ => Ok(()),
-    }
-}
-
 fn uncertainty(check: &Check<'_>, uncertainty: &Uncertainty) -> Result<(), Error> {
     let draws = uncertainty.workload_draws.map_or(1, Count::get);
     let message = format!("found {draws}, expected at most {MOST_DRAWS}");
@@ -133,7 +150,9 @@ fn size(check: &Check<'_>, scenario: &Scenario) -> Result<(), Error> {
     let of = |count: Option<Count>| count.map_or(1, Count::get);
     let (draws, worlds, steps) =
         (of(uncertainty.workload_draws), of(uncertainty.worlds), of(scenario.rl_steps));
-    let gpus = of(scenario.cluster.as_ref().and_then(|cluster| cluster.gpus));
+    let pools = scenario.pools.as_ref();
+    let generating = pools.map_or(scenario.cluster.as_ref(), |pools| pools.generation.as_ref());
+    let gpus = of(generating.and_then(|cluster| cluster.gpus));
     let message = format!("found {draws} draws x {worlds} worlds, expected at most {MOST_PRICES} together");
     check.holds(draws * worlds <= MOST_PRICES, "uncertainty", &message, "")?;
     let message = format!(
@@ -198,6 +217,13 @@ impl Check<'_> {
         };
         self.range(path, seconds, 0.0, LONGEST)?;
         self.error(path, seconds, seconds.value)
+    }
+
+    /// A standard deviation of a logarithm.
+    fn spread(&self, path: &str, value: Option<NonNegative>) -> Result<(), Error> {
+        let sigma = value.map_or(0.0, NonNegative::get);
+        let message = format!("found {sigma}, expected 0 to 3");
+        self.holds(sigma <= 3.0, path, &message, "")
     }
 
     fn share(&self, path: &str, value: Option<Uncertain>) -> Result<(), Error> {

@@ -11,7 +11,7 @@ const VERSION: u64 = 1;
 
 /// Keys that hold sections: in `baseline` they are merged key by key. Everything else is replaced whole, `reward`
 /// too, as it is a choice of kinds.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "cluster",
     "pools",
     "pools.generation",
@@ -26,6 +26,7 @@ const SECTIONS: [&str; 14] = [
     "training.layout",
     "loop",
     "uncertainty",
+    "whole_run",
 ];
 
 /// Keys that a baseline cannot override: they are about the comparison itself.

@@ -4,13 +4,14 @@
 //! here goes.
 
 use super::raw::Scenario;
-use super::raw::{Count, CountOrZero, GenerationLayout, Loop, Mode, Planned, Reward, Speculation};
+use super::raw::{Count, GenerationLayout, Planned, Speculation};
 use super::{Document, Error};
 
 /// The first planned key in use, as an error at that key.
 pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Error> {
     let refuse = Refusal { document };
-    refuse.if_asked(scenario.pools.is_some(), "pools", "`pools`", "cluster")?;
+    let reward_pool = scenario.pools.as_ref().is_some_and(|pools| pools.reward.is_some());
+    refuse.if_asked(reward_pool, "pools.reward", "this pool", "generation, training")?;
     for (key, value) in [("plan", &scenario.plan), ("tail", &scenario.tail)] {
         refuse.value(key, value.as_ref())?;
     }
@@ -31,36 +32,11 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
             refuse.if_asked(candidate.candidates.is_some(), &path, "this key", "one list of candidates")?;
         }
     }
-    if let Some(training) = &scenario.training {
-        refuse.value("training.drafter", training.drafter.as_ref())?;
-    }
-    if let Some(reward) = &scenario.reward {
-        self::reward(&refuse, reward)?;
-    }
-    scenario.rl_loop.as_ref().map_or(Ok(()), |rl_loop| self::rl_loop(&refuse, rl_loop))
+    Ok(())
 }
 
 fn generation_layout(refuse: &Refusal<'_>, layout: &GenerationLayout) -> Result<(), Error> {
     refuse.above_one("generation.layout.pp", layout.pp)
-}
-
-fn reward(refuse: &Refusal<'_>, reward: &Reward) -> Result<(), Error> {
-    match reward {
-        Reward::Rule(_) => Ok(()),
-        Reward::Sandbox(_) => refuse.choice("reward", "sandbox", "rule"),
-        Reward::Model(_) => refuse.choice("reward", "model", "rule"),
-    }
-}
-
-fn rl_loop(refuse: &Refusal<'_>, rl_loop: &Loop) -> Result<(), Error> {
-    refuse.if_asked(rl_loop.mode == Some(Mode::Async), "loop.mode", "`async`", "sync")?;
-    let staleness = rl_loop.max_staleness.map_or(0, CountOrZero::get);
-    refuse.if_asked(staleness > 0, "loop.max_staleness", &format!("`{staleness}`"), "0")?;
-    refuse.value("loop.streaming", rl_loop.streaming.as_ref())?;
-    refuse.value("loop.interrupt", rl_loop.interrupt.as_ref())?;
-    refuse.value("loop.over_sampling", rl_loop.over_sampling.as_ref())?;
-    refuse.value("loop.partial_rollouts", rl_loop.partial_rollouts.as_ref())?;
-    refuse.value("loop.dynamic_sampling", rl_loop.dynamic_sampling.as_ref())
 }
 
 struct Refusal<'a> {
@@ -74,12 +50,6 @@ impl Refusal<'_> {
         }
         let built = if built.is_empty() { String::new() } else { format!("; built: {built}") };
         Err(self.document.error_at(path, format!("{what} is planned and not built yet{built}"), None))
-    }
-
-    /// A choice written alone or as a key.
-    fn choice(&self, path: &str, name: &str, built: &str) -> Result<(), Error> {
-        // The path to the choice written as a key; written alone, the place falls back to its ancestor.
-        self.if_asked(true, &format!("{path}.{name}"), &format!("`{name}`"), built)
     }
 
     fn value(&self, path: &str, value: Option<&Planned>) -> Result<(), Error> {

@@ -17,10 +17,13 @@ pub use schedule::{
     TierForm, TreeForm, VllmSchedule, WindowForm,
 };
 pub use speculation::{
-    Acceptance, AcceptanceLength, Drafter, HistoryAcceptance, PowerLaw, Speculation, SpeculationConfig,
+    Acceptance, AcceptanceLength, Course, Drafter, HistoryAcceptance, PowerLaw, Speculation,
+    SpeculationConfig,
 };
 pub use training::{
-    Loop, Mode, Precision, Recompute, Reward, RuleReward, Training, TrainingLayout, WeightSync,
+    DrafterPlacement, DrafterTraining, DynamicSampling, Interrupt, Loop, LoopPreset, Mode, ModelReward,
+    Order, OverSampling, Precision, Recompute, Reward, RuleReward, SandboxReward, Stale, Training,
+    TrainingLayout, WeightSync,
 };
 
 use schemars::JsonSchema;
@@ -43,10 +46,9 @@ pub struct Scenario {
     /// Target model; required: an id of the catalog, or the path of a Hugging Face config.json.
     #[schemars(required)]
     pub model: Option<String>,
-    /// The GPUs, when generation and training share them; required.
-    #[schemars(required)]
+    /// The GPUs, when generation and training share them; this or `pools` is required.
     pub cluster: Option<Cluster>,
-    /// Instead of `cluster`: different GPUs for generation, training and reward (planned).
+    /// Instead of `cluster`: different GPUs for generation and training.
     pub pools: Option<Pools>,
     /// Prompts and lengths; required.
     #[schemars(required)]
@@ -72,6 +74,8 @@ pub struct Scenario {
     pub uncertainty: Option<Uncertainty>,
     /// Overrides that turn this scenario into the one it is compared with; by default `{ speculation: off }`.
     pub baseline: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The whole run that these RL steps are a sample of: start-up, evaluations, checkpoints, and what the drafter cost.
+    pub whole_run: Option<WholeRun>,
     /// One engine step instead of a run: what `rollcast cost step --scenario` prices and `validate` scores.
     pub step: Option<EngineStep>,
     /// Published values to print beside the forecast; scored by `rollcast validate`.
@@ -112,7 +116,7 @@ pub struct Pools {
     pub generation: Option<Cluster>,
     /// GPUs that train.
     pub training: Option<Cluster>,
-    /// GPUs that score.
+    /// GPUs that score (planned).
     pub reward: Option<Cluster>,
 }
 
@@ -202,6 +206,33 @@ pub struct Uncertainty {
     pub workload_draws: Option<Count>,
     /// Number of calibration worlds that each draw is priced in, up to 100 000.
     pub worlds: Option<Count>,
+}
+
+/// A run of many RL steps.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WholeRun {
+    /// RL steps of the run; required.
+    #[schemars(required)]
+    pub rl_steps: Option<Count>,
+    /// Time before the first step, in seconds.
+    pub startup_seconds: Option<NonNegative>,
+    /// Evaluations between steps.
+    pub evaluation: Option<Interruption>,
+    /// Checkpoints between steps.
+    pub checkpoint: Option<Interruption>,
+    /// Price of training the drafter beforehand, in USD.
+    pub drafter_usd: Option<NonNegative>,
+}
+
+/// Something that stops the loop every so often.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Interruption {
+    /// RL steps between two.
+    pub every: Count,
+    /// Time of one, in seconds.
+    pub seconds: NonNegative,
 }
 
 /// One step of a replica's engine.

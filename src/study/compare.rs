@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::paces::Loops;
 use super::summarise::{self, Priced};
 use super::{break_even, detail, notes, sensitivity, timeline, worlds};
 use crate::estimate::FAMILIES;
@@ -42,6 +43,8 @@ pub(super) struct Side<'a> {
     pub(super) draws: Vec<Vec<StepWork>>,
     /// Share of each counted rollout that its last 5 % of samples take.
     pub(super) tail_shares: Vec<f64>,
+    /// By draw, where time feeds back into what is generated when; else empty.
+    pub(super) loops: Vec<Loops>,
 }
 
 /// Runs a scenario and its baseline.
@@ -71,11 +74,14 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
     let beyond = worlds::beyond(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
     let candidates = document.candidates()?.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
     let [baseline, forecast] = [("baseline", &baseline), ("forecast", &forecast)]
-        .map(|(name, side)| simulate(name, side, &shifts, stepper));
-    let candidates: Vec<Side<'_>> =
-        candidates.iter().map(|prepared| simulate("candidate", prepared, &shifts, stepper)).collect();
+        .map(|(name, side)| simulate(name, side, &shifts, stepper, (&normals, &beyond)));
+    let candidates: Vec<Side<'_>> = candidates
+        .iter()
+        .map(|prepared| simulate("candidate", prepared, &shifts, stepper, (&normals, &beyond)))
+        .collect();
     let sides = [&baseline, &forecast].into_iter().chain(&candidates);
-    within_the_clock(document, sides)?;
+    within_the_clock(document, sides.clone())?;
+    to_the_end(document, sides)?;
     let (slow, fast) = (Priced::new(&baseline, &normals, &beyond), Priced::new(&forecast, &normals, &beyond));
     let mut candidates: Vec<Candidate> = candidates
         .iter()
@@ -92,6 +98,10 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
         speedup: speedup(&slow, &fast),
         candidates,
         response_lengths: detail::response_lengths(&forecast, shifts[0]),
+        whole_run: scenario
+            .whole_run
+            .as_ref()
+            .map(|asked| super::whole_run::of(asked, [(&baseline, &slow), (&forecast, &fast)])),
         break_even: if explain { break_even::table(&baseline, &forecast) } else { Vec::new() },
         sensitivity: if explain { sensitivity::table(&forecast) } else { Vec::new() },
         provenance: notes::provenance(&forecast),
@@ -117,6 +127,18 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
     let timelines = [&baseline, &forecast].iter().map(|side| timeline::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
+}
+
+/// A loop that comes to a halt has a bug of this program behind it, or inputs that it should have refused.
+fn to_the_end<'a>(document: &Document, sides: impl Iterator<Item = &'a Side<'a>>) -> Result<(), StudyError> {
+    for side in sides {
+        let steps = side.prepared.resolved.rl_steps as usize;
+        if let Some(short) = side.draws.iter().find(|draw| draw.len() < steps) {
+            let message = format!("the loop came to a halt after {} of {steps} RL steps", short.len());
+            return Err(ResolveError::Input(document.error_at("loop", message, None)));
+        }
+    }
+    Ok(())
 }
 
 /// A run that the clock cannot hold in its slowest world is none.
@@ -182,10 +204,21 @@ fn simulate<'a>(
     prepared: &'a Prepared,
     shifts: &[InputShift],
     stepper: Stepper,
+    (normals, beyond): (&[[f64; FAMILIES]], &[f64]),
 ) -> Side<'a> {
     let steps = u64::from(prepared.resolved.rl_steps);
     let simulations: Vec<Simulation<'_>> =
         shifts.par_iter().map(|shift| Simulation::new(prepared, *shift, stepper)).collect();
+    let warmup = prepared.resolved.warmup_steps as usize;
+    if prepared.resolved.cycle.mode.feeds_back() {
+        let worlds = summarise::worlds_of(prepared, normals, beyond);
+        let (loops, draws) = simulations
+            .par_iter()
+            .enumerate()
+            .map(|(draw, simulation)| Loops::simulate(simulation, draw as u64, warmup, &worlds))
+            .unzip();
+        return Side { name, prepared, stepper, draws, tail_shares: vec![0.0], loops };
+    }
     let tasks: Vec<(usize, u64)> =
         (0..simulations.len()).flat_map(|draw| (0..steps).map(move |s| (draw, s))).collect();
     let done: Vec<(StepWork, f64)> = tasks
@@ -199,13 +232,12 @@ fn simulate<'a>(
             (work, tail)
         })
         .collect();
-    let warmup = prepared.resolved.warmup_steps as usize;
     let steps = steps as usize;
     let tail_shares =
         done.iter().enumerate().filter(|(i, _)| i % steps >= warmup).map(|(_, (_, tail))| *tail).collect();
     let mut works = done.into_iter().map(|(work, _)| work);
     let draws = (0..simulations.len()).map(|_| works.by_ref().take(steps).collect()).collect();
-    Side { name, prepared, stepper, draws, tail_shares }
+    Side { name, prepared, stepper, draws, tail_shares, loops: Vec::new() }
 }
 
 /// Processor seconds that this process has used, where the system tells (Linux).

@@ -3,8 +3,7 @@
 use super::compare::Side;
 use crate::estimate::FAMILIES;
 use crate::result::{BatchPoint, Completion, LengthBin, StepRow};
-use crate::rl::machine::Stage;
-use crate::rl::{InputShift, StepPlan, StepWork};
+use crate::rl::{InputShift, Stage, StepPlan, StepRecord, StepWork};
 use crate::rollout::Outcome;
 use crate::workload::Generator;
 
@@ -52,6 +51,9 @@ pub(super) fn batch_over_time(side: &Side<'_>) -> Vec<BatchPoint> {
     let Some(step) = side.draws.first().and_then(|steps| steps.get(side.first_counted())) else {
         return Vec::new();
     };
+    if step.replicas.iter().all(|replica| replica.timeline.is_empty()) {
+        return Vec::new();
+    }
     let end = step.replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
     let mut cursors = vec![0; step.replicas.len()];
     (0..=CURVE_POINTS)
@@ -131,14 +133,16 @@ pub(super) fn step_rows(side: &Side<'_>) -> Vec<StepRow> {
     let first = side.first_counted();
     let mut rows = Vec::new();
     for (draw, steps) in side.draws.iter().enumerate() {
+        let ends = side.loops.get(draw).map(|run| &run.nominal.records);
         for (rl_step, (step, plan)) in steps.iter().zip(plans(steps)).enumerate() {
             let of = |stage: Stage| plan.stages[stage as usize];
+            let period = ends.and_then(|records| records.get(rl_step)).map(StepRecord::period);
             rows.push(StepRow {
                 side: side.name,
                 draw: draw as u64,
                 rl_step: rl_step as u64,
                 warmup: rl_step < first,
-                step_s: plan.stages.iter().sum(),
+                step_s: period.unwrap_or_else(|| plan.stages.iter().sum()),
                 data_s: of(Stage::Data),
                 prepare_s: of(Stage::Prepare),
                 generation_s: of(Stage::Generation),

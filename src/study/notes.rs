@@ -68,6 +68,13 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             seqs(forecast)
         ));
     }
+    if let Some(loops) = forecast.loops.first() {
+        warnings.push(format!(
+            "time feeds back into what is generated when: each draw was run in full at {} paces of the engines, and worlds \
+             lie on lines between them",
+            loops.paces()
+        ));
+    }
     if resolved.cluster.usd_per_gpu_hour == 0.0 {
         warnings.push("no price is known for this GPU: cluster.usd_per_gpu_hour gives one".to_owned());
     }
@@ -77,11 +84,11 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
 /// What this version leaves out of every forecast.
 pub(super) fn not_modelled() -> Vec<String> {
     [
-        "drift of lengths and acceptance over RL steps, drafters that go stale or learn",
+        "drift of lengths over RL steps; of acceptance only where speculation.drift gives it",
         "verification semantics and temperature (acceptance is taken as given)",
         "failures, stragglers, shared networks, clock throttling in decode",
         "pipeline parallelism in generation; overlap of collectives with kernels",
-        "multi-turn environments, tool calls, sandboxes, reward models",
+        "multi-turn environments, tool calls",
         "evaluation, checkpoints, start-up",
     ]
     .map(str::to_owned)

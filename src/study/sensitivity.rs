@@ -6,10 +6,11 @@
 use rayon::prelude::*;
 
 use super::compare::Side;
+use super::summarise::add_seconds;
 use crate::estimate::{FAMILIES, Family};
 use crate::resolved::{LengthModel, Source};
 use crate::result::{Basis, Sensitivity};
-use crate::rl::{InputShift, Simulation, StepWork};
+use crate::rl::{InputShift, Simulation, StepPlan, StepRecord, StepWork};
 use crate::workload::LengthShift;
 
 /// The 95 % quantile of the standard normal law.
@@ -53,6 +54,21 @@ fn worth(row: Sensitivity, base: f64) -> Option<Sensitivity> {
 }
 
 fn mean_step(side: &Side<'_>, world: &[f64; FAMILIES]) -> f64 {
+    if !side.loops.is_empty() {
+        let steps = side.loops.iter().zip(&side.draws).map(|(run, steps)| run.at(steps, world, 1.0).0.step);
+        return steps.sum::<f64>() / side.loops.len() as f64;
+    }
+    let turns = Simulation::turns(side.prepared);
+    if turns.max_staleness > 0 {
+        let first = side.first_counted();
+        let (sum, n) = side.draws.iter().fold((0.0, 0.0), |(sum, n), steps| {
+            let plans: Vec<StepPlan> = steps.iter().map(|step| step.price(world)).collect();
+            let mut total = sum;
+            add_seconds(&mut total, &plans, first, turns);
+            (total, n + (plans.len() - first) as f64)
+        });
+        return if n > 0.0 { sum / n } else { 0.0 };
+    }
     let (sum, n) = side.counted().fold((0.0, 0.0), |(sum, n), step| (sum + seconds(step, world), n + 1.0));
     if n > 0.0 { sum / n } else { 0.0 }
 }
@@ -105,7 +121,13 @@ fn simulated(side: &Side<'_>) -> Vec<Sensitivity> {
     }
     let step = side.first_counted() as u64;
     let at = |shift: InputShift| {
-        seconds(&Simulation::new(side.prepared, shift, side.stepper).step(0, step), &[1.0; FAMILIES])
+        let simulation = Simulation::new(side.prepared, shift, side.stepper);
+        if side.loops.is_empty() {
+            return seconds(&simulation.step(0, step), &[1.0; FAMILIES]);
+        }
+        let records = simulation.stream(0, 1.0).records;
+        let counted = &records[side.first_counted().min(records.len())..];
+        counted.iter().map(StepRecord::period).sum::<f64>() / counted.len().max(1) as f64
     };
     let shifts: Vec<InputShift> = std::iter::once(InputShift::default())
         .chain(inputs.iter().flat_map(|(_, shift)| [shift(-Z95), shift(Z95)]))

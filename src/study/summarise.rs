@@ -4,16 +4,18 @@ use super::compare::Side;
 use super::{detail, worlds};
 use crate::estimate::{Confidence, FAMILIES, Family, STEP_FAMILIES, Tier};
 use crate::math::{Summary, quantile_sorted};
+use crate::resolve::Prepared;
 use crate::resolved::{Resolved, ScheduleInput, Source};
 use crate::result::{Arm, Basis, Exposed, StageBands, StageBasis, Stages};
-use crate::rl::machine::{self, Stage};
-use crate::rl::{StepPlan, StepWork};
+use crate::rl::{self, Simulation, Stage, StepPlan, StepRecord, StepWork, Turns};
 
 /// A side priced in every world of every draw; means over the RL steps that count.
 pub(super) struct Priced {
     pub(super) step_s: Vec<f64>,
     pub(super) rollout_s: Vec<f64>,
-    stages: [Vec<f64>; 7],
+    /// Seconds by stage, and those of them that the trainer waits for or spends.
+    busy: [Vec<f64>; 7],
+    exposed: [Vec<f64>; 7],
     reward_busy: Vec<f64>,
     tokens_per_s: Vec<f64>,
     /// Mean step and rollout with the engine's software at zero seconds.
@@ -21,59 +23,107 @@ pub(super) struct Priced {
     bare_rollout_s: f64,
 }
 
+/// The worlds of a side: multipliers by family, and the one on seconds beyond the fitted ranges.
+pub(super) fn worlds_of(
+    prepared: &Prepared,
+    normals: &[[f64; FAMILIES]],
+    beyond: &[f64],
+) -> Vec<([f64; FAMILIES], f64)> {
+    let sigma = prepared.engine.kernels.profile().form.extrapolation_sigma;
+    let draws = normals.iter().zip(beyond);
+    draws.map(|(z, x)| (worlds::multipliers(z, &prepared.confidence), libm::exp(sigma * x))).collect()
+}
+
 impl Priced {
     /// Prices one side in all worlds: `normals` by family, `beyond` for what lies beyond the fitted ranges.
     pub(super) fn new(side: &Side<'_>, normals: &[[f64; FAMILIES]], beyond: &[f64]) -> Self {
         let first = side.first_counted();
-        let sigma = side.prepared.engine.kernels.profile().form.extrapolation_sigma;
-        let worlds: Vec<([f64; FAMILIES], f64)> = normals
-            .iter()
-            .zip(beyond)
-            .map(|(z, x)| (worlds::multipliers(z, &side.prepared.confidence), libm::exp(sigma * x)))
-            .collect();
+        let worlds = worlds_of(side.prepared, normals, beyond);
         let mut priced = Priced {
             step_s: Vec::new(),
             rollout_s: Vec::new(),
-            stages: Default::default(),
+            busy: Default::default(),
+            exposed: Default::default(),
             reward_busy: Vec::new(),
             tokens_per_s: Vec::new(),
             bare_step_s: 0.0,
             bare_rollout_s: 0.0,
         };
+        let turns = Simulation::turns(side.prepared);
         let mut bare = [0.0; 3];
-        for steps in &side.draws {
+        for (draw, steps) in side.draws.iter().enumerate() {
             let tokens = steps[first..].iter().map(|step| step.response_tokens as f64).sum::<f64>();
             for (world, beyond) in &worlds {
-                let plans: Vec<StepPlan> =
-                    steps.iter().map(|step| step.price_beyond(world, *beyond)).collect();
-                let records = machine::run(&plans, side.prepared.resolved.cycle.max_staleness);
-                let counted = &records[first..];
+                let counted = &steps[first..];
                 let n = counted.len() as f64;
-                for step in &steps[first..] {
-                    let plan = step.price(&without_software(world));
-                    bare[0] += plan.stages.iter().sum::<f64>();
-                    bare[1] += plan.stages[Stage::Generation as usize];
+                if let Some(loops) = side.loops.get(draw) {
+                    let (node, _) = loops.at(steps, world, *beyond);
+                    let (without, _) = loops.at(steps, &without_software(world), *beyond);
+                    bare[0] += without.step;
+                    bare[1] += without.engine;
                     bare[2] += 1.0;
+                    priced.step_s.push(node.step);
+                    priced.rollout_s.push(node.engine);
+                    let plans: Vec<StepPlan> = counted.iter().map(|s| s.price(world)).collect();
+                    for stage in Stage::ALL {
+                        let seconds = plans.iter().map(|plan| plan.stages[stage as usize]).sum::<f64>() / n;
+                        let busy = if stage == Stage::Generation { node.engine } else { seconds };
+                        priced.busy[stage as usize].push(busy);
+                        priced.exposed[stage as usize].push(node.exposed[stage as usize]);
+                    }
+                } else {
+                    priced.batches(steps, first, turns, (world, *beyond), &mut bare);
                 }
-                let step_s = counted.iter().map(|r| r.end().since(r.start()).seconds()).sum::<f64>() / n;
-                priced.step_s.push(step_s);
-                priced
-                    .rollout_s
-                    .push(counted.iter().map(machine::StepRecord::rollout_seconds).sum::<f64>() / n);
-                for stage in Stage::ALL {
-                    let seconds = counted.iter().map(|r| {
-                        let (start, end) = r.spans[stage as usize];
-                        end.since(start).seconds()
-                    });
-                    priced.stages[stage as usize].push(seconds.sum::<f64>() / n);
-                }
-                priced.reward_busy.push(steps[first..].iter().map(|s| s.reward_busy(world)).sum::<f64>() / n);
+                priced.reward_busy.push(counted.iter().map(|s| s.reward_busy(world)).sum::<f64>() / n);
+                let step_s = priced.step_s.last().copied().unwrap_or(f64::NAN);
                 priced.tokens_per_s.push(tokens / n / step_s);
             }
         }
         priced.bare_step_s = bare[0] / f64::max(bare[2], 1.0);
         priced.bare_rollout_s = bare[1] / f64::max(bare[2], 1.0);
         priced
+    }
+
+    /// Prices a draw whose rollouts are the same in every world.
+    fn batches(
+        &mut self,
+        steps: &[StepWork],
+        first: usize,
+        turns: Turns,
+        (world, beyond): (&[f64; FAMILIES], f64),
+        bare: &mut [f64; 3],
+    ) {
+        let plans: Vec<StepPlan> = steps.iter().map(|step| step.price_beyond(world, beyond)).collect();
+        let records = rl::run(&plans, turns);
+        let counted = &records[first..];
+        let n = counted.len() as f64;
+        let plans: Vec<StepPlan> = steps.iter().map(|step| step.price(&without_software(world))).collect();
+        add_seconds(&mut bare[0], &plans, first, turns);
+        for plan in &plans[first..] {
+            bare[1] += plan.stages[Stage::Generation as usize];
+            bare[2] += 1.0;
+        }
+        self.step_s.push(counted.iter().map(StepRecord::period).sum::<f64>() / n);
+        self.rollout_s.push(counted.iter().map(StepRecord::rollout_seconds).sum::<f64>() / n);
+        let exposed: Vec<[f64; 7]> = counted.iter().map(StepRecord::exposed).collect();
+        for stage in Stage::ALL {
+            let seconds = counted.iter().map(|r| {
+                let (start, end) = r.spans[stage as usize];
+                end.since(start).seconds()
+            });
+            self.busy[stage as usize].push(seconds.sum::<f64>() / n);
+            let seconds = exposed.iter().map(|stages| stages[stage as usize]);
+            self.exposed[stage as usize].push(seconds.sum::<f64>() / n);
+        }
+    }
+}
+
+/// Adds the seconds that the steps from `first` on take together: their stages' where nothing overlaps.
+pub(super) fn add_seconds(sum: &mut f64, plans: &[StepPlan], first: usize, turns: Turns) {
+    if turns.max_staleness == 0 {
+        plans[first..].iter().for_each(|plan| *sum += plan.stages.iter().sum::<f64>());
+    } else {
+        rl::run(plans, turns)[first..].iter().for_each(|record| *sum += record.period());
     }
 }
 
@@ -90,19 +140,20 @@ pub(super) fn share(a: &[f64], b: &[f64]) -> f64 {
 /// The numbers of one side.
 pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
     let resolved = &side.prepared.resolved;
-    let gpus = f64::from(resolved.cluster.gpus);
+    let gpus = f64::from(resolved.gpus());
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let exposed = Stages::from_array(std::array::from_fn(|stage| mean(&priced.stages[stage])));
-    let busy = Stages { reward: mean(&priced.reward_busy), ..exposed };
+    let exposed = Stages::from_array(std::array::from_fn(|stage| mean(&priced.exposed[stage])));
+    let busy = Stages::from_array(std::array::from_fn(|stage| mean(&priced.busy[stage])));
+    let busy = Stages { reward: mean(&priced.reward_busy), ..busy };
     let step_s = Summary::of(&priced.step_s);
     let quantiles = |q: f64| {
         Stages::from_array(std::array::from_fn(|stage| {
-            let mut sorted = priced.stages[stage].clone();
+            let mut sorted = priced.exposed[stage].clone();
             sorted.sort_by(f64::total_cmp);
             quantile_sorted(&sorted, q)
         }))
     };
-    let usd = resolved.cluster.usd_per_gpu_hour * gpus / 3600.0;
+    let usd = resolved.usd_per_second();
     let scaled =
         |values: &[f64], factor: f64| Summary::of(&values.iter().map(|v| v * factor).collect::<Vec<f64>>());
     let counted: Vec<&StepWork> = side.counted().collect();
@@ -133,6 +184,7 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
         preemptions: replicas().map(|replica| replica.preemptions).sum::<u64>() as f64
             / counted.len().max(1) as f64,
         kv_peak_share: kv_peak as f64 / resolved.generation.kv_blocks as f64,
+        loop_stats: super::loops::stats(side, priced),
         clipped_share: counted.iter().map(|step| step.clipped).sum::<usize>() as f64 / samples.max(1) as f64,
     }
 }

@@ -6,11 +6,10 @@
 //! one is not kept.
 
 use super::compare::Side;
-use super::detail;
+use super::{detail, loops};
 use crate::resolved::ScheduleInput;
 use crate::result::{Counter, Span, Timeline};
-use crate::rl::StepWork;
-use crate::rl::machine::{self, Stage};
+use crate::rl::{Stage, StepWork};
 
 /// Most spans of a side: about 4 MB of trace.
 const MOST_SPANS: usize = 30_000;
@@ -33,7 +32,7 @@ pub(super) fn timeline(side: &Side<'_>) -> Timeline {
         Some(ScheduleInput::Fixed { k }) => *k,
         _ => 0,
     };
-    let records = machine::run(&detail::plans(steps), resolved.cycle.max_staleness);
+    let records = loops::records(side);
     for (index, (step, record)) in steps.iter().zip(&records).enumerate().take(shown) {
         for stage in Stage::ALL {
             let (start, end) = record.spans[stage as usize];

@@ -141,6 +141,7 @@ impl Workload {
             acceptance: speculates.then_some(&*population),
             seed,
             path: [4, 2],
+            per_step: None,
         };
         if leap { run_leap(&job, cost, &mut schedule) } else { run_exact(&job, cost, &mut schedule) }
     }

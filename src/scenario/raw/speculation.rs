@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Unexpected, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use super::{Count, NonNegative, Positive, Precision, Schedule, Uncertain};
+use super::{Count, NonNegative, Number, Positive, Precision, Probability, Schedule, Uncertain};
 
 /// Speculative decoding, or none.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +38,58 @@ pub struct SpeculationConfig {
     pub proposal_share: Option<Uncertain>,
     /// What picks the configuration at each step.
     pub schedule: Option<Schedule>,
+    /// How acceptance moves over RL steps while the drafter is not trained; by default it does not.
+    pub drift: Option<Course>,
     /// Other drafters to compare with this one, each with its own acceptance and schedule.
     pub candidates: Option<Vec<SpeculationConfig>>,
+}
+
+/// How the first position's acceptance rate moves over RL steps; the other positions follow on the logit scale.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// Towards a limit, below or above the start.
+    Exponential(ExponentialCourse),
+    /// With the policy's divergence, which bounds what acceptance can lose.
+    Divergence(DivergenceCourse),
+    /// Points `[RL step, rate]`, rising in steps; linear between them, flat beyond.
+    Points(Vec<[NonNegative; 2]>),
+    /// The same from a file: an RL step and a rate on each line.
+    File(CourseFile),
+}
+
+/// Rate `limit + (first - limit) * exp(-t / steps)`.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExponentialCourse {
+    /// First-position rate that it tends to, between 0 and 1.
+    pub limit: Probability,
+    /// RL steps after which 63 % of the way are done.
+    pub steps: Positive,
+}
+
+/// Rate `first - share * sqrt(KL / 2) + entropy_gain * entropy lost`.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DivergenceCourse {
+    /// KL of the policy from the one that the drafter was trained on, nats a token, that each RL step adds.
+    pub kl_per_step: NonNegative,
+    /// True: it grows with the square of the steps.
+    pub quadratic: Option<bool>,
+    /// Share of the bound sqrt(KL / 2) that acceptance loses, 0 to 1.
+    pub share: Option<Probability>,
+    /// Entropy that each RL step takes, nats a token.
+    pub entropy_per_step: Option<Number>,
+    /// Acceptance that a nat of entropy less gives.
+    pub entropy_gain: Option<Number>,
+}
+
+/// A course read from a file.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CourseFile {
+    /// Path of a text file, relative to the scenario.
+    pub path: String,
 }
 
 /// The drafter and how it runs.

@@ -1,0 +1,197 @@
+//! The drafter over RL steps: how its acceptance moves, and what training it costs and restores.
+//!
+//! Seconds of a training are 6 · P · tokens · updates operations (forward and backward, P the drafter's weights) over the
+//! trainer's rate; the target's hidden states are there already, from generation or from the trainer's own passes.
+
+use super::ResolveError;
+use super::book::Book;
+use crate::profile::StageProfile;
+use crate::resolved::{
+    Cluster, DrafterTraining, Generation, Precision, Source, Speculation, Training, Workload,
+};
+use crate::scenario::Scenario;
+use crate::scenario::raw::{self, Course as Given, DrafterPlacement};
+use crate::speculation::staleness::{Course, Learner, rates};
+
+/// Updates that close 63 % of a gap, where nobody says: a policy of 105 thousand weights and its drafter, trained for this
+/// project's design, recovered within about 20 updates; not measured at scale.
+const RECOVERY: f64 = 20.0;
+/// Tokens of an update, where nobody says (assumed).
+const TOKENS: u32 = 65_536;
+/// Share of a training beside generation that the loop feels, where nobody says (assumed).
+const CONTENTION: f64 = 0.2;
+/// Share of Pinsker's bound that acceptance loses, where nobody says: 0.5 to 0.8 of the total variation in the same runs,
+/// and the bound was twice the total variation.
+const SHARE: f64 = 0.35;
+
+pub(super) struct Inputs<'a> {
+    pub(super) raw: &'a Scenario,
+    pub(super) gpus: &'a Cluster,
+    pub(super) workload: &'a Workload,
+    pub(super) generation: &'a Generation,
+    pub(super) steps: u32,
+}
+
+pub(super) fn resolve(
+    book: &mut Book<'_>,
+    inputs: &Inputs<'_>,
+    speculation: &mut Speculation,
+    training: &mut Training,
+    defaults: &StageProfile,
+) -> Result<(), ResolveError> {
+    let Some(raw::Speculation::On(config)) = &inputs.raw.speculation else { return Ok(()) };
+    let first = speculation.acceptance.rates.first().copied().unwrap_or(0.0);
+    let course = config.drift.as_ref().map(|given| course(book, given)).transpose()?;
+    let asked = inputs.raw.training.as_ref().and_then(|training| training.drafter.as_ref());
+    if course.is_none() && asked.is_none() {
+        return Ok(());
+    }
+    if speculation.acceptance.history.is_some() {
+        let message = "acceptance that grows with what was seen does not drift as well".to_owned();
+        let key = if course.is_some() { "speculation.drift" } else { "training.drafter" };
+        return Err(book.error(key, message, None));
+    }
+    if asked.is_some() && speculation.drafter.params() <= 0.0 {
+        let message = format!("{} has no weights to train", speculation.drafter.id);
+        return Err(book.error("training.drafter", message, None));
+    }
+    let learner =
+        asked.map(|given| learner(book, inputs, given, speculation, training, defaults)).transpose()?;
+    speculation.first_rates = rates(first, course.as_ref(), learner.as_ref(), inputs.steps as usize + 1);
+    Ok(())
+}
+
+fn course(book: &mut Book<'_>, given: &Given) -> Result<Course, ResolveError> {
+    let rate = |number: raw::NonNegative| number.get();
+    let pairs = |points: &[[raw::NonNegative; 2]]| -> Vec<(f64, f64)> {
+        points.iter().map(|[step, first]| (rate(*step), rate(*first))).collect()
+    };
+    Ok(match given {
+        Given::Exponential(exponential) => {
+            Course::Exponential { limit: exponential.limit.get(), steps: exponential.steps.get() }
+        }
+        Given::Divergence(divergence) => {
+            let share = divergence.share.map(raw::Probability::get);
+            let why = "half to four fifths of the total variation, itself half of the bound, in a small test";
+            Course::Divergence {
+                kl_per_step: divergence.kl_per_step.get(),
+                quadratic: divergence.quadratic.unwrap_or(false),
+                share: book.or("speculation.drift.divergence.share", share, SHARE, why),
+                entropy: (
+                    divergence.entropy_per_step.map_or(0.0, raw::Number::get),
+                    divergence.entropy_gain.map_or(0.0, raw::Number::get),
+                ),
+            }
+        }
+        Given::Points(points) => {
+            let points = pairs(points);
+            checked(book, "speculation.drift.points", points)?
+        }
+        Given::File(file) => {
+            let at = "speculation.drift.file.path";
+            let location = book.document().directory().join(&file.path);
+            let text = std::fs::read_to_string(&location).map_err(|error| {
+                book.error(at, format!("cannot read {}: {error}", location.display()), None)
+            })?;
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            let parse = |line: &str| {
+                let mut numbers =
+                    line.split([',', ' ', '\t']).filter(|s| !s.is_empty()).map(str::parse::<f64>);
+                match (numbers.next(), numbers.next(), numbers.next()) {
+                    (Some(Ok(step)), Some(Ok(rate)), None) => Ok((step, rate)),
+                    _ => Err(line.chars().take(40).collect::<String>()),
+                }
+            };
+            let points = lines.map(parse).collect::<Result<Vec<_>, _>>().map_err(|line| {
+                let message =
+                    format!("{}: found `{line}`, expected an RL step and a rate", location.display());
+                book.error(at, message, None)
+            })?;
+            checked(book, at, points)?
+        }
+    })
+}
+
+fn checked(book: &Book<'_>, at: &str, points: Vec<(f64, f64)>) -> Result<Course, ResolveError> {
+    let rising = points.windows(2).all(|pair| pair[1].0 > pair[0].0);
+    let rates = points.iter().all(|(_, rate)| (0.0..=1.0).contains(rate));
+    if points.is_empty() || !rising || !rates {
+        let message = "expected points of an RL step and a rate from 0 to 1, rising in steps";
+        return Err(book.error(at, message, None));
+    }
+    Ok(Course::Points(points))
+}
+
+fn learner(
+    book: &mut Book<'_>,
+    inputs: &Inputs<'_>,
+    given: &raw::DrafterTraining,
+    speculation: &Speculation,
+    training: &mut Training,
+    defaults: &StageProfile,
+) -> Result<Learner, ResolveError> {
+    let at = |key: &str| format!("training.drafter.{key}");
+    let placement = given.placement.unwrap_or(DrafterPlacement::Inline);
+    if given.placement.is_none() {
+        book.note(&at("placement"), "inline", Source::Default, "the loop waits for it");
+    }
+    let in_trainer = placement == DrafterPlacement::TrainerForward;
+    let every = book.count(&at("every"), given.every, 1, "after every RL step");
+    let optimizer_steps = inputs.workload.samples().div_ceil(training.global_batch_size) * training.epochs;
+    let usual = if in_trainer { optimizer_steps } else { 20 };
+    let updates = book.count(&at("updates"), given.updates, usual, "of each training");
+    let why = "from a small test, not measured at scale; 5 to 100 is plausible";
+    let recovery = given.recovery.map(raw::Positive::get);
+    let recovery = book.or(&at("recovery"), recovery, RECOVERY, why);
+    let mean = |lengths: &crate::resolved::Lengths| lengths.model.mean();
+    let batch_tokens = f64::from(inputs.workload.samples())
+        * (mean(&inputs.workload.prompt_tokens) + mean(&inputs.workload.response_tokens));
+    let tokens = if in_trainer {
+        if every > 1 || given.updates.is_some() || given.tokens.is_some() {
+            let message = "in the trainer's own passes the drafter sees every batch once".to_owned();
+            let hint = "leave every, updates and tokens out".to_owned();
+            return Err(book.error(&at("placement"), message, Some(hint)));
+        }
+        batch_tokens
+    } else {
+        let tokens = book.count(&at("tokens"), given.tokens, TOKENS, "tokens of an update (assumed)");
+        f64::from(tokens) * f64::from(updates)
+    };
+    if in_trainer && training.packing {
+        let why = "NeMo-RL trains a drafter on unpacked sequences only";
+        book.note("training.packing", false, Source::Default, why);
+        training.packing = false;
+    }
+    let device = &inputs.gpus.device;
+    let peak = match training.precision {
+        Precision::Fp8 => device.fp8_tflops.unwrap_or(device.bf16_tflops),
+        Precision::Bf16 => device.bf16_tflops,
+    } * 1e12;
+    let gpus = f64::from(inputs.gpus.gpus);
+    let computed = 6.0 * speculation.drafter.params() * tokens / (gpus * peak * training.mfu.value);
+    let seconds = given.seconds.map_or(computed, raw::NonNegative::get);
+    let contention = match placement {
+        DrafterPlacement::Overlapped => {
+            let share = given.contention.map(raw::Probability::get);
+            book.or(&at("contention"), share, CONTENTION, "share of it that the loop feels (assumed)")
+        }
+        _ => 1.0,
+    };
+    let preset = defaults.weight_transfer.preset("nccl-reshard")?;
+    let bytes = speculation.drafter.params() * speculation.weights.bytes()
+        / f64::from(inputs.generation.layout.gpus());
+    training.drafter = Some(DrafterTraining {
+        every,
+        seconds,
+        exposed_seconds: contention * seconds,
+        idle_gpu_seconds: if placement == DrafterPlacement::Idle { seconds * gpus } else { 0.0 },
+        sync_seconds: bytes / (preset.gb_per_s * 1e9),
+    });
+    Ok(Learner {
+        every,
+        updates: f64::from(updates),
+        recovery,
+        lag: given.lag.map_or(0, |lag| lag.get() as u32),
+        initial_gap: given.initial_gap.map_or(0.0, raw::Probability::get),
+    })
+}

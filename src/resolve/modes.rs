@@ -1,0 +1,166 @@
+//! How generation and training take turns: a framework's preset, what the scenario sets beside it, and what cannot be.
+//!
+//! A preset is data: it fills the keys that are not given, and each that it fills is written down. Semantics are those of
+//! the frameworks' documentation (NeMo-RL async GRPO and its samplers, verl one_step_off and fully_async, `AReaL`'s staleness
+//! manager, `SkyRL` fully_async, slime `train_async`). Leaves out: triggers of several weight syncs in an RL step, training
+//! that starts before its batch is whole.
+
+use super::ResolveError;
+use super::book::Book;
+use crate::resolved::{GroupOrder, Interruption, LoopMode, Source, Workload};
+use crate::scenario::Scenario;
+use crate::scenario::raw::{self, LoopPreset};
+
+/// What a preset sets.
+struct Preset {
+    name: &'static str,
+    max_staleness: u32,
+    /// Less than the bound where a framework counts a fraction.
+    lead: f64,
+    streaming: bool,
+    order: GroupOrder,
+    drop_stale: bool,
+    interruption: Interruption,
+}
+
+const SYNC: Preset = Preset {
+    name: "sync",
+    max_staleness: 0,
+    lead: 0.0,
+    streaming: false,
+    order: GroupOrder::InOrder,
+    drop_stale: false,
+    interruption: Interruption::Off,
+};
+
+/// Asynchronous, nothing more said: what NeMo-RL does with an age of one.
+const ASYNC: Preset = Preset { name: "async", max_staleness: 1, lead: 1.0, streaming: true, ..SYNC };
+
+fn preset(asked: LoopPreset) -> Preset {
+    let oldest = Preset { order: GroupOrder::OldestFirst, ..ASYNC };
+    let first = Preset { order: GroupOrder::FirstDone, ..ASYNC };
+    let verl = Preset { lead: 0.5, interruption: Interruption::RecomputeKv, ..first };
+    match asked {
+        LoopPreset::Sync => SYNC,
+        LoopPreset::OneStepOff => Preset { name: "one-step-off", streaming: false, ..ASYNC },
+        LoopPreset::NemoRlMaxAge => Preset { name: "nemo-rl-max-age", ..ASYNC },
+        LoopPreset::NemoRlInOrder => {
+            Preset { name: "nemo-rl-in-order", interruption: Interruption::KeepKv, ..ASYNC }
+        }
+        LoopPreset::NemoRlWeightFifo => {
+            Preset { name: "nemo-rl-weight-fifo", interruption: Interruption::KeepKv, ..oldest }
+        }
+        LoopPreset::NemoRlWindowed => Preset {
+            name: "nemo-rl-windowed",
+            interruption: Interruption::KeepKv,
+            drop_stale: true,
+            ..Preset { order: GroupOrder::FirstDone, ..ASYNC }
+        },
+        LoopPreset::VerlStalenessWait => Preset { name: "verl-staleness-wait", ..verl },
+        LoopPreset::VerlStalenessDrop => Preset { name: "verl-staleness-drop", drop_stale: true, ..verl },
+        LoopPreset::Areal => Preset {
+            name: "areal",
+            max_staleness: 2,
+            lead: 2.0,
+            interruption: Interruption::RecomputeKv,
+            ..oldest
+        },
+        LoopPreset::Skyrl => Preset {
+            name: "skyrl",
+            max_staleness: 4,
+            lead: 4.0,
+            interruption: Interruption::RecomputeKv,
+            ..oldest
+        },
+    }
+}
+
+/// The mode and its staleness bound, RL steps.
+pub(super) fn resolve(
+    book: &mut Book<'_>,
+    raw: &Scenario,
+    workload: &Workload,
+) -> Result<(LoopMode, u32), ResolveError> {
+    let given = raw.rl_loop.clone().unwrap_or_default();
+    let split = raw.pools.is_some();
+    if given.colocated == Some(false) && !split {
+        let message = "generation and training on GPUs of their own, and one `cluster`".to_owned();
+        let hint = "pools: { generation: { … }, training: { … } } instead of cluster".to_owned();
+        return Err(book.error("loop.colocated", message, Some(hint)));
+    }
+    let (defaults, named) = match (given.preset, given.mode) {
+        (Some(asked), _) => (preset(asked), true),
+        (None, Some(raw::Mode::Async)) => (ASYNC, true),
+        _ => (SYNC, false),
+    };
+    let runs_ahead = given.mode == Some(raw::Mode::Async) || defaults.max_staleness > 0;
+    if given.mode == Some(raw::Mode::Sync) && defaults.max_staleness > 0 {
+        let message = format!("`sync` beside the preset {}, which is asynchronous", defaults.name);
+        return Err(book.error("loop.mode", message, Some("leave one of the two out".to_owned())));
+    }
+    if runs_ahead && !split {
+        let message =
+            "generation and training take turns on one `cluster`, so neither can run ahead".to_owned();
+        let hint = "pools: { generation: { … }, training: { … } } instead of cluster".to_owned();
+        let key = if given.preset.is_some() { "loop.preset" } else { "loop.mode" };
+        return Err(book.error(key, message, Some(hint)));
+    }
+    let why = format!("of the preset {}", defaults.name);
+    let mut note = |key: &str, value: String, set: bool| {
+        if named && !set {
+            book.note(&format!("loop.{key}"), value, Source::Default, &why);
+        }
+    };
+    let partial_rollouts = given.partial_rollouts == Some(true);
+    let staleness = given.max_staleness.map(|n| n.get() as u32);
+    let usual = if partial_rollouts { defaults.max_staleness.max(1) } else { defaults.max_staleness };
+    let from_lead = given.lead.map(|lead| lead.get().ceil() as u32);
+    let max_staleness = staleness.or(from_lead).unwrap_or(usual);
+    note("max_staleness", max_staleness.to_string(), staleness.is_some());
+    // A bound of one's own is a lead of one's own, but where the framework counts a fraction.
+    let usual = match staleness {
+        Some(bound) if runs_ahead => f64::from(bound),
+        _ => defaults.lead,
+    };
+    let lead = given.lead.map_or(usual, raw::NonNegative::get);
+    note("lead", lead.to_string(), given.lead.is_some());
+    let streaming = given.streaming.unwrap_or(defaults.streaming);
+    note("streaming", streaming.to_string(), given.streaming.is_some());
+    let order = match given.order {
+        Some(raw::Order::InOrder) => GroupOrder::InOrder,
+        Some(raw::Order::OldestFirst) => GroupOrder::OldestFirst,
+        Some(raw::Order::FirstDone) => GroupOrder::FirstDone,
+        None => defaults.order,
+    };
+    note("order", format!("{order:?}"), given.order.is_some());
+    let drop_stale = given.stale.map_or(defaults.drop_stale, |stale| stale == raw::Stale::Drop);
+    note("stale", if drop_stale { "drop" } else { "wait" }.to_owned(), given.stale.is_some());
+    let interruption = match given.interrupt {
+        Some(raw::Interrupt::Off) => Interruption::Off,
+        Some(raw::Interrupt::KeepKv) => Interruption::KeepKv,
+        Some(raw::Interrupt::RecomputeKv) => Interruption::RecomputeKv,
+        None => defaults.interruption,
+    };
+    note("interrupt", format!("{interruption:?}"), given.interrupt.is_some());
+    let max_concurrent = given.max_concurrent.map(|n| n.get() as u32);
+    if let Some(most) = max_concurrent.filter(|most| *most < workload.samples_per_prompt) {
+        let message = format!("{most} samples under way, and a prompt has {}", workload.samples_per_prompt);
+        let hint = Some("room for one prompt at least".to_owned());
+        return Err(book.error("loop.max_concurrent", message, hint));
+    }
+    let filter = given.dynamic_sampling.as_ref();
+    let mode = LoopMode {
+        split,
+        lead,
+        streaming,
+        order,
+        drop_stale,
+        interruption,
+        max_concurrent,
+        over_sampling: given.over_sampling.as_ref().map_or(1.0, |over| over.factor.get()),
+        partial_rollouts,
+        without_signal: filter.map_or((0.0, 0.0), |f| (f.all_pass.get(), f.all_fail.get())),
+        waves: filter.and_then(|f| f.waves).unwrap_or(false),
+    };
+    Ok((mode, max_staleness))
+}

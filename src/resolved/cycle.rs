@@ -1,0 +1,142 @@
+//! The loop of one run: how far generation may run ahead of training, and the stages around both.
+
+use serde::{Deserialize, Serialize};
+
+use super::run::Quantity;
+
+/// Stages around generation and training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoopSettings {
+    /// RL steps that the weights of a trained sample may lag; 0 is synchronous.
+    pub max_staleness: u32,
+    /// How generation and training take turns.
+    pub mode: LoopMode,
+    /// Data loading, seconds per step.
+    pub data: Quantity,
+    /// Engine wake and everything of `prepare` besides the transfer, seconds.
+    pub prepare: Quantity,
+    /// Weight transfer from trainer to engine, seconds.
+    pub weight_sync: Quantity,
+    /// What the transfer stops.
+    pub transfer: Transfer,
+}
+
+/// What a weight transfer stops, as shares of its seconds, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Of the engines.
+    pub engine_stall: f64,
+    /// Of the trainer, where it has GPUs of its own.
+    pub trainer_stall: f64,
+    /// Whether both must be there at once (a collective), or the trainer leaves the weights somewhere.
+    pub rendezvous: bool,
+}
+
+/// Which finished groups are trained first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupOrder {
+    /// In the order in which they were started.
+    InOrder,
+    /// Those of the oldest weights.
+    OldestFirst,
+    /// Those that finished first.
+    FirstDone,
+}
+
+/// What new weights do to running requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruption {
+    /// Nothing starts until the running ones have finished.
+    Off,
+    /// They go on with their old KV cache.
+    KeepKv,
+    /// They go on once their KV cache is computed again.
+    RecomputeKv,
+}
+
+/// How generation and training take turns: the parameters of the one event machine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LoopMode {
+    /// Whether generation and training have GPUs of their own.
+    pub split: bool,
+    /// Prompts that may be under way beyond one RL step's, in RL steps.
+    pub lead: f64,
+    /// Whether prompts start one by one as others finish, rather than an RL step's together.
+    pub streaming: bool,
+    /// Which finished groups are trained first.
+    pub order: GroupOrder,
+    /// Whether a group beyond the bound is thrown away; otherwise training waits for it in time.
+    pub drop_stale: bool,
+    /// What new weights do to running requests.
+    pub interruption: Interruption,
+    /// Most samples under way on all engines together.
+    pub max_concurrent: Option<u32>,
+    /// Prompts started over prompts trained.
+    pub over_sampling: f64,
+    /// Whether what over-sampling leaves goes on in the next RL step.
+    pub partial_rollouts: bool,
+    /// Share of groups whose samples all pass, and all fail: they are not trained.
+    pub without_signal: (f64, f64),
+    /// Whether their replacements start together when everything has finished.
+    pub waves: bool,
+}
+
+impl LoopMode {
+    /// Generation and training in turns on one pool, nothing more.
+    pub const SYNC: LoopMode = LoopMode {
+        split: false,
+        lead: 0.0,
+        streaming: false,
+        order: GroupOrder::InOrder,
+        drop_stale: false,
+        interruption: Interruption::Off,
+        max_concurrent: None,
+        over_sampling: 1.0,
+        partial_rollouts: false,
+        without_signal: (0.0, 0.0),
+        waves: false,
+    };
+
+    /// Share of groups that are filtered.
+    pub fn filtered(&self) -> f64 {
+        self.without_signal.0 + self.without_signal.1
+    }
+
+    /// Whether time feeds back into what is generated when: samples come and go one by one. Otherwise an RL step's
+    /// rollout is the same however long it takes.
+    pub fn feeds_back(&self) -> bool {
+        self.streaming || self.over_sampling > 1.0 || self.filtered() > 0.0
+    }
+}
+
+/// Training of the drafter, as far as the loop feels it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DrafterTraining {
+    /// RL steps between two trainings.
+    pub every: u32,
+    /// Seconds of one on the trainer's GPUs.
+    pub seconds: f64,
+    /// Of them those that the loop is longer for, but for what idle GPUs take.
+    pub exposed_seconds: f64,
+    /// GPU seconds that idle GPUs may take off `exposed_seconds`.
+    pub idle_gpu_seconds: f64,
+    /// Seconds that the drafter's weights add to a weight sync.
+    pub sync_seconds: f64,
+}
+
+impl DrafterTraining {
+    /// Whether a training follows this RL step.
+    pub fn due(&self, rl_step: u64) -> bool {
+        (rl_step + 1).is_multiple_of(u64::from(self.every))
+    }
+
+    /// Seconds that a step is longer for, where `idle` GPU seconds of its rollout were idle.
+    pub fn exposed(&self, idle: f64) -> f64 {
+        if self.idle_gpu_seconds <= 0.0 {
+            return self.exposed_seconds;
+        }
+        self.exposed_seconds * (1.0 - (idle / self.idle_gpu_seconds).min(1.0))
+    }
+}

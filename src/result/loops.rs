@@ -1,0 +1,53 @@
+//! What running ahead does to the samples that are trained.
+
+use serde::{Deserialize, Serialize};
+
+use crate::math::Summary;
+
+/// Staleness, waste and bias of one side's loop; nominal seconds, the first draw's RL steps that count, but for the price.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoopStats {
+    /// Mean RL steps that the weights of a trained sample lag.
+    pub staleness_mean: f64,
+    /// Largest.
+    pub staleness_max: u32,
+    /// Share of trained samples by RL steps of lag, from 0.
+    pub staleness_shares: Vec<f64>,
+    /// Mean response of the trained samples, tokens.
+    pub trained_response_mean: f64,
+    /// Mean response of all samples that were started, tokens.
+    pub started_response_mean: f64,
+    /// The first over the second, minus 1: below zero where long samples are left behind.
+    pub length_bias: f64,
+    /// Response tokens that were thrown away, of all that were generated.
+    pub wasted_token_share: f64,
+    /// Prompts that were thrown away for each that was trained; of them those without signal.
+    pub wasted_prompts_per_trained: f64,
+    /// Prompts without signal for each that was trained.
+    pub filtered_prompts_per_trained: f64,
+    /// Share of the time that an engine works, and that the trainer's GPUs compute.
+    pub engine_busy_share: f64,
+    /// See `engine_busy_share`.
+    pub trainer_busy_share: f64,
+    /// USD for each prompt that was trained.
+    pub usd_per_trained_prompt: Summary,
+    /// Runs in full behind the worlds of each draw; 0 where every world is priced exactly.
+    pub simulated_paces: u32,
+}
+
+/// A run of many RL steps, both sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WholeRun {
+    /// RL steps.
+    pub rl_steps: u64,
+    /// Hours of the baseline.
+    pub baseline_hours: Summary,
+    /// Hours of the forecast.
+    pub forecast_hours: Summary,
+    /// USD of the baseline.
+    pub baseline_usd: Summary,
+    /// USD of the forecast, the drafter's own training included.
+    pub forecast_usd: Summary,
+    /// RL steps after which the drafter has paid for its training; absent where it never does.
+    pub payback_steps: Option<f64>,
+}

@@ -1,0 +1,128 @@
+//! Scoring of samples: a queue with as many servers as sandboxes, or as a reward model takes at once.
+//!
+//! Samples come as they complete, or all at the end; each takes a server for a lognormal time. What is left when the last
+//! sample has come is exposed, the rest is hidden behind generation. Leaves out: that a reward model's latency depends on
+//! how many samples it has; the queue in loops whose samples come one by one, of which the last sample's time is left.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::math::normal_quantile;
+use crate::resolved::Resolved;
+use crate::rng::{Purpose, Stream};
+use crate::rollout::Outcome;
+use crate::units::SimTime;
+
+/// The scoring of one RL step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scoring {
+    /// Seconds with all servers busy.
+    seconds: f64,
+    overlapped: bool,
+    servers: u32,
+    sigma: f64,
+    seed: u64,
+    rl_step: u64,
+}
+
+impl Scoring {
+    pub(super) fn of(resolved: &Resolved, rl_step: u64) -> Self {
+        let reward = &resolved.reward;
+        Scoring {
+            seconds: reward.seconds.value,
+            overlapped: reward.overlapped,
+            servers: reward.servers,
+            sigma: reward.sigma,
+            seed: resolved.seed,
+            rl_step,
+        }
+    }
+
+    /// The share of its seconds that is left when the last sample of a rollout completes; above 1 where servers idle.
+    pub(super) fn exposed_share(&self, replicas: &[Outcome]) -> f64 {
+        let alike = self.servers == 1 && self.sigma == 0.0;
+        if !self.overlapped && alike {
+            return 1.0;
+        }
+        let mut ends: Vec<f64> =
+            replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
+        if ends.is_empty() || self.seconds <= 0.0 {
+            return 1.0;
+        }
+        ends.sort_by(f64::total_cmp);
+        let last = ends[ends.len() - 1];
+        if !self.overlapped {
+            ends.fill(last);
+        }
+        if alike {
+            let each = self.seconds / ends.len() as f64;
+            let scored = ends.iter().fold(0.0_f64, |done, end| done.max(*end) + each);
+            return ((scored - last) / self.seconds).clamp(0.0, 1.0);
+        }
+        let each = self.seconds * f64::from(self.servers) / ends.len() as f64;
+        let mut free: BinaryHeap<Reverse<SimTime>> =
+            (0..self.servers).map(|_| Reverse(SimTime::ZERO)).collect();
+        let mut scored = SimTime::ZERO;
+        for (sample, end) in ends.iter().enumerate() {
+            let Some(Reverse(server)) = free.pop() else { break };
+            let start = server.max(SimTime::from_seconds(*end));
+            let done = start + SimTime::from_seconds(each * self.factor(sample as u64));
+            scored = scored.max(done);
+            free.push(Reverse(done));
+        }
+        scored.since(SimTime::from_seconds(last)).seconds() / self.seconds
+    }
+
+    /// The same where samples come one by one: the last of `samples`.
+    pub(super) fn last_share(&self, samples: usize) -> f64 {
+        if self.overlapped { f64::from(self.servers) / samples.max(1) as f64 } else { 1.0 }
+    }
+
+    /// A lognormal factor of mean 1.
+    fn factor(&self, sample: u64) -> f64 {
+        if self.sigma == 0.0 {
+            return 1.0;
+        }
+        let u = Stream::new(self.seed, Purpose::Scoring, &[self.rl_step, sample]).open_uniform();
+        libm::exp(self.sigma * normal_quantile(u) - 0.5 * self.sigma * self.sigma)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(ends: &[f64]) -> Outcome {
+        Outcome {
+            completions: ends.iter().enumerate().map(|(i, end)| (i as u32, *end)).collect(),
+            ..Outcome::default()
+        }
+    }
+
+    fn scoring(seconds: f64, servers: u32, overlapped: bool) -> Scoring {
+        Scoring { seconds, overlapped, servers, sigma: 0.0, seed: 1, rl_step: 0 }
+    }
+
+    #[test]
+    fn overlapped_rewards_leave_their_last_sample_at_least() {
+        let rule = scoring(4.0, 1, true);
+        let spread = [replica(&[1.0, 2.0]), replica(&[3.0, 100.0])];
+        assert!((rule.exposed_share(&spread) - 0.25).abs() < 1e-12, "three of four were hidden");
+        let together = [replica(&[5.0, 5.0]), replica(&[5.0, 5.0])];
+        assert!((rule.exposed_share(&together) - 1.0).abs() < 1e-12, "nothing to hide behind");
+    }
+
+    #[test]
+    fn servers_share_the_work() {
+        // Four samples of 2 s each on two servers: 4 s with both busy.
+        let together = [replica(&[5.0, 5.0, 5.0, 5.0])];
+        assert!((scoring(4.0, 2, true).exposed_share(&together) - 1.0).abs() < 1e-9);
+        let early = [replica(&[1.0, 1.0, 1.0, 5.0])];
+        assert!((scoring(4.0, 2, true).exposed_share(&early) - 0.5).abs() < 1e-9, "the last one's 2 s");
+        assert!((scoring(4.0, 2, false).exposed_share(&early) - 1.0).abs() < 1e-9, "nothing is hidden");
+        // Eight servers for four samples: each still takes its time.
+        assert!((scoring(1.0, 8, true).exposed_share(&early) - 2.0).abs() < 1e-9);
+        let long = Scoring { sigma: 1.5, ..scoring(4.0, 2, false) };
+        assert!(long.exposed_share(&[replica(&[5.0; 64])]) > 1.0, "a long one ends alone");
+    }
+}
