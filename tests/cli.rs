@@ -18,8 +18,16 @@ use serde_json::Value;
 
 const QUICKSTART: &str = "scenarios/quickstart.yaml";
 /// As little as a scenario can run.
-const BRIEF: [&str; 6] =
-    ["--set", "rl_steps=1", "--set", "uncertainty.workload_draws=1", "--set", "uncertainty.worlds=4"];
+const BRIEF: [&str; 8] = [
+    "--set",
+    "rl_steps=1",
+    "--set",
+    "warmup_steps=0",
+    "--set",
+    "uncertainty.workload_draws=1",
+    "--set",
+    "uncertainty.worlds=4",
+];
 
 /// Words in order, whatever the line breaks and columns between them.
 fn words(text: &str) -> String {

@@ -373,7 +373,7 @@ weight_sync: colocated-ipc => weight_sync: nccl_reshrd
 fn planned_keys_are_refused_with_that_word() {
     run(r"
 { rule: { seconds: 2 } } => { sandbox: { latency: 2 } }
-    19:22 reward.sandbox: missing key `concurrency`
+    19:11 reward.sandbox: missing key `concurrency`
 layout: { tp: 1 } => layout: { pp: 2 }
     12:17 generation.layout.pp: `2` is | planned and not built yet | built: 1
 seed: 1 => plan: { gpus: 64 }
@@ -395,11 +395,11 @@ mode: sync => mode: async, max_staleness: -1
 mode: sync => mode: async, max_staleness: 1, lead: 2
     20:46 loop.lead: a lead of 2 RL steps beside a staleness of at most 1
 mode: sync => over_sampling: { factor: 0.5 }
-    20:26 loop.over_sampling.factor: found 0.5, expected 1 to 16
+    20:34 loop.over_sampling.factor: found 0.5, expected 1 to 16
 mode: sync => partial_rollouts: true
     20:27 loop.partial_rollouts: without over_sampling
 mode: sync => dynamic_sampling: { all_pass: 0.6, all_fail: 0.4 }
-    20:27 loop.dynamic_sampling: found 1 of the groups without signal | a filter that nothing passes
+    20:9 loop.dynamic_sampling: found 1 of the groups without signal | a filter that nothing passes
 mode: sync => preset: areel
     20:17 loop.preset: unknown choice `areel` | areal
 seed: 1 => pools: { generation: { device: h100-sxm, gpus: 8 } }

@@ -8,7 +8,7 @@
 use super::{Kernels, Timed};
 use crate::math::log_log;
 use crate::piece::Bound;
-use crate::profile::TokenTable;
+use crate::profile::{SizeTable, TokenTable};
 
 impl Kernels {
     /// All-reduce of `bytes` over `ranks` GPUs; `eager` outside a CUDA graph. Rank counts between the
@@ -84,27 +84,43 @@ impl Kernels {
         }
         let form = &self.profile.form.all_reduce;
         let bytes = 2.0 * tokens * hidden * f64::from(ranks);
+        let gathered = self.half(&form.all_gather, bytes, ranks);
+        let scattered = self.half(&form.reduce_scatter, bytes, ranks);
+        Timed {
+            seconds: gathered.seconds + scattered.seconds,
+            extrapolated: gathered.extrapolated || scattered.extrapolated,
+            bound: if gathered.bound == scattered.bound { gathered.bound } else { Bound::Network },
+        }
+    }
+
+    /// All-gather of `bytes` (the whole) over `ranks` GPUs.
+    pub fn all_gather(&self, bytes: f64, ranks: u32) -> Timed {
+        if ranks <= 1 || bytes <= 0.0 {
+            return Timed::NONE;
+        }
+        self.half(&self.profile.form.all_reduce.all_gather, bytes, ranks)
+    }
+
+    /// One half of an all-reduce, gather or scatter, of `bytes` (the whole) over `ranks` GPUs, from its tables.
+    fn half(&self, tables: &[SizeTable], bytes: f64, ranks: u32) -> Timed {
         let inside = ranks.min(self.domain);
         let size = bytes * f64::from(inside) / f64::from(ranks) / self.link_ratio;
-        let (mut us, mut floor, mut extrapolated) = (0.0, 0.0, false);
-        for tables in [&form.all_gather, &form.reduce_scatter] {
-            let Some(table) = tables.iter().find(|table| table.gpus >= inside).or(tables.last()) else {
-                return Timed { extrapolated: true, ..Timed::NONE };
-            };
-            let (first, last) =
-                (table.bytes.first().copied().unwrap_or(1.0), table.bytes.last().copied().unwrap_or(1.0));
-            us += log_log(&table.bytes, &table.us, size.max(first));
-            floor += table.us.first().copied().unwrap_or(0.0);
-            extrapolated |= size > last || inside > table.gpus;
-        }
+        let Some(table) = tables.iter().find(|table| table.gpus >= inside).or(tables.last()) else {
+            return Timed { extrapolated: true, ..Timed::NONE };
+        };
+        let (first, last) =
+            (table.bytes.first().copied().unwrap_or(1.0), table.bytes.last().copied().unwrap_or(1.0));
+        let us = log_log(&table.bytes, &table.us, size.max(first));
+        let floor = table.us.first().copied().unwrap_or(0.0);
+        let extrapolated = size > last || inside > table.gpus;
         if ranks <= self.domain {
             let bound = if us > 2.0 * floor { Bound::Network } else { Bound::Latency };
             return Timed { seconds: us * 1e-6, extrapolated, bound };
         }
-        // Each GPU's links bring in what the other domains hold of its share, and take the results out.
+        // Each GPU's links bring in what the other domains hold of its share, or take the results out.
         let leaving = 1.0 - f64::from(self.domain) / f64::from(ranks);
-        let network = 2.0 * bytes * leaving / f64::from(self.domain) / (self.network.gb_per_s_per_gpu * 1e9);
-        let seconds = us * 1e-6 + 2.0 * self.network.latency_us * 1e-6 + network;
+        let network = bytes * leaving / f64::from(self.domain) / (self.network.gb_per_s_per_gpu * 1e9);
+        let seconds = us * 1e-6 + self.network.latency_us * 1e-6 + network;
         Timed { seconds, extrapolated: true, bound: Bound::Network }
     }
 }

@@ -176,16 +176,21 @@ impl Decoder<'_> {
         });
         add_timed(piece, "experts", Family::Moe, time, layers);
         if self.layout.dp_attention {
+            // The GPUs of a tensor-parallel group hold the same tokens: each sends its share of them and is told the
+            // others' results at the end (vLLM's sequence-parallel experts).
+            let own = pass.tokens / self.tp();
             let (operator, time) = match self.routing.transport {
                 Transport::AllToAll => {
                     let elements = hidden * f64::from(experts.per_token);
-                    ("expert all-to-all", self.kernels.all_to_all(pass.tokens, elements, self.layout.ep))
+                    ("expert all-to-all", self.kernels.all_to_all(own, elements, self.layout.ep))
                 }
                 Transport::Gather => {
-                    ("expert gather", self.kernels.gather_scatter(pass.tokens, hidden, self.layout.ep))
+                    ("expert gather", self.kernels.gather_scatter(own, hidden, self.layout.ep))
                 }
             };
             add_timed(piece, operator, Family::Collective, time, layers);
+            let back = self.kernels.all_gather(2.0 * pass.tokens * hidden, self.layout.tp);
+            add_timed(piece, "all-gather", Family::Collective, back, layers);
         }
     }
 
