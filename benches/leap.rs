@@ -90,6 +90,7 @@ fn replicas(times: u32) -> Vec<Vec<(u32, Sample)>> {
         prompt_tokens: lognormal(130.0, 0.4, 2048),
         response_tokens: lognormal(7600.0, 0.7, 16_384),
         group_correlation: 0.0,
+        response_drift: Vec::new(),
     };
     let mut samples = Generator::new(&workload, 1, LengthShift::default()).step(0, 0);
     for sample in &mut samples {

@@ -18,7 +18,7 @@ pub use chi_square::chi_square_p_value;
 pub use clipped::{clipped_lognormal_mean, solve_lognormal_location};
 pub use discrete::{binomial, hypergeometric};
 pub use fit::{SurfaceRow, fit_surface, levenberg_marquardt};
-pub use interpolate::log_log;
+pub use interpolate::{log_log, polyline};
 pub use normal::{normal_cdf, normal_quantile};
 pub use summary::{Summary, quantile_sorted};
 pub use surface::{Cell, Surface};

@@ -8,6 +8,7 @@ mod cycle;
 mod facts;
 mod run;
 mod schedule;
+mod training;
 
 pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer};
 pub use facts::{
@@ -15,7 +16,8 @@ pub use facts::{
 };
 pub use run::{
     AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,
-    Lengths, Overhead, Quantity, Resolved, Reward, Router, Routing, SeenHistory, Source, Speculation,
-    Training, Transport, Uncertainty, Workload,
+    Lengths, Overhead, Quantity, Resolved, Router, Routing, SeenHistory, Source, Speculation, Transport,
+    Uncertainty, Workload,
 };
 pub use schedule::{CatchUpInput, DraftInput, ScheduleInput, TierInput};
+pub use training::{Balance, Reward, Training};

@@ -15,7 +15,7 @@ use crate::math::Summary;
 use crate::resolved::{Assumption, Resolved};
 
 pub use lookup::quantity;
-pub use loops::{LoopStats, WholeRun};
+pub use loops::{LoopStats, UpdateInterval, WholeRun};
 pub use steps::{StepRow, write_steps};
 pub use trace::{Counter, Span, Timeline, write_trace};
 
@@ -41,6 +41,9 @@ pub struct RunResult {
     /// The whole run that was asked about.
     #[serde(default)]
     pub whole_run: Option<WholeRun>,
+    /// How often the drafter is best trained, where it is and would go stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_interval: Option<UpdateInterval>,
     /// Where drafting breaks even; empty where nothing is drafted.
     pub break_even: Vec<BreakEven>,
     /// Other drafters in the forecast's place, fastest step first; empty where none were asked for.

@@ -17,6 +17,7 @@ pub mod step;
 mod summarise;
 pub mod sweep;
 mod timeline;
+mod update_interval;
 pub mod validate;
 mod whole_run;
 mod worlds;

@@ -1,14 +1,14 @@
 //! The samples of one RL step: prompts, groups and lengths.
 //!
 //! Lengths are drawn by inverse distribution from streams keyed by (draw, RL step, prompt, sample): the baseline
-//! and the forecast see the same lengths, and a change of one sample moves no other. Leaves out: drift of
-//! lengths over RL steps, over-sampling, filters.
+//! and the forecast see the same lengths, and a change of one sample moves no other. Leaves out: over-sampling
+//! and filters, which the loop adds; that the spread of lengths may change over RL steps, not only their scale.
 
 mod lengths;
 
 pub use lengths::LengthSampler;
 
-use crate::math::normal_quantile;
+use crate::math::{normal_quantile, polyline};
 use crate::resolved::Workload;
 use crate::rng::{Purpose, Stream};
 
@@ -33,6 +33,7 @@ pub struct Generator {
     prompt: LengthSampler,
     response: LengthSampler,
     correlation: f64,
+    drift: Vec<(f64, f64)>,
     seed: u64,
 }
 
@@ -54,6 +55,7 @@ impl Generator {
             prompt: LengthSampler::new(&workload.prompt_tokens, LengthShift::default()),
             response: LengthSampler::new(&workload.response_tokens, shift),
             correlation: workload.group_correlation,
+            drift: workload.response_drift.clone(),
             seed,
         }
     }
@@ -64,13 +66,14 @@ impl Generator {
         let (shared, own) = (self.correlation.sqrt(), (1.0 - self.correlation).sqrt());
         let normal =
             |purpose, entity: &[u64]| normal_quantile(Stream::new(self.seed, purpose, entity).open_uniform());
+        let scale = polyline(&self.drift, rl_step as f64).unwrap_or(1.0);
         for group in 0..self.prompts_per_step {
             let path = [draw, rl_step, u64::from(group)];
-            let prompt = self.prompt.at(normal(Purpose::PromptLength, &path));
+            let prompt = self.prompt.at(normal(Purpose::PromptLength, &path), 1.0);
             let z_group = if shared > 0.0 { normal(Purpose::GroupLength, &path) } else { 0.0 };
             for sample in 0..self.samples_per_prompt {
                 let z_own = normal(Purpose::ResponseLength, &[path[0], path[1], path[2], u64::from(sample)]);
-                let response = self.response.at(shared * z_group + own * z_own);
+                let response = self.response.at(shared * z_group + own * z_own, scale);
                 samples.push(Sample {
                     group,
                     prompt: prompt.tokens,
@@ -100,7 +103,23 @@ mod tests {
             prompt_tokens: lognormal(130.0, 0.4, 2048),
             response_tokens: lognormal(4000.0, 0.9, 16_384),
             group_correlation: correlation,
+            response_drift: Vec::new(),
         }
+    }
+
+    #[test]
+    fn responses_drift_with_the_policy() {
+        let mean = |workload: &Workload, step: u64| {
+            let samples = Generator::new(workload, 1, LengthShift::default()).step(0, step);
+            samples.iter().map(|s| f64::from(s.response)).sum::<f64>() / samples.len() as f64
+        };
+        let fixed = workload(0.0);
+        let drifting = Workload { response_drift: vec![(0.0, 1.0), (100.0, 2.0)], ..fixed.clone() };
+        assert_eq!(mean(&fixed, 0), mean(&drifting, 0));
+        // One and a half times as long before clipping at four times the mean, which takes some of it.
+        let grown = mean(&drifting, 50) / mean(&fixed, 50);
+        assert!((1.3..1.5).contains(&grown), "{grown}");
+        assert!(mean(&drifting, 1000) < 2.0 * mean(&fixed, 1000), "flat beyond, clipped at the maximum");
     }
 
     #[test]

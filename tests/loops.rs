@@ -140,6 +140,14 @@ fn nothing_is_lost_and_no_bound_is_broken() {
                 prop_assert!(trained.staleness.iter().all(|lag| *lag <= bound), "{}", text);
                 prop_assert!(record.spans.iter().all(|(start, end)| start <= end));
                 prop_assert!(record.spans[3..].windows(2).all(|pair| pair[0].1 <= pair[1].0));
+                let exposed: f64 = record.exposed().iter().sum();
+                prop_assert!(
+                    exposed <= record.period() + 1e-6,
+                    "{} of {}\n{}",
+                    exposed,
+                    record.period(),
+                    text
+                );
                 prop_assert!(record.before <= record.spans[Stage::LogprobOld as usize].0);
             }
             let trained: u64 =
@@ -412,6 +420,64 @@ fn a_drafter_that_goes_stale_and_one_that_learns() {
     assert!((training(&idle) - training(&frozen)).abs() < 1e-6, "the long tail has room for it");
     let by_kl = drifting("  drift: { divergence: { kl_per_step: 0.0005, share: 1 } }\n", "");
     assert!(length(&by_kl) < length(&fixed));
+}
+
+#[test]
+fn the_best_interval_is_what_simulation_finds() {
+    let run = |every: u32| {
+        let text = small(&[
+            (
+                "  schedule: { fixed: { k: 3 } }\n",
+                "  schedule: { fixed: { k: 3 } }\n  drift: { points: [[0, 0.776], [240, 0.4]] }\n",
+            ),
+            (
+                "reference_logprobs: true }",
+                &format!(
+                    "reference_logprobs: true, drafter: {{ every: {every}, updates: 400, recovery: 10, seconds: 0.5 }} }}"
+                ),
+            ),
+            ("rl_steps: 2", "rl_steps: 240"),
+            ("prompts_per_step: 16", "prompts_per_step: 64"),
+            ("workload_draws: 2", "workload_draws: 1"),
+        ]);
+        result(&text, &nominal(&[]))
+    };
+    let every = [2, 4, 8, 16, 32, 64, 120];
+    let runs: Vec<_> = every.iter().map(|n| run(*n)).collect();
+    let steps: Vec<f64> = runs.iter().map(|run| number(run, "forecast.step_s.mean")).collect();
+    let found = every[(0..every.len()).min_by(|a, b| steps[*a].total_cmp(&steps[*b])).unwrap()];
+    // All runs' own estimates agree, as none depends on the interval that was asked for.
+    for run in &runs {
+        let best = number(run, "update_interval.best_every");
+        println!("asked {}, best {best}, simulated best {found}", number(run, "update_interval.every"));
+        assert!(best / f64::from(found) > 0.5 && best / f64::from(found) < 2.0, "{best} {found} {steps:?}");
+    }
+    assert!(steps[0] > steps[3] && steps[6] > steps[3], "{steps:?}");
+}
+
+#[test]
+fn lengths_may_drift_and_inexactness_is_said() {
+    let text = small(&[
+        ("max: 2048", "max: 16384"),
+        ("  response_tokens:", "  response_drift: [[0, 1], [10, 1.5]]\n  response_tokens:"),
+        ("rl_steps: 2", "rl_steps: 20\nwarmup_steps: 10"),
+    ]);
+    let still = small(&[("max: 2048", "max: 16384"), ("rl_steps: 2", "rl_steps: 20\nwarmup_steps: 10")]);
+    let (drifting, fixed) = (result(&text, &nominal(&[])), result(&still, &nominal(&[])));
+    let rollout = |run| number(run, "baseline.rollout_s.mean");
+    // Half as long again, every one of them.
+    let longer = rollout(&drifting) / rollout(&fixed);
+    assert!((1.35..1.6).contains(&longer), "{longer}");
+    let fixed = result(SMALL, &nominal(&[]));
+    let text = small(&[("  schedule:", "  inexactness: 0.001\n  schedule:")]);
+    let inexact = result(&text, &nominal(&[]));
+    for path in ["forecast.step_s.mean", "forecast.acceptance_length"] {
+        assert_eq!(number(&inexact, path), number(&fixed, path), "{path}");
+    }
+    // 1 - .999^500 of the responses.
+    let said = inexact["warnings"].to_string();
+    assert!(said.contains("inexact by 0.001") && (said.contains("39 %") || said.contains("40 %")), "{said}");
+    assert!(!fixed["warnings"].to_string().contains("inexact"));
 }
 
 #[test]

@@ -57,6 +57,7 @@ workload:
   prompt_tokens: { file: { path: prompts.txt, max: 2048 } }
   response_tokens: { histogram: { edges: [0, 100, 1000.5], weights: [1, 2.5], max: 900 } }
   group_correlation: 0.3
+  response_drift: [[0, 1], [100, 1.4]]
 generation:
   engine: sglang
   engine_version: \"0.5\"
@@ -89,6 +90,9 @@ training:
   global_batch_size: 2048
   epochs: 1
   packing: true
+  micro_batch_tokens: 16384
+  balance: step
+  update_seconds: 0.5
   recompute: full
   mfu: { value: 0.4, se: 0.05 }
   logprob_mfu: 0.5
@@ -406,6 +410,8 @@ seed: 1 => pools: { generation: { device: h100-sxm, gpus: 8 } }
     23:1 pools: `pools` beside `cluster`
 seed: 1 => pools: { reward: { gpus: 8 } }
     23:10 pools.reward: planned
+mode: sync => dynamic_sampling: { all_pass: 0.3, all_fail: 1.3 }
+    20:54 loop.dynamic_sampling.all_fail: found `1.3`
 ");
 }
 

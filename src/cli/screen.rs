@@ -5,6 +5,7 @@
 mod chart;
 mod first;
 mod fit;
+mod loops;
 mod scores;
 mod solve;
 mod stages;

@@ -1,13 +1,17 @@
-//! Training and log-prob passes: floating-point operations over an efficiency.
+//! Training and log-prob passes: floating-point operations over an efficiency, on the rank that has most of them.
 //!
 //! A dense model costs 6·N·s + 6·L·d_q·s² operations forward and backward for a sequence of s tokens (N:
 //! weights that a token multiplies with, d_q: width of all query heads; causal), a third of it forward only.
-//! Recomputation adds forward passes. The efficiency is the *model* FLOP utilisation of a well-fed GPU.
-//! Two things lie on top of it: padding where sequences are not packed, and the longest sequence, which one
-//! data-parallel rank must take whole. Pipeline bubbles,
-//! expert communication and imbalance are part of the efficiency.
+//! Recomputation adds forward passes. The efficiency is the *model* FLOP utilisation of a well-fed GPU; experts'
+//! communication is part of it, as it is of the published efficiencies of mixtures of experts.
+//! On top of it lie padding where sequences are not packed, data-parallel ranks that wait for the fullest of them at
+//! every update, pipeline bubbles (p - 1) / m of p stages over m micro batches (GPipe and 1F1B alike), and the
+//! seconds of an update itself. Leaves out: interleaved stages, gradients that are summed while others are computed.
 
-use crate::resolved::Model;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::resolved::{Balance, Model};
 
 /// Operations of one forward pass over a sequence of `tokens`.
 pub fn forward_flops(model: &Model, tokens: f64) -> f64 {
@@ -21,35 +25,123 @@ pub struct Pass {
     /// Operations of this pass over those of one forward pass: 1 for log-probs, 3 for training, more with
     /// recomputation.
     pub forwards: f64,
-    /// GPUs.
-    pub gpus: f64,
-    /// GPUs that share one sequence (tensor parallelism).
-    pub gpus_per_sequence: f64,
+    /// Data-parallel ranks.
+    pub ranks: usize,
+    /// GPUs of a rank: they share its sequences.
+    pub gpus_per_rank: f64,
+    /// Of them pipeline stages.
+    pub stages: f64,
     /// Rate of one GPU, FLOP/s: peak times efficiency.
     pub rate: f64,
-    /// Whether sequences are packed.
+    /// Whether sequences are packed; otherwise each is padded to the longest of its update and is a micro batch.
     pub packing: bool,
-    /// Samples that are balanced and padded together (one optimizer step).
-    pub batch: usize,
+    /// Tokens of a micro batch of packed sequences.
+    pub micro_tokens: f64,
+    /// How samples are dealt to ranks.
+    pub balance: Balance,
+    /// Samples between two points at which all ranks meet: an optimizer step's, or all for log-probs.
+    pub update: usize,
+    /// Seconds of meeting: gradients, optimizer.
+    pub update_seconds: f64,
+}
+
+/// What one rank has of an update.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    flops: f64,
+    tokens: f64,
+    samples: f64,
 }
 
 impl Pass {
-    /// Seconds over sequences of these lengths (tokens, prompt and response), batch after batch.
+    /// Seconds over sequences of these lengths (tokens, prompt and response), update after update.
     pub fn seconds(&self, model: &Model, lengths: &[f64]) -> f64 {
-        lengths.chunks(self.batch.max(1)).map(|batch| self.batch_seconds(model, batch)).sum()
+        let ranks = self.ranks.max(1);
+        let update = self.update.clamp(1, lengths.len().max(1));
+        if self.balance == Balance::Step && update < lengths.len() {
+            return self.balanced_by_step(model, lengths, update);
+        }
+        let mut loads = vec![Load::default(); ranks];
+        lengths
+            .chunks(update)
+            .map(|batch| {
+                loads.fill(Load::default());
+                let longest = longest(batch);
+                if self.balance == Balance::None {
+                    for (i, tokens) in batch.iter().enumerate() {
+                        self.add(&mut loads[i % ranks], model, *tokens, longest);
+                    }
+                } else {
+                    deal(batch, ranks, |sample, rank| {
+                        self.add(&mut loads[rank], model, batch[sample], longest);
+                    });
+                }
+                self.slowest(&loads)
+            })
+            .sum()
     }
 
-    fn batch_seconds(&self, model: &Model, lengths: &[f64]) -> f64 {
-        let longest = lengths.iter().copied().fold(0.0, f64::max);
-        let total: f64 = if self.packing {
-            lengths.iter().map(|tokens| forward_flops(model, *tokens)).sum()
-        } else {
-            forward_flops(model, longest) * lengths.len() as f64
-        };
-        let even = total / self.gpus;
-        // Balancing cannot split a sequence: one rank holds the longest alone.
-        let alone = forward_flops(model, longest) / self.gpus_per_sequence;
-        self.forwards * even.max(alone) / self.rate
+    /// The ranks have about the same tokens of the whole step, but meet at every update: there chance decides.
+    fn balanced_by_step(&self, model: &Model, lengths: &[f64], update: usize) -> f64 {
+        let updates = lengths.len().div_ceil(update);
+        let mut of_rank = vec![Vec::new(); self.ranks.max(1)];
+        deal(lengths, self.ranks.max(1), |sample, rank| of_rank[rank].push(sample));
+        for samples in &mut of_rank {
+            // In the order in which they came, which is any.
+            samples.sort_unstable();
+        }
+        let longest = longest(lengths);
+        let mut loads = vec![Load::default(); of_rank.len()];
+        (0..updates)
+            .map(|u| {
+                loads.fill(Load::default());
+                for (samples, load) in of_rank.iter().zip(&mut loads) {
+                    let part = |u: usize| u * samples.len() / updates;
+                    for sample in &samples[part(u)..part(u + 1)] {
+                        self.add(load, model, lengths[*sample], longest);
+                    }
+                }
+                self.slowest(&loads)
+            })
+            .sum()
+    }
+
+    fn add(&self, load: &mut Load, model: &Model, tokens: f64, longest: f64) {
+        let tokens = if self.packing { tokens } else { longest };
+        load.flops += forward_flops(model, tokens);
+        load.tokens += tokens;
+        load.samples += 1.0;
+    }
+
+    /// Seconds of the rank that takes longest, and of meeting.
+    fn slowest(&self, loads: &[Load]) -> f64 {
+        let seconds = loads.iter().map(|load| {
+            let micro_batches = if self.packing {
+                (load.tokens / self.micro_tokens).ceil().min(load.samples)
+            } else {
+                load.samples
+            };
+            let bubbles = 1.0 + (self.stages - 1.0) / micro_batches.max(1.0);
+            self.forwards * load.flops / (self.gpus_per_rank * self.rate) * bubbles
+        });
+        seconds.fold(0.0, f64::max) + self.update_seconds
+    }
+}
+
+fn longest(lengths: &[f64]) -> f64 {
+    lengths.iter().copied().fold(0.0, f64::max)
+}
+
+/// Deals samples, longest first, each to the rank that has the fewest tokens (LPT; Graham 1969). Ties go to the lowest
+/// number. Calls back with (sample, rank).
+fn deal(lengths: &[f64], ranks: usize, mut give: impl FnMut(usize, usize)) {
+    let mut order: Vec<u32> = (0..lengths.len() as u32).collect();
+    order.sort_unstable_by(|a, b| lengths[*b as usize].total_cmp(&lengths[*a as usize]).then(a.cmp(b)));
+    let mut heap: BinaryHeap<Reverse<(u64, usize)>> = (0..ranks).map(|rank| Reverse((0, rank))).collect();
+    for sample in order {
+        let Some(Reverse((tokens, rank))) = heap.pop() else { return };
+        give(sample as usize, rank);
+        heap.push(Reverse((tokens + lengths[sample as usize] as u64, rank)));
     }
 }
 
@@ -58,8 +150,19 @@ mod tests {
     use super::*;
     use crate::forward::tests::qwen3_8b;
 
-    fn pass(gpus: f64, packing: bool) -> Pass {
-        Pass { forwards: 3.0, gpus, gpus_per_sequence: 1.0, rate: 400e12, packing, batch: 512 }
+    fn pass(ranks: usize, packing: bool) -> Pass {
+        Pass {
+            forwards: 3.0,
+            ranks,
+            gpus_per_rank: 1.0,
+            stages: 1.0,
+            rate: 400e12,
+            packing,
+            micro_tokens: 16_384.0,
+            balance: Balance::Update,
+            update: 512,
+            update_seconds: 0.0,
+        }
     }
 
     #[test]
@@ -77,19 +180,69 @@ mod tests {
         let model = qwen3_8b();
         let mut lengths = vec![1000.0; 511];
         lengths.push(16_000.0);
-        let packed = pass(8.0, true).seconds(&model, &lengths);
-        let padded = pass(8.0, false).seconds(&model, &lengths);
+        let packed = pass(8, true).seconds(&model, &lengths);
+        let padded = pass(8, false).seconds(&model, &lengths);
         assert!(padded > 10.0 * packed);
         let alone = 3.0 * forward_flops(&model, 16_000.0) / 400e12;
-        assert!((pass(4096.0, true).seconds(&model, &lengths) - alone).abs() < 1e-12);
+        assert!((pass(4096, true).seconds(&model, &lengths) - alone).abs() < 1e-12);
     }
 
     #[test]
     fn updates_add_up() {
         let model = qwen3_8b();
         let lengths = vec![2000.0; 1024];
-        let two = pass(8.0, true).seconds(&model, &lengths);
-        let one = pass(8.0, true).seconds(&model, &lengths[..512]);
+        let two = pass(8, true).seconds(&model, &lengths);
+        let one = pass(8, true).seconds(&model, &lengths[..512]);
         assert!((two - 2.0 * one).abs() < 1e-9);
+        let meeting = Pass { update_seconds: 0.5, ..pass(8, true) }.seconds(&model, &lengths);
+        assert!((meeting - two - 1.0).abs() < 1e-9);
+    }
+
+    /// Lengths without a pattern, between 100 and 4,100 tokens.
+    fn scattered(n: u32) -> Vec<f64> {
+        (0..n).map(|i| 100.0 + f64::from(i.wrapping_mul(2_654_435_761) % 4000)).collect()
+    }
+
+    #[test]
+    fn ranks_are_within_the_bounds_of_list_scheduling() {
+        let model = qwen3_8b();
+        for ranks in [3, 8, 100] {
+            let lengths = scattered(256);
+            let seconds = |tokens: f64| 3.0 * forward_flops(&model, tokens) / 400e12;
+            let even = lengths.iter().map(|t| seconds(*t)).sum::<f64>() / ranks as f64;
+            let alone = lengths.iter().map(|t| seconds(*t)).fold(0.0, f64::max);
+            let dealt = pass(ranks, true).seconds(&model, &lengths);
+            assert!(dealt >= even.max(alone) - 1e-12);
+            // LPT is within 4/3 of the best of tokens; operations are nearly in proportion to them.
+            assert!(dealt < 1.4 * even.max(alone), "{ranks}: {dealt} {even} {alone}");
+        }
+    }
+
+    #[test]
+    fn balance_over_a_step_leaves_each_update_to_chance() {
+        let model = qwen3_8b();
+        let lengths = scattered(8192);
+        let of = |balance, ranks| Pass { balance, ..pass(ranks, true) }.seconds(&model, &lengths);
+        for ranks in [8, 32] {
+            let (each, step, none) =
+                (of(Balance::Update, ranks), of(Balance::Step, ranks), of(Balance::None, ranks));
+            assert!(each < step && each < none, "{ranks}: {each} {step} {none}");
+        }
+        // A rank's share of an update is 64 samples on 8 ranks and 16 on 32: four times the ranks are less than four
+        // times as fast.
+        let gain = of(Balance::Step, 8) / of(Balance::Step, 32);
+        assert!(gain > 2.8 && gain < 3.8, "{gain}");
+        assert!((of(Balance::Update, 8) / of(Balance::Update, 32) - 4.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_pipeline_is_empty_at_both_ends() {
+        let model = qwen3_8b();
+        let lengths = vec![16_384.0; 64];
+        let of = |stages: f64| {
+            Pass { stages, gpus_per_rank: stages, update: 64, ..pass(2, true) }.seconds(&model, &lengths)
+        };
+        // 32 micro batches a rank: seven of 32 more time on eight stages.
+        assert!((of(8.0) * 8.0 / of(1.0) - (1.0 + 7.0 / 32.0)).abs() < 1e-9);
     }
 }

@@ -15,6 +15,16 @@ pub fn log_log(xs: &[f64], ys: &[f64], x: f64) -> f64 {
     y0 * libm::exp(share * libm::log(y1 / y0))
 }
 
+/// The line through points that rise in x, flat beyond them; none without points.
+pub fn polyline(points: &[(f64, f64)], x: f64) -> Option<f64> {
+    let above = points.partition_point(|(at, _)| *at < x);
+    match (above.checked_sub(1).and_then(|i| points.get(i)), points.get(above)) {
+        (Some((x0, y0)), Some((x1, y1))) => Some(y0 + (y1 - y0) * (x - x0) / (x1 - x0)),
+        (Some((_, y)), None) | (None, Some((_, y))) => Some(*y),
+        (None, None) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use super::{ProfileError, once};
+use crate::math::log_log;
 use crate::yaml;
 
 const STAGES: &str = include_str!("../../calibration/stages.yaml");
@@ -67,6 +68,39 @@ impl WeightTransfer {
     }
 }
 
+/// A default of models whose experts are so wide.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ByWidth {
+    width: f64,
+    value: f64,
+    se: f64,
+    source: String,
+}
+
+impl Efficiency {
+    /// For experts of a width: linear in its logarithm between the published ones, held beyond.
+    pub fn experts_bf16_of(&self, width: u32) -> StageDefault {
+        let mut at: Vec<f64> = Vec::new();
+        let (mut values, mut errors, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &self.experts_bf16 {
+            at.push(row.width);
+            values.push(row.value);
+            errors.push(row.se);
+            sources.push(row.source.as_str());
+        }
+        let held = f64::from(width).clamp(
+            at.first().copied().unwrap_or(f64::from(width)),
+            at.last().copied().unwrap_or(f64::from(width)),
+        );
+        StageDefault {
+            value: log_log(&at, &values, held),
+            se: log_log(&at, &errors, held),
+            source: sources.join("; "),
+        }
+    }
+}
+
 /// Model FLOP utilisation of training.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,8 +109,8 @@ pub struct Efficiency {
     pub dense_bf16: StageDefault,
     /// Dense models, of the fp8 peak.
     pub dense_fp8: StageDefault,
-    /// Mixtures of experts, of the bf16 peak.
-    pub experts_bf16: StageDefault,
+    /// Mixtures of experts by the width of an expert, of the bf16 peak: narrow ones feed a GPU badly.
+    experts_bf16: Vec<ByWidth>,
     /// Mixtures of experts, of the fp8 peak.
     pub experts_fp8: StageDefault,
     /// Efficiency of log-prob passes over that of training, per operation.
@@ -146,9 +180,11 @@ mod tests {
     fn every_default_is_sane_and_has_a_source() {
         let profile = stages().unwrap_or_else(|error| panic!("{error}"));
         let (efficiency, seconds) = (&profile.efficiency, &profile.seconds);
-        for share in
-            [&efficiency.dense_bf16, &efficiency.dense_fp8, &efficiency.experts_bf16, &efficiency.experts_fp8]
-        {
+        let narrow = efficiency.experts_bf16_of(768);
+        let between = efficiency.experts_bf16_of(1024).value;
+        assert!(narrow.value < between && between < efficiency.experts_bf16_of(1536).value);
+        assert_eq!(efficiency.experts_bf16_of(4096).value, efficiency.experts_bf16_of(1536).value);
+        for share in [&efficiency.dense_bf16, &efficiency.dense_fp8, &narrow, &efficiency.experts_fp8] {
             assert!(share.value > 0.0 && share.value < 1.0 && share.se > 0.0 && !share.source.is_empty());
         }
         for default in [&seconds.data, &seconds.prepare, &seconds.rule_reward] {

@@ -71,7 +71,18 @@ pub(super) fn resolve(
         let message = format!("{} has no multi-token-prediction layer", model.id);
         return Err(book.error("speculation.drafter", message, None));
     }
-    Ok(Some(Speculation { drafter, weights, tp, acceptance, schedule, first_rates: Vec::new() }))
+    let inexactness = config.inexactness.map_or(0.0, raw::Probability::get);
+    let (first_rates, untrained_rates) = (Vec::new(), Vec::new());
+    Ok(Some(Speculation {
+        drafter,
+        weights,
+        tp,
+        acceptance,
+        schedule,
+        first_rates,
+        untrained_rates,
+        inexactness,
+    }))
 }
 
 /// The drafter's tensor-parallel width: as given, else the target's, as engines do it; 1 where its heads do not divide.

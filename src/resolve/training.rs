@@ -3,7 +3,7 @@
 use super::ResolveError;
 use super::book::Book;
 use crate::profile::StageProfile;
-use crate::resolved::{Cluster, Model, Precision, Training, Workload};
+use crate::resolved::{Balance, Cluster, Model, Precision, Quantity, Source, Training, Workload};
 use crate::scenario::raw::{self, Uncertain};
 use crate::units::Bytes;
 
@@ -58,11 +58,15 @@ pub(super) fn resolve(
         "one optimizer step per RL step",
     );
     let efficiency = &defaults.efficiency;
-    let default = match (model.experts.is_some(), precision) {
-        (true, Precision::Bf16) => &efficiency.experts_bf16,
-        (true, Precision::Fp8) => &efficiency.experts_fp8,
-        (false, Precision::Bf16) => &efficiency.dense_bf16,
-        (false, Precision::Fp8) => &efficiency.dense_fp8,
+    let by_width;
+    let default = match (model.experts, precision) {
+        (Some(experts), Precision::Bf16) => {
+            by_width = efficiency.experts_bf16_of(experts.intermediate);
+            &by_width
+        }
+        (Some(_), Precision::Fp8) => &efficiency.experts_fp8,
+        (None, Precision::Bf16) => &efficiency.dense_bf16,
+        (None, Precision::Fp8) => &efficiency.dense_fp8,
     };
     check_efficiency(book, "training.mfu", given.mfu)?;
     check_efficiency(book, "training.logprob_mfu", given.logprob_mfu)?;
@@ -70,8 +74,30 @@ pub(super) fn resolve(
     let ratio = &efficiency.logprob_over_training;
     let logprob = (ratio.value * mfu.value, ratio.se * mfu.value);
     let logprob_mfu = book.quantity("training.logprob_mfu", given.logprob_mfu, logprob, &ratio.source);
+    let whole = workload.prompt_tokens.max.saturating_add(workload.response_tokens.max);
+    let stages = axis(|l| l.pp);
+    let weights_of = f64::from(tp) * f64::from(stages);
+    let balance = match given.balance {
+        Some(raw::Balance::Update) => Balance::Update,
+        Some(raw::Balance::Step) => Balance::Step,
+        Some(raw::Balance::None) => Balance::None,
+        None => {
+            let why = "as NeMo-RL packs an optimizer step's samples; verl balances over the RL step";
+            book.note("training.balance", "update", Source::Default, why);
+            Balance::Update
+        }
+    };
     Ok(Training {
         gpus_per_sequence: gpus_per_sequence as u32,
+        stages,
+        micro_batch_tokens: book.count(
+            "training.micro_batch_tokens",
+            given.micro_batch_tokens,
+            whole,
+            "one sequence of the greatest length",
+        ),
+        balance,
+        update: update(book, given.update_seconds, model, cluster, weights_of),
         precision,
         global_batch_size,
         epochs: book.count("training.epochs", given.epochs, 1, "one pass over the samples"),
@@ -93,6 +119,31 @@ pub(super) fn resolve(
         ),
         drafter: None,
     })
+}
+
+/// Seconds of an optimizer step: fp32 gradients are reduced and scattered, bf16 weights gathered, over the data-parallel ranks'
+/// links; then Adam reads and writes 34 bytes for each of a GPU's share of the weights. `weights_of` GPUs share one copy.
+fn update(
+    book: &mut Book<'_>,
+    given: Option<Uncertain>,
+    model: &Model,
+    cluster: &Cluster,
+    weights_of: f64,
+) -> Quantity {
+    let copies = (f64::from(cluster.gpus) / weights_of).max(1.0);
+    let device = &cluster.device;
+    // Of a rate on paper: NCCL's gathers reach 335 of an H100's 450 GB/s, and 46 to 48 of a port's 50.
+    let inside = 0.75 * device.nvlink_gb_per_s * 1e9;
+    let beside = (f64::from(cluster.gpus_per_node) / weights_of).clamp(1.0, copies);
+    let spans = f64::from(cluster.gpus) > f64::from(cluster.gpus_per_node);
+    let link =
+        if spans { inside.min(0.93 * cluster.network.gb_per_s_per_gpu * 1e9 * beside) } else { inside };
+    let exchanged = 6.0 * model.params() / weights_of * (copies - 1.0) / copies;
+    let optimizer = 34.0 * model.params() / f64::from(cluster.gpus) / (device.memory_gb_per_s * 1e9);
+    let value = exchanged / link + optimizer;
+    let why =
+        "analytic: fp32 gradients and bf16 weights over the links, nothing overlapped; Adam at memory speed";
+    book.quantity("training.update_seconds", given, (value, 0.5 * value), why)
 }
 
 fn check_efficiency(book: &Book<'_>, path: &str, given: Option<Uncertain>) -> Result<(), ResolveError> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Device, Drafter, Model, Network, Precision};
-use super::{DrafterTraining, LoopSettings, ScheduleInput};
+use super::{LoopSettings, Reward, ScheduleInput, Training};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +136,9 @@ pub struct Workload {
     pub response_tokens: Lengths,
     /// Correlation of the lengths of one group, through a Gaussian copula, 0 to 1.
     pub group_correlation: f64,
+    /// Factors on all responses before clipping by RL step, linear between them and flat beyond; empty where lengths stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub response_drift: Vec<(f64, f64)>,
 }
 
 impl Workload {
@@ -373,48 +376,13 @@ pub struct Speculation {
     pub schedule: ScheduleInput,
     /// First-position rate at each RL step, where it moves; else empty.
     pub first_rates: Vec<f64>,
-}
-
-/// The training side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Training {
-    /// GPUs that share one sequence: tensor-, context- and pipeline-parallel.
-    pub gpus_per_sequence: u32,
-    /// Number format of the matrix products.
-    pub precision: Precision,
-    /// Samples of one optimizer step.
-    pub global_batch_size: u32,
-    /// Passes over the rollout.
-    pub epochs: u32,
-    /// Whether sequences are packed; otherwise each is padded to the longest of its micro batch.
-    pub packing: bool,
-    /// Forward passes that the backward pass repeats (0 none, 1 all).
-    pub recompute: f64,
-    /// Model FLOP utilisation of forward and backward.
-    pub mfu: Quantity,
-    /// Model FLOP utilisation of the log-prob passes.
-    pub logprob_mfu: Quantity,
-    /// Whether the old policy's log-probs are recomputed.
-    pub old_logprobs: bool,
-    /// Whether a reference model scores the samples.
-    pub reference_logprobs: bool,
-    /// Training of the drafter, if any.
-    pub drafter: Option<DrafterTraining>,
-}
-
-/// The reward stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reward {
-    /// Seconds of the whole step's scoring, all servers busy.
-    pub seconds: Quantity,
-    /// Whether samples are scored while others are still generated.
-    pub overlapped: bool,
-    /// Samples that are scored at once.
-    pub servers: u32,
-    /// Standard deviation of the logarithm of a sample's seconds.
-    pub sigma: f64,
-    /// GPUs that score, paid for as the engines' are.
-    pub gpus: u32,
+    /// The same of a drafter that is never trained, where this one is and would go stale; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrained_rates: Vec<f64>,
+    /// Total variation of each token between what is emitted and what the target would draw; 0 where verification is
+    /// exact.
+    #[serde(default)]
+    pub inexactness: f64,
 }
 
 /// How much sampling stands behind the error bars.

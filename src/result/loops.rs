@@ -35,6 +35,23 @@ pub struct LoopStats {
     pub simulated_paces: u32,
 }
 
+/// How often the drafter is trained, and how often it is best trained, on the run's own seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct UpdateInterval {
+    /// RL steps between two trainings, as asked.
+    pub every: u32,
+    /// What trainings cost and a stale drafter loses, seconds for each RL step.
+    pub seconds_per_step: f64,
+    /// The interval at which both are least.
+    pub best_every: u32,
+    /// Their seconds there.
+    pub best_seconds_per_step: f64,
+    /// Seconds that the loop is longer for each training.
+    pub update_s: f64,
+    /// Whether the best is the longest that this run shows: training may not pay at all.
+    pub at_the_end_of_the_run: bool,
+}
+
 /// A run of many RL steps, both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WholeRun {

@@ -101,7 +101,8 @@ impl StepRecord {
             end.since(from).seconds()
         });
         // The samples were there, and the trainer was not free yet.
-        let whole = self.spans[Stage::Reward as usize].1.max(self.before);
+        let ends = self.spans[..=Stage::Reward as usize].iter().map(|(_, end)| *end);
+        let whole = ends.fold(self.before, SimTime::max);
         exposed[Stage::Prepare as usize] += self.free.since(whole).seconds();
         exposed
     }

@@ -182,17 +182,25 @@ impl<'a> Simulation<'a> {
             Precision::Fp8 => trainer.fp8_tflops.unwrap_or(trainer.bf16_tflops),
             Precision::Bf16 => trainer.bf16_tflops,
         } * 1e12;
+        let ranks = resolved.training_cluster().gpus / training.gpus_per_sequence;
         let pass = |forwards: f64, efficiency: f64| Pass {
             forwards,
-            gpus: f64::from(resolved.training_cluster().gpus),
-            gpus_per_sequence: f64::from(training.gpus_per_sequence),
+            ranks: ranks as usize,
+            gpus_per_rank: f64::from(training.gpus_per_sequence),
+            stages: f64::from(training.stages),
             rate: peak * efficiency,
             packing: training.packing,
-            batch: training.global_batch_size as usize,
+            micro_tokens: f64::from(training.micro_batch_tokens),
+            balance: training.balance,
+            update: training.global_batch_size as usize,
+            update_seconds: training.update.value,
         };
         let train = pass(3.0 + training.recompute, training.mfu.value).seconds(&resolved.model, &lengths)
             * f64::from(training.epochs);
-        let logprob = pass(1.0, training.logprob_mfu.value).seconds(&resolved.model, &lengths);
+        // Ranks meet when all samples are through.
+        let forward =
+            Pass { update: usize::MAX, update_seconds: 0.0, ..pass(1.0, training.logprob_mfu.value) };
+        let logprob = forward.seconds(&resolved.model, &lengths);
         (train, logprob)
     }
 

@@ -108,6 +108,18 @@ fn workload(check: &Check<'_>, workload: &Workload) -> Result<u64, Error> {
     let response = check.required(workload.response_tokens.as_ref(), "workload", "response_tokens")?;
     lengths::check(check, "workload.prompt_tokens", prompt)?;
     lengths::check(check, "workload.response_tokens", response)?;
+    let drift = workload.response_drift.as_deref().unwrap_or_default();
+    for (index, pair) in drift.windows(2).enumerate() {
+        let path = format!("workload.response_drift[{}]", index + 1);
+        let message =
+            format!("found RL step {} after {}, expected rising steps", pair[1][0].get(), pair[0][0].get());
+        check.holds(pair[1][0].get() > pair[0][0].get(), &path, &message, "")?;
+    }
+    for (index, [_, factor]) in drift.iter().enumerate() {
+        let message = format!("found a factor of {}, expected 0.01 to 100", factor.get());
+        let path = format!("workload.response_drift[{index}]");
+        check.holds((0.01..=100.0).contains(&factor.get()), &path, &message, "[RL step, factor]")?;
+    }
     // No overflow: each count is at most 10^9.
     let samples = prompts * each;
     let message =

@@ -21,9 +21,9 @@ pub use speculation::{
     SpeculationConfig,
 };
 pub use training::{
-    DrafterPlacement, DrafterTraining, DynamicSampling, Interrupt, Loop, LoopPreset, Mode, ModelReward,
-    Order, OverSampling, Precision, Recompute, Reward, RuleReward, SandboxReward, Stale, Training,
-    TrainingLayout, WeightSync,
+    Balance, DrafterLoss, DrafterPlacement, DrafterTraining, DynamicSampling, Interrupt, Loop, LoopPreset,
+    Mode, ModelReward, Order, OverSampling, Precision, Recompute, Reward, RuleReward, SandboxReward, Stale,
+    Training, TrainingLayout, WeightSync,
 };
 
 use schemars::JsonSchema;
@@ -138,6 +138,9 @@ pub struct Workload {
     pub response_tokens: Option<Lengths>,
     /// Correlation of the log response lengths inside one prompt group, 0 to 1.
     pub group_correlation: Option<Probability>,
+    /// How responses grow or shrink over RL steps: points `[RL step, factor]`, rising in steps; every length before
+    /// clipping is multiplied by the line between them, flat beyond. By default they do not.
+    pub response_drift: Option<Vec<[NonNegative; 2]>>,
 }
 
 /// A distribution of lengths in tokens.

@@ -9,7 +9,7 @@
 //! a_t = a_ref - g_t. Published curves disagree on the sign (ReSpec Fig 4 falls, DAS is flat, verl-SpeCo rises), so no decay
 //! is the default. Leaves out: that contexts move too, and that positions beyond the first may drift apart.
 
-use crate::math::logit;
+use crate::math::{logit, polyline};
 
 /// Bounds of a rate: a logit must stay finite.
 const RATES: std::ops::RangeInclusive<f64> = 0.001..=0.999;
@@ -48,18 +48,9 @@ impl Course {
                 let kl = kl_per_step * if *quadratic { step * step } else { step };
                 first - share * libm::sqrt(0.5 * kl) + entropy.1 * entropy.0 * step
             }
-            Course::Points(points) => interpolate(points, step).unwrap_or(first),
+            Course::Points(points) => polyline(points, step).unwrap_or(first),
         };
         rate.clamp(*RATES.start(), *RATES.end())
-    }
-}
-
-fn interpolate(points: &[(f64, f64)], x: f64) -> Option<f64> {
-    let above = points.partition_point(|(step, _)| *step < x);
-    match (above.checked_sub(1).and_then(|i| points.get(i)), points.get(above)) {
-        (Some((x0, y0)), Some((x1, y1))) => Some(y0 + (y1 - y0) * (x - x0) / (x1 - x0)),
-        (Some((_, y)), None) | (None, Some((_, y))) => Some(*y),
-        (None, None) => None,
     }
 }
 
@@ -109,6 +100,21 @@ pub fn logit_shift(first: f64, rate: f64) -> f64 {
 /// seconds; until the next one generation of `generation_s` seconds grows by the share `loss` a step. Infinite without loss.
 pub fn best_interval(update_s: f64, loss: f64, generation_s: f64) -> f64 {
     libm::sqrt(2.0 * update_s / (loss * generation_s))
+}
+
+/// The same where the loss does not grow in a straight line: the interval up to `most`, and its seconds for each RL step, at
+/// which `update_s` and what generation loses (seconds at each age since the last training, from 0) cost least together. A
+/// training is taken to restore everything.
+pub fn cheapest_interval(update_s: f64, lost_s: impl Fn(u32) -> f64, most: u32) -> (u32, f64) {
+    let (mut best, mut sum) = ((1, f64::INFINITY), 0.0);
+    for every in 1..=most.max(1) {
+        sum += lost_s(every - 1);
+        let seconds = (update_s + sum) / f64::from(every);
+        if seconds < best.1 {
+            best = (every, seconds);
+        }
+    }
+    best
 }
 
 #[cfg(test)]
@@ -169,6 +175,8 @@ mod tests {
             let cheapest = (1..2000).min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(0);
             let solved = best_interval(update, loss, generation);
             assert!((solved - f64::from(cheapest)).abs() <= 1.0, "{solved} {cheapest}");
+            let lost = |age: u32| loss * generation * (f64::from(age) + 0.5);
+            assert_eq!(cheapest_interval(update, lost, 2000), (cheapest, cost(cheapest)));
         }
         assert!(best_interval(20.0, 0.0, 100.0).is_infinite());
     }

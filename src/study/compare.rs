@@ -98,6 +98,7 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
         speedup: speedup(&slow, &fast),
         candidates,
         response_lengths: detail::response_lengths(&forecast, shifts[0]),
+        update_interval: super::update_interval::of(&forecast),
         whole_run: scenario
             .whole_run
             .as_ref()

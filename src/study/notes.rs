@@ -68,6 +68,19 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             seqs(forecast)
         ));
     }
+    if let Some(speculation) = resolved.speculation.as_ref().filter(|s| s.inexactness > 0.0) {
+        // At most: a token that differs in law may still be the same one, and only drafted tokens can differ.
+        let tokens = forecast.counted().map(|step| step.response_tokens).sum::<u64>() as f64;
+        let samples = forecast.counted().map(|step| step.samples).sum::<usize>().max(1) as f64;
+        let exact = libm::exp(tokens / samples * libm::log1p(-speculation.inexactness));
+        warnings.push(format!(
+            "verification is inexact by {} a token: up to {:.0} % of responses of the mean length hold a token that the policy \
+             would not have drawn. Log-probs of the policy no longer describe the samples, so importance ratios and rewards \
+             may move; no second here does. Exact verification cannot change a reward",
+            speculation.inexactness,
+            100.0 * (1.0 - exact)
+        ));
+    }
     if let Some(loops) = forecast.loops.first() {
         warnings.push(format!(
             "time feeds back into what is generated when: each draw was run in full at {} paces of the engines, and worlds \
@@ -84,12 +97,12 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
 /// What this version leaves out of every forecast.
 pub(super) fn not_modelled() -> Vec<String> {
     [
-        "drift of lengths over RL steps; of acceptance only where speculation.drift gives it",
+        "drift of lengths and acceptance over RL steps but where response_drift and drift give it",
         "verification semantics and temperature (acceptance is taken as given)",
         "failures, stragglers, shared networks, clock throttling in decode",
         "pipeline parallelism in generation; overlap of collectives with kernels",
         "multi-turn environments, tool calls",
-        "evaluation, checkpoints, start-up",
+        "evaluation, checkpoints, start-up but where whole_run gives them",
     ]
     .map(str::to_owned)
     .to_vec()

@@ -58,17 +58,20 @@ impl LengthSampler {
         LengthSampler { inverse, min: lengths.min.max(1), max: lengths.max }
     }
 
-    /// The length at the normal quantile `z`.
-    pub fn at(&self, z: f64) -> Drawn {
-        let length = match &self.inverse {
-            Inverse::Lognormal { location, sigma } => libm::exp(location + sigma * z),
-            Inverse::Histogram { edges, cumulative } => histogram_quantile(edges, cumulative, normal_cdf(z)),
-            Inverse::Samples(sorted) => {
-                let index = (normal_cdf(z) * sorted.len() as f64) as usize;
-                sorted.get(index.min(sorted.len().saturating_sub(1))).map_or(1.0, |&n| f64::from(n))
-            }
-            Inverse::Constant(tokens) => f64::from(*tokens),
-        };
+    /// The length at the normal quantile `z`, times a scale before it is clipped.
+    pub fn at(&self, z: f64, scale: f64) -> Drawn {
+        let length = scale
+            * match &self.inverse {
+                Inverse::Lognormal { location, sigma } => libm::exp(location + sigma * z),
+                Inverse::Histogram { edges, cumulative } => {
+                    histogram_quantile(edges, cumulative, normal_cdf(z))
+                }
+                Inverse::Samples(sorted) => {
+                    let index = (normal_cdf(z) * sorted.len() as f64) as usize;
+                    sorted.get(index.min(sorted.len().saturating_sub(1))).map_or(1.0, |&n| f64::from(n))
+                }
+                Inverse::Constant(tokens) => f64::from(*tokens),
+            };
         // A response of exactly the maximum also ends by the cap: no end-of-sequence token fitted.
         let clipped = length >= f64::from(self.max) - 0.5;
         let tokens = length.round().clamp(f64::from(self.min), f64::from(self.max)) as u32;
@@ -101,12 +104,12 @@ mod tests {
             &lengths(LengthModel::Histogram { edges: vec![0.0, 100.0, 300.0], weights: vec![3.0, 1.0] }),
             LengthShift::default(),
         );
-        assert_eq!(histogram.at(0.0).tokens, 67, "the median: two thirds into the first bin");
+        assert_eq!(histogram.at(0.0, 1.0).tokens, 67, "the median: two thirds into the first bin");
         let samples =
             LengthSampler::new(&lengths(LengthModel::Samples(vec![5, 50, 5000])), LengthShift::default());
-        assert_eq!(samples.at(-3.0).tokens, 5);
-        assert_eq!(samples.at(0.0).tokens, 50);
-        assert_eq!(samples.at(3.0), Drawn { tokens: 1000, clipped: true });
+        assert_eq!(samples.at(-3.0, 1.0).tokens, 5);
+        assert_eq!(samples.at(0.0, 1.0).tokens, 50);
+        assert_eq!(samples.at(3.0, 1.0), Drawn { tokens: 1000, clipped: true });
     }
 
     #[test]
@@ -120,7 +123,7 @@ mod tests {
         for shift in [-3.0, 0.0, 3.0] {
             let sampler = LengthSampler::new(&lognormal, LengthShift { mean: shift, sigma: 0.0 });
             for z in [-9.0, 0.0, 9.0] {
-                assert!((4..=1000).contains(&sampler.at(z).tokens));
+                assert!((4..=1000).contains(&sampler.at(z, 1.0).tokens));
             }
         }
     }

@@ -16,6 +16,7 @@ pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
     text += &stages::table(result);
     text += "\n";
     text += &rollout(result);
+    text += &super::loops::lines(result);
     text += &break_even(&result.break_even, result);
     text += &candidates(result);
     text += &sensitivity(&result.sensitivity);
@@ -81,13 +82,20 @@ fn rollout(result: &RunResult) -> String {
         String::new()
     };
     let beside = |value: String| if alone(result) { String::new() } else { format!(" (baseline {value})") };
+    let tail = if on.loop_stats.simulated_paces > 0 {
+        // Samples come and go one by one: there is no rollout with an end.
+        String::new()
+    } else {
+        format!(
+            "the last 5 % of samples take {:.0} % of the time{}; ",
+            100.0 * on.tail_share,
+            beside(format!("{:.0} %", 100.0 * off.tail_share))
+        )
+    };
     text += &paragraph(
         "rollout",
         &format!(
-            "{acceptance}the last 5 % of samples take {:.0} % of the time{}; KV peak {:.0} %, {:.1} preemptions a step; \
-             {:.1} % of responses clipped; {:.0} tokens/s per GPU{}",
-            100.0 * on.tail_share,
-            beside(format!("{:.0} %", 100.0 * off.tail_share)),
+            "{acceptance}{tail}KV peak {:.0} %, {:.1} preemptions a step; {:.1} % of responses clipped; {:.0} tokens/s per GPU{}",
             100.0 * on.kv_peak_share,
             on.preemptions,
             100.0 * on.clipped_share,

@@ -40,6 +40,9 @@ pub struct SpeculationConfig {
     pub schedule: Option<Schedule>,
     /// How acceptance moves over RL steps while the drafter is not trained; by default it does not.
     pub drift: Option<Course>,
+    /// How far verification is from exact: total variation, for each token, between what is emitted and what the target
+    /// would draw; 0 by default. It changes no second; the result says what it does to the samples.
+    pub inexactness: Option<Probability>,
     /// Other drafters to compare with this one, each with its own acceptance and schedule.
     pub candidates: Option<Vec<SpeculationConfig>>,
 }

@@ -19,6 +19,13 @@ pub struct Training {
     pub epochs: Option<Count>,
     /// True: sequences are packed, so that padding costs nothing.
     pub packing: Option<bool>,
+    /// Tokens of a micro batch where sequences are packed; by default one sequence of the greatest length. Pipelines
+    /// have fewer bubbles with more micro batches.
+    pub micro_batch_tokens: Option<Count>,
+    /// How samples are dealt to data-parallel ranks.
+    pub balance: Option<Balance>,
+    /// Seconds of an optimizer step itself (gradients summed, weights spread, optimizer), instead of a formula.
+    pub update_seconds: Option<Uncertain>,
     /// Activation recomputation.
     pub recompute: Option<Recompute>,
     /// Share of the peak arithmetic rate that the training pass reaches, above 0, up to 1.
@@ -45,6 +52,8 @@ pub struct DrafterTraining {
     pub tokens: Option<Count>,
     /// Updates after which 63 % of a gap are closed.
     pub recovery: Option<Positive>,
+    /// What the drafter is trained for: it sets how far below its attainable rate it starts, where `initial_gap` does not.
+    pub loss: Option<DrafterLoss>,
     /// RL steps that the result lags, where training runs beside the loop.
     pub lag: Option<CountOrZero>,
     /// How far below its attainable first-position rate the drafter starts.
@@ -55,6 +64,18 @@ pub struct DrafterTraining {
     pub contention: Option<Probability>,
     /// Measured seconds of a training, instead of operations over an efficiency.
     pub seconds: Option<NonNegative>,
+}
+
+/// What the drafter is trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DrafterLoss {
+    /// The policy's distribution (knowledge distillation).
+    Distillation,
+    /// The same, each sample weighted by its reward (ReSpec).
+    RewardWeighted,
+    /// Acceptance itself, as an RL-trained drafter's reward is (SpecRL).
+    Acceptance,
 }
 
 /// Where the drafter is trained.
@@ -95,6 +116,18 @@ pub enum Precision {
     Bf16,
     /// 8-bit floating point, 1 byte.
     Fp8,
+}
+
+/// How samples are dealt to data-parallel ranks; they wait for the fullest at every optimizer step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// About the same tokens in every optimizer step.
+    Update,
+    /// About the same tokens over the RL step, each optimizer step's left to chance (verl `trainer.balance_batch`).
+    Step,
+    /// As they come.
+    None,
 }
 
 /// Activation recomputation in the backward pass.
