@@ -8,6 +8,7 @@ mod cycle;
 mod facts;
 mod run;
 mod schedule;
+mod tail;
 
 pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer};
 pub use facts::{
@@ -18,4 +19,5 @@ pub use run::{
     Lengths, Overhead, Quantity, Resolved, Reward, Router, Routing, SeenHistory, Source, Speculation,
     Training, Transport, Uncertainty, Workload,
 };
+pub use tail::{Isolation, Regrouping, Tail};
 pub use schedule::{CatchUpInput, DraftInput, ScheduleInput, TierInput};

@@ -5,8 +5,10 @@
 //! lengths over RL steps, over-sampling, filters.
 
 mod lengths;
+mod predict;
 
 pub use lengths::LengthSampler;
+pub use predict::Predictor;
 
 use crate::math::normal_quantile;
 use crate::resolved::Workload;
@@ -34,6 +36,7 @@ pub struct Generator {
     response: LengthSampler,
     correlation: f64,
     seed: u64,
+    cap: u32,
 }
 
 /// How far the uncertain inputs of a workload lie from their best values, in standard errors.
@@ -55,7 +58,14 @@ impl Generator {
             response: LengthSampler::new(&workload.response_tokens, shift),
             correlation: workload.group_correlation,
             seed,
+            cap: u32::MAX,
         }
+    }
+
+    /// The same with responses cut at `cap` tokens.
+    #[must_use]
+    pub fn capped(self, cap: Option<u32>) -> Self {
+        Generator { cap: cap.unwrap_or(u32::MAX), ..self }
     }
 
     /// The samples of one RL step of one draw, group by group.
@@ -74,8 +84,8 @@ impl Generator {
                 samples.push(Sample {
                     group,
                     prompt: prompt.tokens,
-                    response: response.tokens,
-                    clipped: response.clipped,
+                    response: response.tokens.min(self.cap),
+                    clipped: response.clipped || response.tokens > self.cap,
                 });
             }
         }
