@@ -158,14 +158,8 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     )?;
     let (mut training, mut speculation) = (training, speculation);
     let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation, &workload, stages)?;
-    let tail = tail::resolve(
-        &mut book,
-        raw.tail.as_ref(),
-        (&model, &cluster),
-        &generation,
-        &cycle.mode,
-        stages,
-    )?;
+    let tail =
+        tail::resolve(&mut book, raw.tail.as_ref(), (&model, &cluster), &generation, &cycle.mode, stages)?;
     let wide = tail::wide(&book, &tail, generation.layout.tp)?.map(Box::new);
     let rl_steps = book.count("rl_steps", raw.rl_steps, 4, "enough for the mean over steps");
     if let Some(speculation) = &mut speculation {

@@ -19,5 +19,5 @@ pub use run::{
     Lengths, Overhead, Quantity, Resolved, Reward, Router, Routing, SeenHistory, Source, Speculation,
     Training, Transport, Uncertainty, Workload,
 };
-pub use tail::{Isolation, Regrouping, Tail};
 pub use schedule::{CatchUpInput, DraftInput, ScheduleInput, TierInput};
+pub use tail::{Isolation, Regrouping, Tail};

@@ -3,9 +3,7 @@
 use super::book::Book;
 use super::{Prepared, ResolveError, memory, resolve_for};
 use crate::profile::StageProfile;
-use crate::resolved::{
-    Cluster, Generation, Isolation, LoopMode, Model, Quantity, Regrouping, Source, Tail,
-};
+use crate::resolved::{Cluster, Generation, Isolation, LoopMode, Model, Quantity, Regrouping, Source, Tail};
 use crate::scenario::raw;
 
 /// Error of a predictor that nobody describes.
@@ -40,7 +38,8 @@ pub(super) fn resolve(
     }
     if mode.feeds_back() && (tail.predicts() || tail.regroup.is_some()) {
         let message = "samples come and go one by one in this loop: only `cap` is built for it";
-        let hint = "a loop whose prompts start together, without over-sampling or dynamic sampling".to_owned();
+        let hint =
+            "a loop whose prompts start together, without over-sampling or dynamic sampling".to_owned();
         return Err(book.error("tail", message, Some(hint)));
     }
     Ok(tail)
@@ -86,7 +85,8 @@ fn regrouping(
     );
     let path = "tail.regroup.tp";
     if tp != layout.tp && (layout.ep > 1 || layout.dp_attention) {
-        let message = "another width is built for tensor parallelism alone, not for layout.ep or dp_attention";
+        let message =
+            "another width is built for tensor parallelism alone, not for layout.ep or dp_attention";
         return Err(book.error(path, message, None));
     }
     if tp < layout.tp || !tp.is_multiple_of(layout.tp) {

@@ -31,8 +31,7 @@ impl Simulation<'_> {
         } else {
             Vec::new()
         };
-        let lists =
-            rollout::deal(samples, &predicted, generation.replicas, generation.engine.router, tail);
+        let lists = rollout::deal(samples, &predicted, generation.replicas, generation.engine.router, tail);
         let whole: Vec<Outcome> = lists
             .par_iter()
             .map(|list| {
@@ -85,21 +84,14 @@ impl Simulation<'_> {
         for (at, one) in left.into_iter().enumerate() {
             dealt[at % replicas].push(one);
         }
-        let pause = regroup.seconds.value
-            + if regroup.moves_kv { self.moving_seconds(&firsts, &dealt) } else { 0.0 };
+        let pause =
+            regroup.seconds.value + if regroup.moves_kv { self.moving_seconds(&firsts, &dealt) } else { 0.0 };
         let seconds: Vec<Outcome> = dealt
             .par_iter()
             .map(|begun| {
                 let job = tail.job(&[], path, acceptance);
                 let mut schedule = tail.schedule.make();
-                rollout::run_from(
-                    tail.stepper,
-                    &job,
-                    begun,
-                    regroup.moves_kv,
-                    &tail.cost,
-                    schedule.as_mut(),
-                )
+                rollout::run_from(tail.stepper, &job, begun, regroup.moves_kv, &tail.cost, schedule.as_mut())
             })
             .collect();
         let each = firsts.len().div_ceil(replicas).max(1);

@@ -56,9 +56,12 @@ pub fn run_to(
         let (id, sample) = replica.samples[index as usize];
         Unfinished { id, sample, emitted }
     };
-    let batch = replica.batch.index.iter().zip(&replica.batch.remaining).map(|(index, remaining)| {
-        of(*index, replica.samples[*index as usize].1.response - remaining)
-    });
+    let batch = replica
+        .batch
+        .index
+        .iter()
+        .zip(&replica.batch.remaining)
+        .map(|(index, remaining)| of(*index, replica.samples[*index as usize].1.response - remaining));
     let queued = replica.prefilling.iter().map(|prefill| &prefill.pending).chain(&replica.waiting);
     let left = batch.chain(queued.map(|pending| of(pending.index, pending.emitted))).collect();
     (leaper.finish(), left)

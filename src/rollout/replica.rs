@@ -126,7 +126,9 @@ impl Replica {
             samples: job.samples.to_vec(),
             limits: job.limits,
             names: Names { seed: job.seed, path: job.path, per_step: job.per_step },
-            waiting: (0..job.samples.len() as u32).map(|index| Pending { index, emitted: 0, cached: false }).collect(),
+            waiting: (0..job.samples.len() as u32)
+                .map(|index| Pending { index, emitted: 0, cached: false })
+                .collect(),
             prefilling: Vec::new(),
             batch: Batch::default(),
             pool,

@@ -21,9 +21,7 @@ impl Predictor {
     pub fn lengths(&self, [draw, rl_step]: [u64; 2], samples: &[Sample]) -> Vec<f64> {
         let error = |index: u64| {
             let entity = [draw, rl_step, index];
-            let z = normal_quantile(
-                Stream::new(self.seed, Purpose::PredictedLength, &entity).open_uniform(),
-            );
+            let z = normal_quantile(Stream::new(self.seed, Purpose::PredictedLength, &entity).open_uniform());
             libm::exp(self.log_error * z)
         };
         (0..).zip(samples).map(|(index, sample)| f64::from(sample.response) * error(index)).collect()
