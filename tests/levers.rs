@@ -15,14 +15,14 @@ use rollcast::resolved::{Router, Tail};
 use rollcast::rl::{InputShift, Simulation, StepWork};
 use rollcast::rollout::{Job, Limits, Outcome, Stepper, deal, run_exact, run_from, run_leap, run_to};
 use rollcast::scenario::Document;
-use rollcast::speculation::StepCost;
 use rollcast::speculation::schedule::Fixed;
+use rollcast::speculation::{Configuration, StepCost};
 use rollcast::workload::Sample;
 use serde_json::Value;
 
 /// A queue: 16 samples for each of eight engines, which hold four.
 fn queue() -> String {
-    small(&[("max_num_seqs: 128", "max_num_seqs: 4"), ("workload_draws: 2", "workload_draws: 8")])
+    small(&[("max_num_seqs: 128", "max_num_seqs: 4"), ("workload_draws: 2", "workload_draws: 32")])
 }
 
 const ROLLOUT: &str = "forecast.rollout_s.mean";
@@ -90,8 +90,8 @@ fn longest_first_is_list_scheduling_within_grahams_bound() {
             let tail = Tail { longest_first, ..Tail::default() };
             let list = deal(&samples, &predicted, 1, Router::LeastLoaded, &tail).remove(0);
             let job = Job { samples: &list, limits, acceptance: None, seed: 1, path: [0, 0], per_step: None };
-            let exact = run_exact(&job, &Count, &mut Fixed::new(0));
-            let leap = run_leap(&job, &Count, &mut Fixed::new(0));
+            let exact = run_exact(&job, &Count, &mut Fixed(Configuration::Off));
+            let leap = run_leap(&job, &Count, &mut Fixed(Configuration::Off));
             // A seat is taken for as many iterations as there are tokens: the prefill emits the first.
             let order: Vec<u32> = list.iter().map(|(_, sample)| sample.response).collect();
             let by_hand = list_schedule(&order, seats as usize);
@@ -116,7 +116,7 @@ fn order_pays_where_requests_queue_and_the_predictor_knows() {
     let (oracle, fair, blind) = (by(0.0), by(0.5), by(10.0));
     assert!(oracle > 1.03, "an oracle gains {oracle}");
     assert!(oracle >= fair - 0.01 && fair > blind - 0.01, "{oracle} {fair} {blind}");
-    // A blind order is another draw of the arrival order: no gain beyond the noise of eight draws.
+    // A blind order is another draw of the arrival order: no gain beyond the noise: makespans have a spread of 8 %, and there are 64 of them.
     assert!((blind - 1.0).abs() < 0.04, "a blind one {blind}");
     let seats = |tail: &str| number(&result(SMALL, &[tail]), ROLLOUT);
     let alike = seats("tail=null") / seats("tail={ predictor: { log_error: 0 }, admission: longest_first }");
@@ -187,7 +187,7 @@ fn both_steppers_agree_on_regrouped_rollouts() {
         let [leap, exact] =
             [Stepper::Leap, Stepper::Exact].map(|stepper| slowest(&one_step(&[tail], stepper)));
         // One draw each: makespans differ by the noise of acceptance.
-        assert!((leap / exact - 1.0).abs() < 0.06, "{tail}: {leap} {exact}");
+        assert!((leap / exact - 1.0).abs() < 0.08, "{tail}: {leap} {exact}");
     }
 }
 
@@ -228,12 +228,12 @@ fn a_rollout_in_two_parts_takes_as_long_as_in_one() {
         prefix_caching: false,
     };
     let job = Job { samples: &list, limits, acceptance: None, seed: 1, path: [0, 0], per_step: None };
-    let whole = run_exact(&job, &Count, &mut Fixed::new(0));
+    let whole = run_exact(&job, &Count, &mut Fixed(Configuration::Off));
     for stepper in [Stepper::Leap, Stepper::Exact] {
         for until in [0.0, 1.0, 300.0, 1e9] {
-            let (first, left) = run_to(stepper, &job, &Count, &mut Fixed::new(0), until);
+            let (first, left) = run_to(stepper, &job, &Count, &mut Fixed(Configuration::Off), until);
             let rest = Job { samples: &[], ..job.clone() };
-            let second = run_from(stepper, &rest, &left, true, &Count, &mut Fixed::new(0));
+            let second = run_from(stepper, &rest, &left, true, &Count, &mut Fixed(Configuration::Off));
             // The iteration that computes the last token again emits the next one.
             assert_eq!(first.steps + second.steps, whole.steps, "{stepper:?} {until}");
             assert_eq!(first.tokens + second.tokens, whole.tokens);
@@ -262,7 +262,7 @@ fn what_cannot_be_is_refused_at_its_key() {
             "multiple of",
         ),
         (&["tail={ isolate: { replicas: 8 } }"], "tail.isolate.replicas", "at most 7"),
-        (&["cluster.gpus=1", "tail={ isolate: {} }"], "tail.isolate", "one engine"),
+        (&["generation.layout.tp=8", "tail={ isolate: {} }"], "tail.isolate", "one engine"),
         (&["tail={ regroup: { below: 128 } }"], "tail.regroup.below", "fewer than the 128 samples"),
         (&["tail={ predictor: { log_error: 11 } }"], "tail.predictor.log_error", "expected 0 to 10"),
         (&["loop.over_sampling={ factor: 1.5 }", "tail={ admission: longest_first }"], "tail", "one by one"),
@@ -316,7 +316,8 @@ fn every_lever_stands_beside_speculation_and_alone() {
     for row in rows.iter().filter(|row| !row["beside"].is_null()) {
         let overrides: Vec<&str> =
             row["beside"]["overrides"].as_array().unwrap().iter().map(|o| o.as_str().unwrap()).collect();
-        let by_hand = result(SMALL, &overrides);
+        // Through text, as the binary's numbers have gone.
+        let by_hand: Value = serde_json::from_str(&result(SMALL, &overrides).to_string()).unwrap();
         assert_eq!(by_hand["forecast"]["step_s"], row["beside"]["step_s"], "{}", row["name"]);
     }
 }

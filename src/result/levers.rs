@@ -74,10 +74,10 @@ impl TrainsOn {
     /// In a table.
     pub fn label(self) -> &'static str {
         match self {
-            TrainsOn::Same => "the same",
-            TrainsOn::Cut => "cut ones",
-            TrainsOn::ShortBias => "short bias",
-            TrainsOn::OlderWeights => "older weights",
+            TrainsOn::Same => "same",
+            TrainsOn::Cut => "cut",
+            TrainsOn::ShortBias => "shorter",
+            TrainsOn::OlderWeights => "older",
         }
     }
 }

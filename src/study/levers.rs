@@ -129,8 +129,8 @@ fn plans(plain: &Prepared, log_error: Option<f64>) -> Vec<Plan> {
         let of = |below: &u32| one(format!("tp {tp} at {below}"), regroup(Some(*tp), *below, "recompute"));
         thresholds.iter().map(of).collect::<Vec<_>>()
     });
-    let moves = ["recompute", "move"].iter().flat_map(|kv| {
-        let of = |below: &u32| one(format!("at {below}, {kv}"), regroup(None, *below, kv));
+    let moves = [("recompute", ""), ("move", ", sent")].iter().flat_map(|(kv, words)| {
+        let of = |below: &u32| one(format!("at {below}{words}"), regroup(None, *below, kv));
         thresholds.iter().map(of).collect::<Vec<_>>()
     });
     let cap = cap(plain);

@@ -21,8 +21,9 @@ pub(in crate::cli) fn levers(result: &Levers) -> String {
     text + &paragraph(
         "read",
         "medians and 5-95 % on the same GPUs, in the same draws and worlds; x is the plain step over this one, paired. Of \
-         several settings the fastest in the draw of best values is shown. `known`: a predictor that knows all lengths, a \
-         bound. --format json has the overrides of each.",
+         several settings the fastest in the draw of best values is shown. `at N`: when N samples are left on all engines; \
+         `sent`: with their KV cache, which is computed again otherwise. `known`: a predictor that knows all lengths, a bound. \
+         --format json has the overrides of each.",
     )
 }
 
@@ -47,8 +48,7 @@ fn table<'a>(
     row(first.to_owned(), plain, "");
     for lever in levers {
         if let Some(side) = of(lever) {
-            let setting = if side.setting.is_empty() { "" } else { ", " };
-            let name = format!("{}{setting}{}", lever.name, side.setting);
+            let name = named(lever, side);
             row(name, side, lever.trains_on.label());
         }
     }
@@ -56,14 +56,19 @@ fn table<'a>(
     format!("{}\n", table.trim_fmt())
 }
 
+/// A lever with its setting.
+fn named(lever: &Lever, side: &LeverSide) -> String {
+    let comma = if side.setting.is_empty() { "" } else { ", " };
+    format!("{}{comma}{}", lever.name, side.setting)
+}
+
 fn best(result: &Levers, speculation: &LeverSide) -> String {
     let of = |name: &str| {
         let lever = result.levers.iter().find(|lever| lever.name == name)?;
         let side = lever.beside.as_ref()?;
         Some(format!(
-            "SD + {} {}: step {} s, {:.2}x ({:.2}-{:.2}); SD alone {:.2}x; trains on {}",
-            lever.name,
-            side.setting,
+            "SD + {}: step {} s, {:.2}x ({:.2}-{:.2}), SD alone {:.2}x; trained: {}",
+            named(lever, side),
             seconds(side.step_s.median),
             side.speedup.median,
             side.speedup.p05,
