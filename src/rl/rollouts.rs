@@ -96,8 +96,15 @@ impl Simulation<'_> {
             .collect();
         let each = firsts.len().div_ceil(replicas).max(1);
         let mut joined: Vec<Outcome> = firsts.into_iter().map(|(first, _)| first).collect();
+        // Nobody goes on before the last replica has stopped.
+        let last = joined.iter().max_by(|a, b| a.nominal().total_cmp(&b.nominal()));
+        let start = last.map_or_else(Outcome::default, |last| Outcome {
+            seconds: last.seconds,
+            extrapolated_seconds: last.extrapolated_seconds,
+            ..Outcome::default()
+        });
         for (members, second) in joined.chunks_mut(each).zip(&seconds) {
-            join(members, second, until, pause);
+            join(members, &start, second, until, pause);
         }
         (joined, pause)
     }
@@ -127,13 +134,18 @@ fn left_at(replicas: &[Outcome], below: usize) -> f64 {
 }
 
 /// Lets the replicas whose GPUs make up one of the tail's go on as that one: each for its seconds, the first of them for
-/// all else, so that nothing is counted twice.
-fn join(members: &mut [Outcome], second: &Outcome, until: f64, pause: f64) {
+/// all else, so that nothing is counted twice. The first one's seconds begin with those of the replica that stopped last
+/// (`start`), which is what a world has to wait for; that it may have been idle before is not kept.
+fn join(members: &mut [Outcome], start: &Outcome, second: &Outcome, until: f64, pause: f64) {
     for (at, member) in members.iter_mut().enumerate() {
         let worked = second.nominal() > 0.0;
         if worked {
             let idle = TimelinePoint { seconds: until, running: 0, waiting: 0, kv_blocks: 0 };
             member.timeline.push(idle);
+            if at == 0 {
+                member.seconds = start.seconds;
+                member.extrapolated_seconds = start.extrapolated_seconds;
+            }
         }
         for (sum, more) in member.seconds.iter_mut().zip(&second.seconds) {
             *sum += more;
