@@ -14,6 +14,7 @@ mod memory;
 mod modes;
 pub mod schedule;
 mod speculation;
+mod tail;
 mod training;
 mod workload;
 
@@ -68,6 +69,8 @@ pub struct Prepared {
     pub engine: Engine,
     /// What picks the SD configuration of each step.
     pub schedule: Prototype,
+    /// The engines that the tail of a rollout goes on with, where their layout is another.
+    pub wide: Option<Box<Prepared>>,
     /// How sure each family is.
     pub confidence: [Confidence; FAMILIES],
     /// Provenance of the kernel constants, for people.
@@ -155,6 +158,9 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     )?;
     let (mut training, mut speculation) = (training, speculation);
     let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation, &workload, stages)?;
+    let tail =
+        tail::resolve(&mut book, raw.tail.as_ref(), (&model, &cluster), &generation, &cycle.mode, stages)?;
+    let wide = tail::wide(&book, &tail, generation.layout.tp)?.map(Box::new);
     let rl_steps = book.count("rl_steps", raw.rl_steps, 4, "enough for the mean over steps");
     if let Some(speculation) = &mut speculation {
         let inputs = learner::Inputs {
@@ -207,6 +213,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         workload,
         generation,
         speculation,
+        tail,
         training,
         reward,
         cycle,
@@ -217,7 +224,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         assumptions: book.assumptions(),
     };
     let confidence = confidence(&resolved, &engine, &engine_constants);
-    Ok(Prepared { resolved, engine, schedule, confidence, calibration, engine_profile })
+    Ok(Prepared { resolved, engine, schedule, wide, confidence, calibration, engine_profile })
 }
 
 fn calibration_label(engine: &Engine, device: &str) -> String {

@@ -8,6 +8,7 @@ mod cycle;
 mod facts;
 mod run;
 mod schedule;
+mod tail;
 mod training;
 
 pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer};
@@ -20,4 +21,5 @@ pub use run::{
     Uncertainty, Workload,
 };
 pub use schedule::{CatchUpInput, DraftInput, ScheduleInput, TierInput};
+pub use tail::{Isolation, Regrouping, Tail};
 pub use training::{Balance, Reward, Training};

@@ -3,6 +3,7 @@
 //! Everything that is printed, plotted or scored comes from here. Only the block `simulator` may differ
 //! between two runs of the same scenario.
 
+mod levers;
 mod lookup;
 mod loops;
 mod steps;
@@ -14,6 +15,7 @@ use crate::estimate::Tier;
 use crate::math::Summary;
 use crate::resolved::{Assumption, Resolved};
 
+pub use levers::{Lever, LeverSide, Levers, TrainsOn};
 pub use lookup::quantity;
 pub use loops::{LoopStats, UpdateInterval, WholeRun};
 pub use steps::{StepRow, write_steps};
@@ -48,6 +50,9 @@ pub struct RunResult {
     pub break_even: Vec<BreakEven>,
     /// Other drafters in the forecast's place, fastest step first; empty where none were asked for.
     pub candidates: Vec<Candidate>,
+    /// Remedies for the tail beside speculation; absent where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub levers: Option<Levers>,
     /// What moves the forecast's step, largest first.
     pub sensitivity: Vec<Sensitivity>,
     /// What the numbers rest on.

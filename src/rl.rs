@@ -10,6 +10,7 @@ mod batches;
 mod feed;
 pub mod machine;
 mod memo;
+mod rollouts;
 mod scoring;
 pub mod streams;
 mod work;

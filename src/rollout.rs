@@ -7,7 +7,9 @@
 //! full prompt blocks shared inside a group. `Live` is a replica that samples
 //! reach over time. Leaves out: priorities, swapping to the host.
 
+mod deal;
 mod exact;
+mod handover;
 mod kv;
 mod lanes;
 mod leap;
@@ -19,7 +21,9 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+pub use deal::deal;
 pub use exact::run_exact;
+pub use handover::{Unfinished, run_from, run_to};
 pub use leap::run_leap;
 pub use live::{Evicted, Live};
 pub use outcome::{Outcome, TimelinePoint};

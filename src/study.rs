@@ -1,13 +1,14 @@
 //! Studies: what is learnt from many runs of the machine.
 //!
 //! `compare` runs a scenario beside its baseline, and candidate drafters beside both, in the same draws and worlds;
-//! `step` prices one engine step; `solve` picks configurations and compares schedules; `validate` scores published
+//! `levers` sets remedies for the tail beside speculation; `step` prices one engine step; `solve` picks configurations and compares schedules; `validate` scores published
 //! values; `engine_fit` fits software constants to serving runs; `sweep` makes one scenario many. Planning is not here yet.
 
 mod break_even;
 mod compare;
 mod detail;
 pub mod engine_fit;
+mod levers;
 mod loops;
 mod notes;
 mod paces;
@@ -23,3 +24,4 @@ mod whole_run;
 mod worlds;
 
 pub use compare::{Comparison, StudyError, compare};
+pub use levers::levers;

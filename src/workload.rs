@@ -5,8 +5,10 @@
 //! and filters, which the loop adds; that the spread of lengths may change over RL steps, not only their scale.
 
 mod lengths;
+mod predict;
 
 pub use lengths::LengthSampler;
+pub use predict::Predictor;
 
 use crate::math::{normal_quantile, polyline};
 use crate::resolved::Workload;
@@ -35,6 +37,7 @@ pub struct Generator {
     correlation: f64,
     drift: Vec<(f64, f64)>,
     seed: u64,
+    cap: u32,
 }
 
 /// How far the uncertain inputs of a workload lie from their best values, in standard errors.
@@ -57,7 +60,14 @@ impl Generator {
             correlation: workload.group_correlation,
             drift: workload.response_drift.clone(),
             seed,
+            cap: u32::MAX,
         }
+    }
+
+    /// The same with responses cut at `cap` tokens.
+    #[must_use]
+    pub fn capped(self, cap: Option<u32>) -> Self {
+        Generator { cap: cap.unwrap_or(u32::MAX), ..self }
     }
 
     /// The samples of one RL step of one draw, group by group.
@@ -77,8 +87,8 @@ impl Generator {
                 samples.push(Sample {
                     group,
                     prompt: prompt.tokens,
-                    response: response.tokens,
-                    clipped: response.clipped,
+                    response: response.tokens.min(self.cap),
+                    clipped: response.clipped || response.tokens > self.cap,
                 });
             }
         }

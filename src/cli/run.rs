@@ -23,6 +23,10 @@ pub(super) struct Arguments {
     /// Write a report, one HTML file that needs nothing else.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Also run every remedy for the long tail, alone and beside speculation: wider TP, in all of generation or in the tail,
+    /// migration, order, isolation, cap, over-sampling.
+    #[arg(long)]
+    levers: bool,
     #[command(flatten)]
     options: ScenarioOptions,
     #[command(flatten)]
@@ -33,9 +37,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let document = arguments.options.read(&arguments.scenario)?;
     let mut comparison =
         arguments.options.on_threads(|| study::compare(&document, arguments.options.stepper()))??;
-    comparison.result.simulator.command = Some(arguments.options.command("run", &arguments.scenario, ""));
+    let more = if arguments.levers { " --levers" } else { "" };
+    comparison.result.simulator.command = Some(arguments.options.command("run", &arguments.scenario, more));
+    if arguments.levers {
+        let levers = || study::levers(&document, arguments.options.stepper());
+        comparison.result.levers = Some(arguments.options.on_threads(levers)??);
+    }
     match arguments.output.format {
-        Format::Table => super::print(&screen::first_screen(&comparison.result))?,
+        Format::Table => {
+            let levers = comparison.result.levers.as_ref().map(screen::levers).unwrap_or_default();
+            super::print(&format!("{}{levers}", screen::first_screen(&comparison.result)))?;
+        }
         Format::Json => super::print_json(&comparison.result)?,
     }
     if let Some(directory) = &arguments.out {

@@ -5,6 +5,7 @@
 mod chart;
 mod first;
 mod fit;
+mod levers;
 mod loops;
 mod scores;
 mod solve;
@@ -14,6 +15,7 @@ mod sweep;
 
 pub(super) use first::first_screen;
 pub(super) use fit::fit;
+pub(super) use levers::levers;
 pub(super) use scores::validation;
 pub(super) use solve::{schedules, solve};
 pub(super) use step::step;

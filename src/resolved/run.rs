@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Device, Drafter, Model, Network, Precision};
-use super::{LoopSettings, Reward, ScheduleInput, Training};
+use super::{LoopSettings, Reward, ScheduleInput, Tail, Training};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -411,6 +411,9 @@ pub struct Resolved {
     pub generation: Generation,
     /// Speculation, or none.
     pub speculation: Option<Speculation>,
+    /// What is done about the longest responses.
+    #[serde(default, skip_serializing_if = "Tail::is_off")]
+    pub tail: Tail,
     /// Training.
     pub training: Training,
     /// Reward.

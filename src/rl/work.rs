@@ -1,7 +1,5 @@
 //! The work of one RL step, before any world prices it.
 
-use rayon::prelude::*;
-
 use crate::estimate::{FAMILIES, Family};
 use crate::forward::Engine;
 use crate::forward::training::Pass;
@@ -11,7 +9,7 @@ use crate::rl::batches::{StepPlan, Turns};
 use crate::rl::machine::Stage;
 use crate::rl::memo::Memo;
 use crate::rl::scoring::Scoring;
-use crate::rollout::{self, Job, Limits, Outcome, Stepper};
+use crate::rollout::{Limits, Outcome, Stepper};
 use crate::speculation::acceptance::{History, Population, power_law, shift, solve_first_rate};
 use crate::speculation::staleness;
 use crate::workload::{Generator, LengthShift, Sample};
@@ -37,6 +35,8 @@ pub struct Simulation<'a> {
     acceptance_shift: f64,
     pub(super) schedule: Prototype,
     pub(super) stepper: Stepper,
+    /// The tail's engines, where their layout is another.
+    pub(super) wide: Option<Box<Simulation<'a>>>,
 }
 
 /// One RL step: its rollout, and the nominal seconds of the other stages.
@@ -46,6 +46,8 @@ pub struct StepWork {
     pub replicas: Vec<Outcome>,
     /// Samples.
     pub samples: usize,
+    /// Nominal seconds, beside the replicas', in which all of them stood still to be regrouped.
+    pub pause: f64,
     /// Response tokens.
     pub response_tokens: u64,
     /// Prompt tokens, each sample's counted.
@@ -75,11 +77,13 @@ impl<'a> Simulation<'a> {
         Simulation {
             prepared,
             cost: Memo::new(&prepared.engine),
-            generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
+            generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths)
+                .capped(resolved.tail.cap),
             acceptance,
             acceptance_shift,
             schedule,
             stepper,
+            wide: prepared.wide.as_ref().map(|wide| Box::new(Simulation::new(wide, shifts, stepper))),
         }
     }
 
@@ -126,27 +130,11 @@ impl<'a> Simulation<'a> {
 
     /// Runs one RL step of one draw.
     pub fn step(&self, draw: u64, rl_step: u64) -> StepWork {
-        let resolved = &self.prepared.resolved;
         let samples = self.generator.step(draw, rl_step);
-        let generation = &resolved.generation;
         let grown = self.grown(rl_step);
         let acceptance = grown.as_ref().or(self.acceptance.as_ref());
-        let limits = self.limits();
-        let replicas: Vec<Outcome> = rollout::assign(&samples, generation.replicas, generation.engine.router)
-            .par_iter()
-            .map(|list| {
-                let job = Job {
-                    samples: list,
-                    limits,
-                    acceptance,
-                    seed: resolved.seed,
-                    path: [draw, rl_step],
-                    per_step: None,
-                };
-                rollout::run_replica(self.stepper, &job, &self.cost, self.schedule.make().as_mut())
-            })
-            .collect();
-        self.around(rl_step, &samples, replicas)
+        let (replicas, pause) = self.roll_out(&samples, [draw, rl_step], acceptance);
+        StepWork { pause, ..self.around(rl_step, &samples, replicas) }
     }
 
     /// Seconds that training the drafter adds after an RL step, and that its new weights add before it.
@@ -229,6 +217,7 @@ impl<'a> Simulation<'a> {
             prompt_tokens: samples.iter().map(|s| u64::from(s.prompt)).sum(),
             clipped: samples.iter().filter(|s| s.clipped).count(),
             replicas,
+            pause: 0.0,
             stage_seconds,
             logprobs,
             reward_exposed,
@@ -247,7 +236,10 @@ impl StepWork {
         let replicas: Vec<f64> = self
             .replicas
             .iter()
-            .map(|replica| replica.seconds_in(world) + (beyond - 1.0) * replica.extrapolated_seconds)
+            .map(|replica| {
+                let pause = self.pause * world[Family::WeightSync as usize];
+                replica.seconds_in(world) + (beyond - 1.0) * replica.extrapolated_seconds + pause
+            })
             .collect();
         let of = |family: Family| self.stage_seconds[family as usize] * world[family as usize];
         let logprob = world[Family::Logprob as usize];
@@ -272,6 +264,7 @@ impl StepWork {
         let mut seconds = self.stage_seconds;
         seconds[Family::Reward as usize] *= self.reward_exposed;
         seconds[Family::Logprob as usize] = self.logprobs.iter().sum();
+        seconds[Family::WeightSync as usize] += self.pause;
         let slowest = self.replicas.iter().max_by(|a, b| a.nominal().total_cmp(&b.nominal()));
         if let Some(replica) = slowest {
             seconds[..replica.seconds.len()].copy_from_slice(&replica.seconds);

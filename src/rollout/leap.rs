@@ -115,7 +115,7 @@ impl Leaper {
         if self.leaping { self.context } else { self.replica.context as f64 }
     }
 
-    fn finish(self) -> Outcome {
+    pub(super) fn finish(self) -> Outcome {
         self.replica.finish()
     }
 
@@ -415,7 +415,7 @@ impl Leaper {
     fn start_decoding(&mut self, ended: usize) {
         let prefills: Vec<_> = self.replica.prefilling.drain(..ended).collect();
         for prefill in prefills {
-            let Pending { index, emitted } = prefill.pending;
+            let Pending { index, emitted, .. } = prefill.pending;
             let (id, sample) = self.replica.samples[index as usize];
             self.replica.outcome.tokens += 1;
             self.replica.changed = true;

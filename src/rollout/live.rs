@@ -87,7 +87,7 @@ impl Live {
         let entity = replica.names.of(id);
         replica.lanes.push(population, replica.names.seed, &entity);
         replica.pool.announce(sample.group, sample.prompt);
-        replica.waiting.push_back(Pending { index, emitted: 0 });
+        replica.waiting.push_back(Pending { index, emitted: 0, cached: false });
         self.holds += 1;
     }
 
@@ -158,7 +158,7 @@ impl Live {
             off.push(Evicted { id, emitted });
             if back {
                 replica.pool.preempt(sample.group, own, length);
-                returned.push(Pending { index, emitted });
+                returned.push(Pending { index, emitted, cached: false });
             } else {
                 replica.pool.finish(sample.group, own);
             }

@@ -55,6 +55,8 @@ pub(super) struct Pending {
     pub(super) index: u32,
     /// Response tokens that were emitted before a preemption.
     pub(super) emitted: u32,
+    /// Whether its keys and values have come from another replica.
+    pub(super) cached: bool,
 }
 
 /// A request whose context is being computed.
@@ -124,7 +126,9 @@ impl Replica {
             samples: job.samples.to_vec(),
             limits: job.limits,
             names: Names { seed: job.seed, path: job.path, per_step: job.per_step },
-            waiting: (0..job.samples.len() as u32).map(|index| Pending { index, emitted: 0 }).collect(),
+            waiting: (0..job.samples.len() as u32)
+                .map(|index| Pending { index, emitted: 0, cached: false })
+                .collect(),
             prefilling: Vec::new(),
             batch: Batch::default(),
             pool,
@@ -262,6 +266,7 @@ impl Replica {
         }
         self.waiting.pop_front();
         self.changed = true;
+        let done = if pending.cached { target } else { done };
         // A preempted request can share no more than its prompt, and computes at least its last token.
         Some(Prefilling { pending, own_blocks, done: done.min(target - 1), target })
     }
@@ -386,7 +391,7 @@ impl Replica {
             if let Some(prefill) = self.prefilling.pop() {
                 let group = self.samples[prefill.pending.index as usize].1.group;
                 self.pool.preempt(group, prefill.own_blocks, prefill.done);
-                self.waiting.push_front(prefill.pending);
+                self.waiting.push_front(Pending { cached: false, ..prefill.pending });
                 continue;
             }
             let last = self.batch.index.len() - 1;
@@ -396,7 +401,7 @@ impl Replica {
             self.context -= u64::from(length);
             self.pool.preempt(sample.group, u64::from(self.batch.own_blocks[last]), length);
             let emitted = sample.response - self.batch.remaining[last];
-            self.waiting.push_front(Pending { index, emitted });
+            self.waiting.push_front(Pending { index, emitted, cached: false });
             self.batch.truncate(last);
         }
         self.pool.note_peak();

@@ -3,6 +3,7 @@
 mod lengths;
 mod rl_loop;
 mod speculation;
+mod tail;
 
 use super::raw::{Cluster, Count, CountOrZero, Generation, Reward, Scenario, Training, Uncertain};
 use super::raw::{NonNegative, Uncertainty, Workload};
@@ -60,6 +61,9 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
     }
     if let Some(uncertainty) = &scenario.uncertainty {
         self::uncertainty(&check, uncertainty)?;
+    }
+    if let Some(tail) = &scenario.tail {
+        tail::check(&check, tail, samples)?;
     }
     if let Some(run) = &scenario.whole_run {
         check.required(run.rl_steps, "whole_run", "rl_steps")?;

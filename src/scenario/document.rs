@@ -11,7 +11,7 @@ const VERSION: u64 = 1;
 
 /// Keys that hold sections: in `baseline` they are merged key by key. Everything else is replaced whole, `reward`
 /// too, as it is a choice of kinds.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "cluster",
     "pools",
     "pools.generation",
@@ -24,6 +24,7 @@ const SECTIONS: [&str; 15] = [
     "speculation",
     "training",
     "training.layout",
+    "tail",
     "loop",
     "uncertainty",
     "whole_run",

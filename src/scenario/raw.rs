@@ -8,6 +8,7 @@ mod engine;
 mod number;
 mod schedule;
 mod speculation;
+mod tail;
 mod training;
 
 pub use engine::{Engine, Generation, GenerationLayout, GraphMode, Overhead, Router, Routing, Transport};
@@ -20,6 +21,7 @@ pub use speculation::{
     Acceptance, AcceptanceLength, Course, Drafter, HistoryAcceptance, PowerLaw, Speculation,
     SpeculationConfig,
 };
+pub use tail::{Admission, Isolate, KvTransfer, Predictor, Regroup, Tail};
 pub use training::{
     Balance, DrafterLoss, DrafterPlacement, DrafterTraining, DynamicSampling, Interrupt, Loop, LoopPreset,
     Mode, ModelReward, Order, OverSampling, Precision, Recompute, Reward, RuleReward, SandboxReward, Stale,
@@ -59,6 +61,8 @@ pub struct Scenario {
     pub speculation: Option<Speculation>,
     /// The training pass and the log-probability passes.
     pub training: Option<Training>,
+    /// What is done about the longest responses besides drafting.
+    pub tail: Option<Tail>,
     /// How responses are scored.
     pub reward: Option<Reward>,
     /// How generation and training take turns.
@@ -86,8 +90,6 @@ pub struct Scenario {
     pub plan: Option<Planned>,
     /// Not of a scenario: sweeps are files of their own. Known so that the error can say so.
     pub sweep: Option<Planned>,
-    /// Handling of the longest responses (planned).
-    pub tail: Option<Planned>,
 }
 
 /// A set of equal GPUs.

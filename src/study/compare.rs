@@ -97,6 +97,7 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
         forecast: summarise::arm(&forecast, &fast),
         speedup: speedup(&slow, &fast),
         candidates,
+        levers: None,
         response_lengths: detail::response_lengths(&forecast, shifts[0]),
         update_interval: super::update_interval::of(&forecast),
         whole_run: scenario
@@ -200,7 +201,7 @@ impl Side<'_> {
 }
 
 /// Simulates a side. Timelines are kept of the first draw only.
-fn simulate<'a>(
+pub(super) fn simulate<'a>(
     name: &'static str,
     prepared: &'a Prepared,
     shifts: &[InputShift],

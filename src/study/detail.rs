@@ -54,7 +54,7 @@ pub(super) fn batch_over_time(side: &Side<'_>) -> Vec<BatchPoint> {
     if step.replicas.iter().all(|replica| replica.timeline.is_empty()) {
         return Vec::new();
     }
-    let end = step.replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
+    let end = step.replicas.iter().map(Outcome::nominal).fold(0.0, f64::max) + step.pause;
     let mut cursors = vec![0; step.replicas.len()];
     (0..=CURVE_POINTS)
         .map(|point| {
@@ -102,6 +102,7 @@ pub(super) fn completions(side: &Side<'_>) -> Vec<Completion> {
 pub(super) fn response_lengths(side: &Side<'_>, shift: InputShift) -> Vec<LengthBin> {
     let workload = &side.prepared.resolved.workload;
     let samples = Generator::new(workload, side.prepared.resolved.seed, shift.lengths)
+        .capped(side.prepared.resolved.tail.cap)
         .step(0, side.first_counted() as u64);
     let longest = samples.iter().map(|sample| sample.response).max().unwrap_or(0).max(1);
     let width = longest.div_ceil(LENGTH_BINS).max(1);

@@ -84,6 +84,11 @@ impl Priced {
         priced
     }
 
+    /// Seconds of a stage on the critical path, by draw and world.
+    pub(super) fn exposed(&self, stage: Stage) -> &[f64] {
+        &self.exposed[stage as usize]
+    }
+
     /// Prices a draw whose rollouts are the same in every world.
     fn batches(
         &mut self,
