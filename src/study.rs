@@ -7,10 +7,12 @@
 mod break_even;
 mod compare;
 mod detail;
+mod drafting;
 pub mod engine_fit;
 mod loops;
 mod notes;
 mod paces;
+mod rl_steps;
 mod sensitivity;
 pub mod solve;
 pub mod step;

@@ -14,7 +14,7 @@ pub(super) struct Scale {
 impl Scale {
     /// From `from` to `to` with about `count` round ticks; never empty.
     pub(super) fn linear(from: f64, to: f64, count: usize) -> Self {
-        let (from, to) = if to > from { (from, to) } else { (from - 0.5, from + 0.5) };
+        let (from, to) = wide_enough(from, to);
         let step = round_step((to - from) / count.max(1) as f64);
         let first = (from / step).ceil() as i64;
         let last = (to / step).floor() as i64;
@@ -27,6 +27,19 @@ impl Scale {
     pub(super) fn with_ticks(from: f64, to: f64, ticks: Vec<(f64, String)>) -> Self {
         Scale { from, to: if to > from { to } else { from + 1.0 }, ticks }
     }
+}
+
+/// A span that ticks can be told apart in, whatever numbers a result holds.
+fn wide_enough(from: f64, to: f64) -> (f64, f64) {
+    if !(from.is_finite() && to.is_finite() && (to - from).is_finite()) {
+        return (0.0, 1.0);
+    }
+    let size = from.abs().max(to.abs());
+    if to - from > 1e-9 * size && to - from > 1e-100 {
+        return (from, to);
+    }
+    let half = 0.5_f64.max(0.1 * size);
+    (from - half, from + half)
 }
 
 /// 1, 2 or 5 times a power of ten, not below the raw step.
@@ -120,5 +133,11 @@ mod tests {
         assert_eq!(labels(&Scale::linear(0.0, 1.0, 4)), ["0.0", "0.5", "1.0"]);
         assert_eq!(labels(&Scale::linear(1.0, 1.6, 6)), ["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6"]);
         assert!(!labels(&Scale::linear(3.0, 3.0, 4)).is_empty());
+        for odd in [f64::NAN, f64::INFINITY, 5e-324, 1e300, -1e300, 1e17 + 16.0] {
+            for from in [0.0, 1.0, 1e17, odd] {
+                let ticks = labels(&Scale::linear(from, odd, 8)).len();
+                assert!((1..20).contains(&ticks), "{ticks} ticks from {from} to {odd}");
+            }
+        }
     }
 }
