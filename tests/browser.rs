@@ -43,7 +43,7 @@ impl Browser {
         // Descriptors 3 and 4, which only a shell can give without `unsafe`: through named pipes. Opened for reading and
         // writing, so that neither side waits for the other.
         let shell = format!(
-            "mkfifo in out && exec 3<>in 4<>out && exec {found} --headless --no-sandbox --disable-gpu --no-first-run \
+            "mkfifo in out && exec 3<>in 4<>out && exec {found} --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run \
              --disable-background-networking --remote-debugging-pipe --user-data-dir=profile about:blank"
         );
         let child = Command::new("bash")

@@ -19,14 +19,13 @@ use rollcast::study::sweep::{FIGURES, Row};
 /// What a careless template would let through.
 const NASTY: &str = "<script>alert('1')</script> & \"quoted\" </svg>";
 
-const RUN_SECTIONS: [&str; 13] = [
+const RUN_SECTIONS: [&str; 12] = [
     "headline",
     "do",
     "stages",
     "batch",
     "tail",
     "break-even",
-    "rl-steps",
     "lengths",
     "sensitivity",
     "validation",
@@ -106,8 +105,8 @@ fn a_forecast_has_every_section_and_its_figures_in_tables() {
     let result = small();
     let page = run_page(&result);
     is_sound(&page, &RUN_SECTIONS);
-    assert_eq!(page.matches("<svg ").count(), 16, "eight plots in two sizes");
-    assert_eq!(page.matches("<title>").count(), 17);
+    assert_eq!(page.matches("<svg ").count(), 12, "six plots in two sizes");
+    assert_eq!(page.matches("<title>").count(), 13);
     for row in &result.break_even {
         has_cell(&page, &format!("{:.2}", row.acceptance_length));
         has_cell(&page, &format!("{:.2}x", row.speedup));
@@ -187,7 +186,7 @@ fn what_runs_ahead_is_told_with_its_staleness_and_waste() {
     for share in &stats.staleness_shares {
         has_cell(&page, &format!("{:.1} %", 100.0 * share));
     }
-    has_cell(&page, &format!("${:.3}", stats.usd_per_trained_prompt.median));
+    has_cell(&page, &format!("${:.4}", stats.usd_per_trained_prompt.median));
     assert_eq!(result.forecast.rl_steps.len(), 6);
     for step in &result.forecast.rl_steps {
         has_cell(&page, &format!("{:.2}", step.acceptance_length));

@@ -1,7 +1,7 @@
 //! Sections on RL steps in a row: what running ahead does to the samples, how steps follow each other, the whole run.
 
 use super::figures::{percent, seconds, usd};
-use super::html::{Table, figure, list, paragraph};
+use super::html::{Table, figure, paragraph};
 use super::plot::{self, BASELINE, FORECAST, GENERATION, Lines, TRAINER};
 use super::{drafts, run};
 use crate::math::Summary;
@@ -77,6 +77,12 @@ pub(super) fn ahead(result: &RunResult) -> String {
 
 fn band(summary: &Summary) -> String {
     format!("{} - {}", usd(summary.p05), usd(summary.p95))
+}
+
+/// Whether RL steps in a row tell anything: of two in turns a line says nothing.
+pub(super) fn tells_of_steps(result: &RunResult) -> bool {
+    let steps = result.forecast.rl_steps.len();
+    steps > 2 || steps > 1 && runs_ahead(result)
 }
 
 /// How RL steps follow each other.
@@ -178,5 +184,5 @@ pub(super) fn whole_run(result: &RunResult) -> Option<String> {
             "The drafter has paid for its training after {steps:.0} RL steps, at mean seconds and prices."
         )
     });
-    Some(table.html() + &list(payback.iter().map(String::as_str)))
+    Some(table.html() + &payback.map_or_else(String::new, |text| paragraph(&text)))
 }

@@ -26,8 +26,9 @@ pub(super) fn batch(result: &RunResult) -> String {
     let (off, on) = (&result.baseline.batch_over_time, &result.forecast.batch_over_time);
     for place in (0..off.len().max(on.len())).step_by(6) {
         let cells = |points: &[BatchPoint]| {
-            let drafted =
-                |p: &BatchPoint| p.draft_tokens.map_or_else(|| "-".to_owned(), |k| format!("{k:.1}"));
+            let drafted = |p: &BatchPoint| {
+                p.draft_tokens.map_or_else(|| "-".to_owned(), |k| format!("{}", (10.0 * k).round() / 10.0))
+            };
             points.get(place).map_or_else(
                 || std::array::from_fn(|_| String::new()),
                 |p| [seconds(p.seconds), p.running.to_string(), p.waiting.to_string(), drafted(p)],

@@ -20,7 +20,7 @@ pub fn run_page(result: &RunResult) -> String {
     if loops::runs_ahead(result) {
         sections.push(("staleness", "Staleness and waste", loops::ahead(result)));
     }
-    if result.forecast.rl_steps.len() > 1 {
+    if loops::tells_of_steps(result) {
         sections.push(("rl-steps", "RL step by RL step", loops::steps(result)));
     }
     sections.push(("break-even", "Where drafting pays", break_even(result)));

@@ -14,8 +14,17 @@ pub(super) struct Scale {
 impl Scale {
     /// From `from` to `to` with about `count` round ticks; never empty.
     pub(super) fn linear(from: f64, to: f64, count: usize) -> Self {
+        Self::stepped(from, to, count, 0.0)
+    }
+
+    /// The same of whole numbers.
+    pub(super) fn whole(from: f64, to: f64, count: usize) -> Self {
+        Self::stepped(from, to, count, 1.0)
+    }
+
+    fn stepped(from: f64, to: f64, count: usize, least: f64) -> Self {
         let (from, to) = wide_enough(from, to);
-        let step = round_step((to - from) / count.max(1) as f64);
+        let step = round_step((to - from) / count.max(1) as f64).max(least);
         let first = (from / step).ceil() as i64;
         let last = (to / step).floor() as i64;
         let digits = (-libm::floor(libm::log10(step) + 1e-9)).max(0.0) as usize;
@@ -132,6 +141,7 @@ mod tests {
         assert_eq!(labels(&Scale::linear(0.0, 97.0, 5)), ["0", "20", "40", "60", "80"]);
         assert_eq!(labels(&Scale::linear(0.0, 1.0, 4)), ["0.0", "0.5", "1.0"]);
         assert_eq!(labels(&Scale::linear(1.0, 1.6, 6)), ["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6"]);
+        assert_eq!(labels(&Scale::whole(0.0, 2.0, 8)), ["0", "1", "2"]);
         assert!(!labels(&Scale::linear(3.0, 3.0, 4)).is_empty());
         for odd in [f64::NAN, f64::INFINITY, 5e-324, 1e300, -1e300, 1e17 + 16.0] {
             for from in [0.0, 1.0, 1e17, odd] {

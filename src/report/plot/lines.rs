@@ -18,7 +18,7 @@ pub(in crate::report) struct Lines<'a> {
     pub(in crate::report) axes: (&'a str, &'a str),
     /// Where the upward axis begins.
     pub(in crate::report) from: f64,
-    /// Whether values hold until the next one.
+    /// Over time, where values hold until the next one; else over RL steps.
     pub(in crate::report) stepped: bool,
     /// Series and their points, by rising x.
     pub(in crate::report) series: Vec<(u8, Vec<(f64, f64)>)>,
@@ -31,7 +31,8 @@ pub(in crate::report) fn lines(data: &Lines<'_>, size: Size) -> String {
     let (start, end) = if start <= end { (start, end) } else { (0.0, 1.0) };
     let most = points().map(|at| at.1).fold(data.from, f64::max);
     let height = size.pick(220.0, 200.0);
-    let x = Scale::linear(start, end, size.pick(8, 4));
+    let ticks = if data.stepped { Scale::linear } else { Scale::whole };
+    let x = ticks(start, end, size.pick(8, 4));
     let y = Scale::linear(data.from, data.from + (most - data.from) * 1.08, 4);
     let frame = Frame::fitted(size, height, x, y);
     picture(size.width(), height, data.title, data.description, |pen| {
