@@ -232,7 +232,13 @@ fn fuzz(reader: &str, seeds: &[Vec<u8>], read: impl Fn(&[u8]) + std::panic::RefU
             fs::write(&kept, &bytes).unwrap();
             eprintln!("{reader}: a panic, kept in {}", kept.display());
         }
-        slowest = f64::max(slowest, before.elapsed().as_secs_f64());
+        let took = before.elapsed().as_secs_f64();
+        if took >= 20.0 {
+            let kept = std::env::temp_dir().join(format!("rollcast-fuzz-{reader}-slow"));
+            fs::write(&kept, &bytes).unwrap();
+            eprintln!("{reader}: {took:.1} s, kept in {}", kept.display());
+        }
+        slowest = f64::max(slowest, took);
         runs += 1;
     }
     eprintln!("{reader}: {runs} inputs, {crashes} panics, the slowest took {slowest:.2} s");
