@@ -9,8 +9,10 @@
 mod figures;
 mod flags;
 mod html;
+mod loops;
 mod page;
 mod plot;
+mod rollout;
 mod run;
 mod sweep;
 mod verdict;

@@ -6,6 +6,7 @@
 mod levers;
 mod lookup;
 mod loops;
+mod read;
 mod steps;
 mod trace;
 
@@ -17,7 +18,8 @@ use crate::resolved::{Assumption, Resolved};
 
 pub use levers::{Lever, LeverSide, Levers, TrainsOn};
 pub use lookup::quantity;
-pub use loops::{LoopStats, UpdateInterval, WholeRun};
+pub use loops::{LoopStats, StepPoint, UpdateInterval, WholeRun};
+pub use read::ReadError;
 pub use steps::{StepRow, write_steps};
 pub use trace::{Counter, Span, Timeline, write_trace};
 
@@ -100,8 +102,11 @@ pub struct Arm {
     pub acceptance_length: f64,
     /// Conditional acceptance rates by position, pooled.
     pub acceptance_per_position: Vec<f64>,
-    /// The batch of all replicas over one rollout (draw 0, first step that counts).
+    /// The batch of all replicas over one rollout (draw 0, first step that counts); empty where samples come one by one.
     pub batch_over_time: Vec<BatchPoint>,
+    /// The RL steps of draw 0, at most 200 of them.
+    #[serde(default)]
+    pub rl_steps: Vec<StepPoint>,
     /// When the samples of that rollout were done.
     #[serde(default)]
     pub completions: Vec<Completion>,
@@ -242,6 +247,9 @@ pub struct BatchPoint {
     pub running: u32,
     /// Sequences that wait.
     pub waiting: u32,
+    /// Draft tokens of a sequence, mean over the running ones; absent where the schedule keeps history, and where nothing runs.
+    #[serde(default)]
+    pub draft_tokens: Option<f64>,
 }
 
 /// How far a rollout is at one time.

@@ -7,11 +7,13 @@
 mod break_even;
 mod compare;
 mod detail;
+mod drafting;
 pub mod engine_fit;
 mod levers;
 mod loops;
 mod notes;
 mod paces;
+mod rl_steps;
 mod sensitivity;
 pub mod solve;
 pub mod step;

@@ -164,6 +164,67 @@ fn published_values_and_candidates_are_shown() {
 }
 
 #[test]
+fn what_runs_ahead_is_told_with_its_staleness_and_waste() {
+    let text = common::small(&[
+        ("cluster: {", "pools: { generation: POOL, training: {"),
+        ("usd_per_gpu_hour: 2.5 }\n", "usd_per_gpu_hour: 2.5 } }\n"),
+        ("POOL", "{ device: h100-sxm, gpus: 8, usd_per_gpu_hour: 2.5 }"),
+        (
+            "loop: {",
+            "loop: { mode: async, max_staleness: 2, over_sampling: { factor: 1.5 }, order: first_done, ",
+        ),
+        ("rl_steps: 2", "rl_steps: 6\nwarmup_steps: 2\nwhole_run: { rl_steps: 500, drafter_usd: 40 }"),
+    ]);
+    let result = common::forecast(&text, &[]).unwrap().result;
+    let page = run_page(&result);
+    is_sound(&page, &["headline", "whole-run", "staleness", "rl-steps", "lengths", "provenance"]);
+    assert!(!page.contains("id=\"batch\"") && !page.contains("id=\"tail\""), "no rollout is one step's own");
+    let stats = &result.forecast.loop_stats;
+    assert!(stats.staleness_max > 0, "{stats:?}");
+    has_cell(&page, &format!("{:.2}", stats.staleness_mean));
+    has_cell(&page, &format!("{:.1} %", 100.0 * stats.wasted_token_share));
+    for share in &stats.staleness_shares {
+        has_cell(&page, &format!("{:.1} %", 100.0 * share));
+    }
+    has_cell(&page, &format!("${:.4}", stats.usd_per_trained_prompt.median));
+    assert_eq!(result.forecast.rl_steps.len(), 6);
+    for step in &result.forecast.rl_steps {
+        has_cell(&page, &format!("{:.2}", step.acceptance_length));
+    }
+    let whole = result.whole_run.as_ref().unwrap();
+    has_cell(&page, &format!("{:.1}", whole.forecast_hours.median));
+    // A run in turns tells none of it.
+    let turns = run_page(&small());
+    assert!(!turns.contains("id=\"staleness\"") && !turns.contains("id=\"whole-run\""));
+}
+
+#[test]
+fn a_schedule_that_changes_is_drawn_over_time() {
+    let table = "schedule: { vllm_table: { table: [[1, 4, 5], [5, 8, 3], [9, 128, 0]] } }";
+    let text = common::small(&[("schedule: { fixed: { k: 3 } }", table)]);
+    let result = common::forecast(&text, &["cluster.gpus=2", "generation.layout.tp=2"]).unwrap().result;
+    let page = run_page(&result);
+    is_sound(&page, &RUN_SECTIONS);
+    assert!(page.contains("<title>Draft tokens over time</title>"));
+    let drafted: Vec<f64> =
+        result.forecast.batch_over_time.iter().filter_map(|point| point.draft_tokens).collect();
+    // One replica, so the mean over running sequences is the configuration of its batch.
+    for point in result.forecast.batch_over_time.iter().filter(|point| point.running > 0) {
+        let expected = if point.running <= 4 {
+            5.0
+        } else if point.running <= 8 {
+            3.0
+        } else {
+            0.0
+        };
+        assert_eq!(point.draft_tokens, Some(expected), "{} run", point.running);
+    }
+    assert!(drafted.contains(&0.0) && drafted.contains(&3.0) && drafted.contains(&5.0), "{drafted:?}");
+    let fixed = run_page(&small());
+    assert!(fixed.contains("The forecast drafts 3 tokens for every sequence in every step."));
+}
+
+#[test]
 fn names_of_users_stay_text() {
     let mut result = small();
     result.name = NASTY.to_owned();
@@ -252,6 +313,31 @@ fn the_front_is_what_no_point_beats_in_both() {
     let points: Vec<&str> =
         front.split("<tr><td class=\"n\">").skip(1).map(|row| row.split('<').next().unwrap()).collect();
     assert_eq!(points, ["0", "1", "3"]);
+}
+
+#[test]
+fn points_of_different_work_have_fronts_of_their_own() {
+    let mut table = table(4);
+    // The first axis changes the workload: points 0 and 1 do one work, 2 and 3 another.
+    table.header.expanded.push("axis batch <b> \"1\": workload.prompts_per_step = 1".to_owned());
+    let place = |name: &str| table.header.columns.iter().position(|column| column == name).unwrap();
+    let (step, usd) = (place("step_s"), place("usd_per_step"));
+    for (row, (batch, seconds, price)) in table.rows.iter_mut().zip([
+        ("1", "10", "1"),
+        ("1", "20", "2"),
+        ("2", "100", "20"),
+        ("2", "200", "10"),
+    ]) {
+        row.cells[0] = batch.to_owned();
+        row.cells[step] = seconds.to_owned();
+        row.cells[usd] = price.to_owned();
+    }
+    let page = sweep_page(&table);
+    let front = &page[page.find("Fronts of points with the same workload").unwrap()..];
+    let front = &front[..front.find("</table>").unwrap()];
+    let points: Vec<&str> =
+        front.split("<tr><td class=\"n\">").skip(1).map(|row| row.split('<').next().unwrap()).collect();
+    assert_eq!(points, ["0", "2", "3"]);
 }
 
 // ---- the commands ----

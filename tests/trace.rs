@@ -69,7 +69,7 @@ fn is_sound(trace: &Value) -> (Vec<String>, Vec<String>) {
 fn a_trace_has_the_tracks_and_counters_that_one_looks_for() {
     let (trace, _) = trace(SMALL, &[]);
     let (tracks, counters) = is_sound(&trace);
-    for track in ["stages", "weight sync", "trainer", "reward", "replica 0", "replica 7"] {
+    for track in ["data", "weight sync", "generation", "reward", "trainer", "replica 0", "replica 7"] {
         assert_eq!(tracks.iter().filter(|name| *name == track).count(), 2, "{track}, once a side");
     }
     let expected = [
@@ -78,6 +78,7 @@ fn a_trace_has_the_tracks_and_counters_that_one_looks_for() {
         "KV cache in use, %",
         "draft tokens (K)",
         "acceptance length",
+        "staleness, RL steps",
     ];
     for counter in expected {
         assert!(counters.iter().any(|name| name == counter), "no counter {counter}");
@@ -88,11 +89,75 @@ fn a_trace_has_the_tracks_and_counters_that_one_looks_for() {
         of.map(|event| event["args"][name].as_f64().unwrap()).collect()
     };
     assert_eq!(values(2, "draft tokens (K)"), [3.0, 0.0, 3.0, 0.0], "two RL steps");
-    assert_eq!(values(1, "draft tokens (K)"), [0.0; 4], "the baseline drafts nothing");
+    assert_eq!(values(1, "draft tokens (K)"), [0.0; 2], "the baseline drafts nothing");
     let running = values(2, "running sequences");
     assert_eq!(running.iter().copied().fold(0.0, f64::max), 128.0, "all samples run at once");
     assert_eq!(running.last(), Some(&0.0), "the batch drains");
     assert!(values(2, "KV cache in use, %").iter().all(|share| *share <= 100.0));
+}
+
+/// The values of a counter of the forecast.
+fn forecast_values(trace: &Value, name: &str) -> Vec<f64> {
+    let events = trace["traceEvents"].as_array().unwrap().iter();
+    let of = events.filter(|event| event["ph"] == "C" && event["pid"] == 2 && event["name"] == name);
+    of.map(|event| event["args"][name].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn a_schedule_that_looks_at_the_batch_is_seen_to_change() {
+    let table = "schedule: { vllm_table: { table: [[1, 4, 5], [5, 8, 3], [9, 128, 0]] } }";
+    let text = small(&[("schedule: { fixed: { k: 3 } }", table)]);
+    let (trace, _) = trace(&text, &["cluster.gpus=2", "generation.layout.tp=2", "rl_steps=1"]);
+    is_sound(&trace);
+    let mut drafted = forecast_values(&trace, "draft tokens (K)");
+    let all = drafted.clone();
+    drafted.dedup();
+    assert_eq!(all, drafted, "a value that does not change is no event");
+    // 128 samples on one replica: a full batch, then a draining one.
+    assert_eq!(drafted, [0.0, 3.0, 5.0, 0.0]);
+}
+
+/// The small scenario with a pool of engines and one of trainers.
+fn pools(keys: &str) -> String {
+    let pool = "{ device: h100-sxm, gpus: 8, usd_per_gpu_hour: 2.5 }";
+    small(&[
+        ("cluster: {", "pools: { generation: POOL, training: {"),
+        ("usd_per_gpu_hour: 2.5 }\n", "usd_per_gpu_hour: 2.5 } }\n"),
+        ("POOL", pool),
+        ("loop: {", &format!("loop: {{ {keys}, ")),
+        ("rl_steps: 2", "rl_steps: 8"),
+    ])
+}
+
+#[test]
+fn pools_that_run_ahead_have_tracks_of_their_own() {
+    // Samples one by one, and batches: in both generation goes on while the trainer trains.
+    for keys in ["mode: async, max_staleness: 2, interrupt: keep_kv", "preset: one-step-off"] {
+        let (trace, _) = trace(&pools(keys), &[]);
+        let (tracks, counters) = is_sound(&trace);
+        for track in ["generation", "trainer", "weight sync", "replica 0", "replica 7"] {
+            assert!(tracks.iter().any(|name| name == track), "{keys}: no {track}: {tracks:?}");
+        }
+        for counter in ["running sequences", "acceptance length", "draft tokens (K)", "KV cache in use, %"] {
+            assert!(counters.iter().any(|name| name == counter), "{keys}: no {counter}");
+        }
+        let lag = forecast_values(&trace, "staleness, RL steps");
+        assert_eq!(lag.len(), 8, "{keys}: one value an RL step");
+        assert!(lag[0] == 0.0 && lag[7] > 0.0, "{keys}: {lag:?}");
+        let spans = |track: &str| -> Vec<(f64, f64)> {
+            let events = || trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["pid"] == 2);
+            let tid =
+                events().find(|e| e["name"] == "thread_name" && e["args"]["name"] == track).unwrap()["tid"]
+                    .clone();
+            let of = events().filter(|e| e["ph"] == "X" && e["tid"] == tid);
+            of.map(|e| (e["ts"].as_f64().unwrap(), e["dur"].as_f64().unwrap())).collect()
+        };
+        let (generation, trainer) = (spans("generation"), spans("trainer"));
+        let beside = |(start, length): &(f64, f64)| {
+            trainer.iter().any(|(at, long)| start < &(at + long) && at < &(start + length))
+        };
+        assert!(generation.iter().any(beside), "{keys}: nothing is generated while the trainer trains");
+    }
 }
 
 #[test]

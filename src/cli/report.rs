@@ -11,7 +11,7 @@ use super::OutputOptions;
 use super::error::CliError;
 use super::sweep::is_journal;
 use crate::report::{SweepTable, run_page, sweep_page};
-use crate::result::{RunResult, SCHEMA_VERSION};
+use crate::result::RunResult;
 use crate::study::sweep::Row;
 use crate::study::sweep::journal::{self, Header};
 
@@ -83,14 +83,7 @@ fn forecast(path: &Path) -> Result<RunResult, CliError> {
     if file.metadata().map_or(0, |metadata| metadata.len()) > LARGEST {
         return Err(wrong("larger than any forecast".to_owned()));
     }
-    let value: serde_json::Value =
-        serde_json::from_reader(BufReader::new(file)).map_err(|error| wrong(error.to_string()))?;
-    let version = value.get("schema_version").and_then(serde_json::Value::as_u64);
-    if version != Some(u64::from(SCHEMA_VERSION)) {
-        let found = version.map_or("none".to_owned(), |version| version.to_string());
-        return Err(wrong(format!("found schema_version {found}, expected {SCHEMA_VERSION}")));
-    }
-    serde_json::from_value(value).map_err(|error| wrong(format!("is no forecast of this version: {error}")))
+    RunResult::read(BufReader::new(file)).map_err(|error| wrong(error.to_string()))
 }
 
 /// The rows of all journals, which are of one sweep, in order of index.

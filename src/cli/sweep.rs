@@ -4,6 +4,8 @@
 //! after it. Run without `--shard`, the command takes over the rows of every shard's journal that it finds.
 
 mod keep;
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +36,10 @@ pub(super) struct Arguments {
     /// Only say what is wrong with the sweep, and how many points it has.
     #[arg(long)]
     check: bool,
+    /// Write the table as Parquet too.
+    #[cfg(feature = "parquet")]
+    #[arg(long)]
+    parquet: bool,
     #[command(flatten)]
     options: ScenarioOptions,
     #[command(flatten)]
@@ -115,6 +121,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     super::run::file(&directory, &table, |out| {
         store.write_table(&sweep.columns(), out, |row| best.see(row))
     })?;
+    #[cfg(feature = "parquet")]
+    if arguments.parquet {
+        let name = format!("{}.parquet", Shard::stem(arguments.shard));
+        super::run::file(&directory, &name, |out| store.write_parquet(&sweep.columns(), out))?;
+    }
     match arguments.output.format {
         Format::Table => super::print(&screen::best_points(&sweep.name, &best, &directory.join(&table)))?,
         Format::Json => super::print_json(&best.json(&sweep.name, &directory.join(&table)))?,

@@ -24,7 +24,8 @@ pub(super) fn usd(value: f64) -> String {
     match value {
         v if v >= 100.0 => format!("${v:.0}"),
         v if v >= 1.0 => format!("${v:.2}"),
-        v => format!("${v:.3}"),
+        v if v >= 0.1 => format!("${v:.3}"),
+        v => format!("${v:.4}"),
     }
 }
 

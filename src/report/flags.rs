@@ -96,7 +96,7 @@ fn sglang(resolved: &Resolved) -> String {
     if let Some((speculation, k)) = drafting(resolved) {
         let chain = format!(
             "--speculative-num-steps {k} --speculative-eagle-topk 1 --speculative-num-draft-tokens {}",
-            k + 1
+            k.saturating_add(1)
         );
         match speculation.drafter.kind {
             DrafterKind::Eagle3 => {
@@ -116,7 +116,10 @@ fn sglang(resolved: &Resolved) -> String {
                 flags.push(chain);
             }
             DrafterKind::Ngram => {
-                flags.push(format!("--speculative-algorithm NGRAM --speculative-num-draft-tokens {}", k + 1));
+                flags.push(format!(
+                    "--speculative-algorithm NGRAM --speculative-num-draft-tokens {}",
+                    k.saturating_add(1)
+                ));
             }
             DrafterKind::Suffix | DrafterKind::Block => {}
         }

@@ -11,20 +11,26 @@ mod break_even;
 mod frame;
 mod heat;
 mod lengths;
+mod lines;
 mod pareto;
 mod pen;
 mod stages;
+mod staleness;
 mod tail;
 mod tornado;
+mod waterfall;
 
 pub(super) use batch::batch;
 pub(super) use break_even::break_even;
 pub(super) use heat::{GAIN, Heat, heat};
 pub(super) use lengths::lengths;
+pub(super) use lines::{Lines, lines};
 pub(super) use pareto::{Dot, pareto};
 pub(super) use stages::{STAGE_NAMES, stages};
+pub(super) use staleness::staleness;
 pub(super) use tail::tail;
 pub(super) use tornado::tornado;
+pub(super) use waterfall::{GENERATION, TRAINER, waterfall};
 
 /// How large a plot is drawn, in CSS pixels; its height may depend on what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,22 +3,31 @@
 use super::figures::{percent, seconds, seconds_band, times, times_band, usd};
 use super::html::{Table, card, code, escaped, figure, heading, list, paragraph};
 use super::plot::{self, BASELINE, FORECAST, MARK, STAGE_NAMES};
-use super::{alone, drafts, flags, page, verdict};
+use super::{alone, drafts, flags, loops, page, rollout, verdict};
 use crate::result::{Arm, Basis, RunResult};
 
 /// The page.
 pub fn run_page(result: &RunResult) -> String {
-    let mut sections: Vec<(&str, &str, String)> = vec![
-        ("do", "What to do", what_to_do(result)),
-        ("stages", "Where the step goes", stages(result)),
-        ("batch", "Batch over time", batch(result)),
-        ("tail", "The long tail", tail(result)),
-    ];
+    let mut sections: Vec<(&str, &str, String)> =
+        vec![("do", "What to do", what_to_do(result)), ("stages", "Where the step goes", stages(result))];
+    if let Some(whole) = loops::whole_run(result) {
+        sections.push(("whole-run", "The whole run", whole));
+    }
+    if !loops::streamed(result) {
+        sections.push(("batch", "Batch and configuration over time", rollout::batch(result)));
+        sections.push(("tail", "The long tail", rollout::tail(result)));
+    }
+    if loops::runs_ahead(result) {
+        sections.push(("staleness", "Staleness and waste", loops::ahead(result)));
+    }
+    if loops::tells_of_steps(result) {
+        sections.push(("rl-steps", "RL step by RL step", loops::steps(result)));
+    }
     sections.push(("break-even", "Where drafting pays", break_even(result)));
     if !result.candidates.is_empty() {
         sections.push(("candidates", "Other drafters", candidates(result)));
     }
-    sections.push(("lengths", "Lengths and clipping", lengths(result)));
+    sections.push(("lengths", "Lengths and clipping", rollout::lengths(result)));
     sections.push(("sensitivity", "What could change the answer", sensitivity(result)));
     sections.push(("validation", "Published values", validation(result)));
     sections.push(("assumptions", "Assumptions", assumptions(result)));
@@ -38,12 +47,12 @@ fn headline(result: &RunResult) -> String {
     let mut cards = Vec::new();
     if !alone(result) {
         cards.push((
-            "step",
+            "step speedup",
             times(result.speedup.step.median),
             format!("5-95 %: {}", times_band(&result.speedup.step)),
         ));
         cards.push((
-            "rollout",
+            "rollout speedup",
             times(result.speedup.rollout.median),
             format!("5-95 %: {}", times_band(&result.speedup.rollout)),
         ));
@@ -70,6 +79,12 @@ fn headline(result: &RunResult) -> String {
                 from(usd(off.usd_per_step.median))
             ),
         ));
+    }
+    let prompt = &on.loop_stats.usd_per_trained_prompt;
+    if loops::runs_ahead(result) && prompt.median > 0.0 {
+        let old = usd(off.loop_stats.usd_per_trained_prompt.median);
+        let band = format!("5-95 %: {} - {}{}", usd(prompt.p05), usd(prompt.p95), from(old));
+        cards.push(("a trained prompt", usd(prompt.median), band));
     }
     let cards: Vec<String> = cards.iter().map(|(what, value, band)| card(what, value, band)).collect();
     let cards = cards.concat();
@@ -171,60 +186,15 @@ fn stages(result: &RunResult) -> String {
 }
 
 /// The two sides of a plot.
-fn sides(result: &RunResult) -> [(u8, String); 2] {
+pub(super) fn sides(result: &RunResult) -> [(u8, String); 2] {
     [
         (BASELINE, format!("baseline ({})", result.baseline.label)),
         (FORECAST, format!("forecast ({})", result.forecast.label)),
     ]
 }
 
-fn legend(sides: &[(u8, String); 2]) -> [(u8, &str); 2] {
+pub(super) fn legend(sides: &[(u8, String); 2]) -> [(u8, &str); 2] {
     [(sides[0].0, &sides[0].1), (sides[1].0, &sides[1].1)]
-}
-
-fn batch(result: &RunResult) -> String {
-    let names = sides(result);
-    let caption = "All replicas together, first counted step of the first draw, at nominal costs.";
-    let mut table = Table::new(
-        "Every sixth point",
-        &["baseline, s", "running", "waiting", "forecast, s", "running", "waiting"],
-    );
-    let (off, on) = (&result.baseline.batch_over_time, &result.forecast.batch_over_time);
-    for place in (0..off.len().max(on.len())).step_by(6) {
-        let cells = |points: &[crate::result::BatchPoint]| {
-            points.get(place).map_or_else(
-                || [String::new(), String::new(), String::new()],
-                |p| [seconds(p.seconds), p.running.to_string(), p.waiting.to_string()],
-            )
-        };
-        table.row(cells(off).into_iter().chain(cells(on)));
-    }
-    figure(&legend(&names), caption, |size| plot::batch(result, size)) + &table.tall().html()
-}
-
-fn tail(result: &RunResult) -> String {
-    let names = sides(result);
-    let (off, on) = (&result.baseline, &result.forecast);
-    let text = format!(
-        "The last 5 % of samples take {} of the rollout (baseline {}), mean over draws and steps.",
-        percent(on.tail_share),
-        percent(off.tail_share)
-    );
-    if off.completions.is_empty() || on.completions.is_empty() {
-        return paragraph(&text) + &paragraph("This result was written before completion times were kept.");
-    }
-    let mut table =
-        Table::new("Seconds until a share of the samples is done", &["samples done", "baseline", "forecast"]);
-    for (old, new) in off.completions.iter().zip(&on.completions) {
-        if old.share >= 0.5 {
-            table.row([format!("{:.0} %", 100.0 * old.share), seconds(old.seconds), seconds(new.seconds)]);
-        }
-    }
-    paragraph(&text)
-        + &figure(&legend(&names), "One rollout, nominal costs; dots where the last 5 % begin.", |size| {
-            plot::tail(result, size)
-        })
-        + &table.html()
 }
 
 fn break_even(result: &RunResult) -> String {
@@ -282,36 +252,6 @@ fn candidates(result: &RunResult) -> String {
         ]);
     }
     table.html()
-}
-
-fn lengths(result: &RunResult) -> String {
-    let on = &result.forecast;
-    let text = format!(
-        "{} of responses are cut at the maximum of {} tokens. KV cache: at most {} in use, {:.1} preemptions a step.",
-        percent(on.clipped_share),
-        result.resolved.workload.response_tokens.max,
-        percent(on.kv_peak_share),
-        on.preemptions
-    );
-    if result.response_lengths.is_empty() {
-        return paragraph(&text) + &paragraph("This result was written before lengths were kept.");
-    }
-    let mut table = Table::new("Samples of one step by length", &["tokens from", "to", "samples", "cut"]);
-    for bin in &result.response_lengths {
-        table.row([
-            bin.from.to_string(),
-            bin.to.to_string(),
-            bin.samples.to_string(),
-            bin.clipped.to_string(),
-        ]);
-    }
-    paragraph(&text)
-        + &figure(
-            &[(FORECAST, "samples"), (MARK, "cut at the maximum")],
-            "First counted step of the first draw.",
-            |size| plot::lengths(result, size),
-        )
-        + &table.tall().html()
 }
 
 fn sensitivity(result: &RunResult) -> String {

@@ -1,8 +1,9 @@
 "use strict";
 document.querySelectorAll(".key").forEach(function (key) {
   key.setAttribute("role", "button"); key.tabIndex = 0; key.title = "hide or show";
+  key.setAttribute("aria-pressed", "true");
   var turn = function () {
-    key.classList.toggle("off");
+    key.setAttribute("aria-pressed", String(!key.classList.toggle("off")));
     key.closest("figure").classList.toggle("h" + key.dataset.g);
   };
   key.addEventListener("click", turn);
@@ -13,7 +14,9 @@ document.querySelectorAll("table").forEach(function (table) {
   if (!body || body.rows.length < 3) return;
   var heads = table.tHead.rows[0].cells;
   Array.prototype.forEach.call(heads, function (head, column) {
-    head.setAttribute("role", "button"); head.tabIndex = 0; head.title = "sort";
+    var button = document.createElement("button");
+    button.className = "sort"; button.title = "sort"; button.textContent = head.textContent;
+    head.textContent = ""; head.appendChild(button);
     var sort = function () {
       var up = head.getAttribute("aria-sort") !== "ascending";
       Array.prototype.forEach.call(heads, function (h) { h.removeAttribute("aria-sort"); });
@@ -29,8 +32,7 @@ document.querySelectorAll("table").forEach(function (table) {
         return up ? order : -order;
       }).forEach(function (row) { body.appendChild(row); });
     };
-    head.addEventListener("click", sort);
-    head.addEventListener("keydown", function (e) { if (e.key === "Enter") sort(); });
+    button.addEventListener("click", sort);
   });
   if (table.dataset.filter === undefined) return;
   var field = document.createElement("input");

@@ -55,6 +55,19 @@ impl SweepTable {
         self.header.expanded.iter().any(|line| line.starts_with("axis ") && line.contains(": workload."))
     }
 
+    /// The values of the axes that change the work of a step: of one axis column the lines of `expanded` tell.
+    fn work<'a>(&self, row: &'a Row) -> Vec<&'a str> {
+        let changes = |axis: &String| {
+            self.header.expanded.iter().any(|line| {
+                let Some(rest) = line.strip_prefix("axis ") else { return false };
+                let names = rest.split_once(" \"").map_or("", |(names, _)| names);
+                names.split('+').any(|name| name == axis) && line.contains(": workload.")
+            })
+        };
+        let of = self.axes().iter().zip(&row.cells).filter(|(axis, _)| changes(axis));
+        of.map(|(_, cell)| cell.as_str()).collect()
+    }
+
     /// Values of an axis in the order of the rows; numbers rise.
     fn values(&self, axis: usize) -> Vec<String> {
         let mut values: Vec<String> = Vec::new();
@@ -211,25 +224,38 @@ fn pareto(table: &SweepTable) -> String {
     if priced.is_empty() {
         return paragraph("No point has a price.");
     }
-    // In order of time, a point is on the front where it is cheaper than all before it.
+    // In order of time, a point is on the front where it is cheaper than all before it that do the same work.
     let mut order: Vec<usize> = (0..priced.len()).collect();
     order.sort_by(|a, b| priced[*a].1.total_cmp(&priced[*b].1).then(priced[*a].2.total_cmp(&priced[*b].2)));
     let mut dots: Vec<Dot> =
-        priced.iter().map(|(_, seconds, usd)| Dot { seconds: *seconds, usd: *usd, front: false }).collect();
-    let mut cheapest = f64::INFINITY;
+        priced.iter().map(|(_, seconds, usd)| Dot { seconds: *seconds, usd: *usd, front: None }).collect();
+    let mut works: Vec<(Vec<&str>, f64)> = Vec::new();
     let mut front = Vec::new();
     for place in order {
-        if dots[place].usd < cheapest {
-            cheapest = dots[place].usd;
-            dots[place].front = true;
-            front.push(priced[place].0);
+        let work = table.work(priced[place].0);
+        let known = works.iter().position(|(other, _)| *other == work);
+        let known = known.unwrap_or_else(|| {
+            works.push((work, f64::INFINITY));
+            works.len() - 1
+        });
+        if dots[place].usd < works[known].1 {
+            works[known].1 = dots[place].usd;
+            dots[place].front = Some(known);
+            front.push((known, priced[place].0));
         }
     }
-    figure(
-        &[(FORECAST, "no other point is faster and cheaper"), (BASELINE, "others")],
-        "Medians. Prices are those of the scenario.",
-        |size| plot::pareto(&dots, size),
-    ) + &rows(table, "The front, fastest first", front.into_iter()).html()
+    front.sort_by_key(|(work, _)| *work);
+    let (kept, caption) = if works.len() > 1 {
+        (
+            "no other point with the same work is faster and cheaper",
+            "Fronts of points with the same workload, fastest first",
+        )
+    } else {
+        ("no other point is faster and cheaper", "The front, fastest first")
+    };
+    figure(&[(FORECAST, kept), (BASELINE, "others")], "Medians. Prices are those of the scenario.", |size| {
+        plot::pareto(&dots, size)
+    }) + &rows(table, caption, front.into_iter().map(|(_, row)| row)).html()
 }
 
 /// Two axes with the most values: the later one goes across.

@@ -52,6 +52,27 @@ pub struct UpdateInterval {
     pub at_the_end_of_the_run: bool,
 }
 
+/// One RL step in time: nominal seconds since the start of the run, of the first draw.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepPoint {
+    /// RL step, from 0; warm-ups included.
+    pub rl_step: u32,
+    /// Seconds between the end of the step before and its own.
+    pub step_s: f64,
+    /// First admission and last completion of its samples.
+    pub generation_s: [f64; 2],
+    /// Start of its log-probs and end of its training.
+    pub trainer_s: [f64; 2],
+    /// Tokens per request and verify step, pooled; 1 when nothing is drafted.
+    pub acceptance_length: f64,
+    /// Mean RL steps that the weights of its samples lag.
+    pub staleness_mean: f64,
+    /// Largest.
+    pub staleness_max: u32,
+    /// Sequences that decode at once on all replicas, mean over engine iterations.
+    pub running_mean: f64,
+}
+
 /// A run of many RL steps, both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WholeRun {

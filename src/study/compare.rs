@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::paces::Loops;
 use super::summarise::{self, Priced};
-use super::{break_even, detail, notes, sensitivity, timeline, worlds};
+use super::{break_even, detail, notes, rl_steps, sensitivity, timeline, worlds};
 use crate::estimate::FAMILIES;
 use crate::resolve::{Prepared, ResolveError, resolve};
 use crate::result::{Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
@@ -52,7 +52,7 @@ pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, Stud
     compare_for(document, stepper, true)
 }
 
-/// The same without what simulates again to explain the answer: sensitivity, break-even, steps and timelines are empty.
+/// The same without what explains the answer: sensitivity, break-even, steps, timelines and courses over time are empty.
 pub(super) fn compare_figures(document: &Document, stepper: Stepper) -> Result<RunResult, StudyError> {
     Ok(compare_for(document, stepper, false)?.result)
 }
@@ -114,6 +114,13 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
         resolved: forecast.prepared.resolved.clone(),
         simulator: Simulator { command: None, simulated_tokens: 0, cpu_s: None, wall_s: 0.0 },
     };
+    if explain {
+        for (arm, side) in [(&mut result.baseline, &baseline), (&mut result.forecast, &forecast)] {
+            arm.batch_over_time = detail::batch_over_time(side);
+            arm.completions = detail::completions(side);
+            arm.rl_steps = rl_steps::points(side);
+        }
+    }
     let expectations = scenario.expect.as_deref().unwrap_or_default();
     result.expect = super::validate::expected(&result, expectations);
     super::validate::known_quantities(document, expectations, &result.expect)?;

@@ -1,6 +1,7 @@
 //! What a side looks like inside: acceptance, the batch over time, the long tail, rows of steps.
 
 use super::compare::Side;
+use super::drafting;
 use crate::estimate::FAMILIES;
 use crate::result::{BatchPoint, Completion, LengthBin, StepRow};
 use crate::rl::{InputShift, Stage, StepPlan, StepRecord, StepWork};
@@ -55,21 +56,25 @@ pub(super) fn batch_over_time(side: &Side<'_>) -> Vec<BatchPoint> {
         return Vec::new();
     }
     let end = step.replicas.iter().map(Outcome::nominal).fold(0.0, f64::max) + step.pause;
+    let drafted = drafting::draft_tokens(side, step);
     let mut cursors = vec![0; step.replicas.len()];
     (0..=CURVE_POINTS)
         .map(|point| {
             let seconds = end * point as f64 / CURVE_POINTS as f64;
-            let (mut running, mut waiting) = (0, 0);
-            for (replica, cursor) in step.replicas.iter().zip(&mut cursors) {
+            let (mut running, mut waiting, mut tokens) = (0, 0, 0);
+            for (place, (replica, cursor)) in step.replicas.iter().zip(&mut cursors).enumerate() {
                 while replica.timeline.get(*cursor + 1).is_some_and(|next| next.seconds <= seconds) {
                     *cursor += 1;
                 }
                 if let Some(at) = replica.timeline.get(*cursor) {
                     running += at.running;
                     waiting += at.waiting;
+                    tokens += at.running * drafted.as_ref().map_or(0, |k| k[place][*cursor]);
                 }
             }
-            BatchPoint { seconds, running, waiting }
+            let draft_tokens =
+                (drafted.is_some() && running > 0).then(|| f64::from(tokens) / f64::from(running));
+            BatchPoint { seconds, running, waiting, draft_tokens }
         })
         .collect()
 }
@@ -89,6 +94,9 @@ pub(super) fn completions(side: &Side<'_>) -> Vec<Completion> {
     };
     let mut ends: Vec<f64> =
         step.replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
+    if ends.is_empty() {
+        return Vec::new();
+    }
     ends.sort_by(f64::total_cmp);
     // The time at which at least that share is done.
     let at = |share: f64| match (share * ends.len() as f64).ceil() as usize {

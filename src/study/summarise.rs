@@ -142,7 +142,7 @@ pub(super) fn share(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).filter(|(a, b)| b < a).count() as f64 / a.len().max(1) as f64
 }
 
-/// The numbers of one side.
+/// The numbers of one side, its courses over time left out.
 pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
     let resolved = &side.prepared.resolved;
     let gpus = f64::from(resolved.gpus());
@@ -183,8 +183,9 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
         bare_kernels_rollout_s: priced.bare_rollout_s,
         acceptance_length: length,
         acceptance_per_position: per_position,
-        batch_over_time: detail::batch_over_time(side),
-        completions: detail::completions(side),
+        batch_over_time: Vec::new(),
+        rl_steps: Vec::new(),
+        completions: Vec::new(),
         tail_share: mean(&side.tail_shares),
         preemptions: replicas().map(|replica| replica.preemptions).sum::<u64>() as f64
             / counted.len().max(1) as f64,

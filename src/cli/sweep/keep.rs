@@ -147,17 +147,10 @@ impl Store {
         file.sync_all().map_err(|source| CliError::Write { path: path.clone(), source })
     }
 
-    /// All rows in order of index, as CSV.
-    pub(super) fn write_table(
-        &self,
-        columns: &[String],
-        out: &mut BufWriter<File>,
-        mut each: impl FnMut(&Row),
-    ) -> io::Result<()> {
+    /// All rows in order of index.
+    pub(super) fn rows(&self, mut each: impl FnMut(Row) -> io::Result<()>) -> io::Result<()> {
         let mut readers: Vec<BufReader<&File>> =
             self.journals.iter().map(|(_, file)| BufReader::new(file)).collect();
-        let mut table = csv::Writer::from_writer(out);
-        table.write_record(std::iter::once("index").chain(columns.iter().map(String::as_str)))?;
         let mut line = String::new();
         for (journal, at) in self.places.iter().flatten() {
             let Some(reader) = readers.get_mut(*journal as usize) else { continue };
@@ -165,11 +158,39 @@ impl Store {
             line.clear();
             reader.read_line(&mut line)?;
             let lost = || io::Error::other("a row is not in the journal any more: somebody else changed it");
-            let row = journal::row(&line, &self.header).ok_or_else(lost)?;
+            each(journal::row(&line, &self.header).ok_or_else(lost)?)?;
+        }
+        Ok(())
+    }
+
+    /// All rows in order of index, as CSV.
+    pub(super) fn write_table(
+        &self,
+        columns: &[String],
+        out: &mut BufWriter<File>,
+        mut each: impl FnMut(&Row),
+    ) -> io::Result<()> {
+        let mut table = csv::Writer::from_writer(out);
+        table.write_record(std::iter::once("index").chain(columns.iter().map(String::as_str)))?;
+        self.rows(|row| {
             table.write_record(std::iter::once(row.index.to_string()).chain(row.cells.iter().cloned()))?;
             each(&row);
-        }
+            Ok(())
+        })?;
         table.flush()
+    }
+
+    /// The same as Parquet.
+    #[cfg(feature = "parquet")]
+    pub(super) fn write_parquet(&self, columns: &[String], out: &mut BufWriter<File>) -> io::Result<()> {
+        let mut kinds = super::parquet::Kinds::new(columns.len());
+        self.rows(|row| {
+            kinds.see(&row);
+            Ok(())
+        })?;
+        let mut table = super::parquet::Table::new(out, columns, kinds)?;
+        self.rows(|row| table.add(row))?;
+        table.finish()
     }
 }
 

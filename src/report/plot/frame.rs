@@ -14,8 +14,17 @@ pub(super) struct Scale {
 impl Scale {
     /// From `from` to `to` with about `count` round ticks; never empty.
     pub(super) fn linear(from: f64, to: f64, count: usize) -> Self {
-        let (from, to) = if to > from { (from, to) } else { (from - 0.5, from + 0.5) };
-        let step = round_step((to - from) / count.max(1) as f64);
+        Self::stepped(from, to, count, 0.0)
+    }
+
+    /// The same of whole numbers.
+    pub(super) fn whole(from: f64, to: f64, count: usize) -> Self {
+        Self::stepped(from, to, count, 1.0)
+    }
+
+    fn stepped(from: f64, to: f64, count: usize, least: f64) -> Self {
+        let (from, to) = wide_enough(from, to);
+        let step = round_step((to - from) / count.max(1) as f64).max(least);
         let first = (from / step).ceil() as i64;
         let last = (to / step).floor() as i64;
         let digits = (-libm::floor(libm::log10(step) + 1e-9)).max(0.0) as usize;
@@ -27,6 +36,19 @@ impl Scale {
     pub(super) fn with_ticks(from: f64, to: f64, ticks: Vec<(f64, String)>) -> Self {
         Scale { from, to: if to > from { to } else { from + 1.0 }, ticks }
     }
+}
+
+/// A span that ticks can be told apart in, whatever numbers a result holds.
+fn wide_enough(from: f64, to: f64) -> (f64, f64) {
+    if !(from.is_finite() && to.is_finite() && (to - from).is_finite()) {
+        return (0.0, 1.0);
+    }
+    let size = from.abs().max(to.abs());
+    if to - from > 1e-9 * size && to - from > 1e-100 {
+        return (from, to);
+    }
+    let half = 0.5_f64.max(0.1 * size);
+    (from - half, from + half)
 }
 
 /// 1, 2 or 5 times a power of ten, not below the raw step.
@@ -119,6 +141,13 @@ mod tests {
         assert_eq!(labels(&Scale::linear(0.0, 97.0, 5)), ["0", "20", "40", "60", "80"]);
         assert_eq!(labels(&Scale::linear(0.0, 1.0, 4)), ["0.0", "0.5", "1.0"]);
         assert_eq!(labels(&Scale::linear(1.0, 1.6, 6)), ["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6"]);
+        assert_eq!(labels(&Scale::whole(0.0, 2.0, 8)), ["0", "1", "2"]);
         assert!(!labels(&Scale::linear(3.0, 3.0, 4)).is_empty());
+        for odd in [f64::NAN, f64::INFINITY, 5e-324, 1e300, -1e300, 1e17 + 16.0] {
+            for from in [0.0, 1.0, 1e17, odd] {
+                let ticks = labels(&Scale::linear(from, odd, 8)).len();
+                assert!((1..20).contains(&ticks), "{ticks} ticks from {from} to {odd}");
+            }
+        }
     }
 }

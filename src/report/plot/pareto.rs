@@ -11,8 +11,8 @@ pub(in crate::report) struct Dot {
     pub(in crate::report) seconds: f64,
     /// USD a step.
     pub(in crate::report) usd: f64,
-    /// Whether no other point is faster and cheaper.
-    pub(in crate::report) front: bool,
+    /// The front that it is on: no other point with the same work is faster and cheaper.
+    pub(in crate::report) front: Option<usize>,
 }
 
 pub(in crate::report) fn pareto(dots: &[Dot], size: Size) -> String {
@@ -31,15 +31,17 @@ pub(in crate::report) fn pareto(dots: &[Dot], size: Size) -> String {
     let description = "USD a step against seconds a step, one dot a point; the line joins those that no other beats in both.";
     picture(size.width(), height, "Time and money", description, |pen| {
         frame.draw(pen, "seconds a step, medians", "USD a step");
-        for dot in dots.iter().filter(|dot| !dot.front) {
+        for dot in dots.iter().filter(|dot| dot.front.is_none()) {
             pen.circle(frame.at(dot.seconds, dot.usd), 3.0, Paint::Series(BASELINE), 0.7);
         }
-        let mut front: Vec<&Dot> = dots.iter().filter(|dot| dot.front).collect();
-        front.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-        let line: Vec<(f64, f64)> = front.iter().map(|dot| frame.at(dot.seconds, dot.usd)).collect();
-        pen.line(&line, Paint::Series(FORECAST), 1.5);
-        for at in line {
-            pen.circle(at, 4.5, Paint::Series(FORECAST), 1.0);
+        let mut front: Vec<&Dot> = dots.iter().filter(|dot| dot.front.is_some()).collect();
+        front.sort_by(|a, b| a.front.cmp(&b.front).then(a.seconds.total_cmp(&b.seconds)));
+        for same in front.chunk_by(|a, b| a.front == b.front) {
+            let line: Vec<(f64, f64)> = same.iter().map(|dot| frame.at(dot.seconds, dot.usd)).collect();
+            pen.line(&line, Paint::Series(FORECAST), 1.5);
+            for at in line {
+                pen.circle(at, 4.5, Paint::Series(FORECAST), 1.0);
+            }
         }
     })
 }

@@ -96,7 +96,9 @@ fn style(paint: Paint, opacity: f64) -> ShapeStyle {
 }
 
 fn place((x, y): (f64, f64)) -> (i32, i32) {
-    ((x * SCALE).round() as i32, (y * SCALE).round() as i32)
+    // Far outside every picture; differences of coordinates still fit.
+    let unit = |at: f64| (at * SCALE).round().clamp(-1e6, 1e6) as i32;
+    (unit(x), unit(y))
 }
 
 /// Pixels that a text takes, roughly.
