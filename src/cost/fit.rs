@@ -158,13 +158,16 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     fit_gemm(&rows, machine, carry, version.gemm, &mut profile, &mut report)?;
     fit_attention(&rows, machine, version.attention, &mut profile, &mut report)?;
     fit_moe(&rows, machine, version.moe, &mut profile, &mut report)?;
+    // Collectives share a sigma, which all-reduce gives; the others' errors are shown beside it.
+    let mut shared = profile.all_reduce.sigma;
     if !rows.all_reduce.is_empty() {
         let tables = collective::tables(&rows.all_reduce);
         if let Some(extra) = collective::eager_extra(&rows.all_reduce, &tables) {
             profile.all_reduce.eager_extra_us = extra;
         }
-        profile.all_reduce.sigma =
-            report.take(&collective::held_out("all_reduce", &tables), 1, version.collective);
+        let errors = collective::held_out("all_reduce", &tables);
+        shared = split::sigma(&errors[..1]);
+        profile.all_reduce.sigma = report.take(&errors, 1, version.collective);
         profile.all_reduce.tables = tables;
     }
     for (name, op, kept) in [
@@ -173,9 +176,8 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     ] {
         if !op.is_empty() {
             *kept = collective::tables(op);
-            // Shown beside the sigma that collectives share, which all-reduce alone gives.
             let errors = collective::held_out(name, kept);
-            report.lines.push(split::held_out(&errors[0], profile.all_reduce.sigma));
+            report.lines.push(split::held_out(&errors[0], shared));
         }
     }
     let refitted = |line: &HeldOut| report.lines.iter().any(|new| new.family == line.family);
