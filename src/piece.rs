@@ -96,8 +96,8 @@ pub struct Piece {
     /// Of these seconds, those of operators outside the range that their constants were fitted on: fixed,
     /// and for each token of total context.
     pub extrapolated: [f64; 2],
-    /// The operators that make it up, where somebody asked for them.
-    pub lines: Option<Vec<Line>>,
+    /// The operators that make it up, each with whether it is outside its fitted range, where somebody asked for them.
+    pub lines: Option<Vec<(Line, bool)>>,
 }
 
 impl Piece {
@@ -122,7 +122,7 @@ impl Piece {
     pub fn add_operator(&mut self, line: Line, extrapolated: bool) {
         self.add_flagged(line.family, line.fixed, line.per_context_token, extrapolated);
         if let Some(lines) = &mut self.lines {
-            lines.push(line);
+            lines.push((line, extrapolated));
         }
     }
 
@@ -138,10 +138,9 @@ impl Piece {
         self.context.start = self.context.start.max(part.context.start);
         self.context.end = self.context.end.min(part.context.end);
         if let (Some(lines), Some(more)) = (&mut self.lines, &part.lines) {
-            lines.extend(more.iter().map(|line| Line {
-                fixed: times * line.fixed,
-                per_context_token: times * line.per_context_token,
-                ..*line
+            lines.extend(more.iter().map(|(line, extrapolated)| {
+                let (fixed, slope) = (times * line.fixed, times * line.per_context_token);
+                (Line { fixed, per_context_token: slope, ..*line }, *extrapolated)
             }));
         }
     }

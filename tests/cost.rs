@@ -59,7 +59,8 @@ fn a_step_is_told_in_the_promised_form() {
         &[&SEED[..], &tail].concat(),
     ] {
         let step = step(arguments);
-        let promised = ["label", "seconds", "by_op", "bound", "tier", "extrapolated", "extrapolated_s"];
+        let promised =
+            ["label", "seconds", "by_op", "bound", "tier", "extrapolated", "extrapolated_s", "warnings"];
         assert_eq!(keys(&step), promised, "{arguments:?}");
         assert_eq!(keys(&step["seconds"]), ["median", "p05", "p95"]);
         assert!(step["extrapolated"].is_boolean());
@@ -80,7 +81,8 @@ fn a_step_is_told_in_the_promised_form() {
         let band = ["p05", "median", "p95"].map(|at| number(&step, &format!("seconds.{at}")));
         assert!(0.0 < band[0] && band[0] < band[1] && band[1] < band[2], "{arguments:?}: {band:?}");
         for line in lines {
-            let of_line = ["operator", "family", "seconds", "share", "bound", "tier", "log_sigma"];
+            let of_line =
+                ["operator", "family", "seconds", "share", "bound", "tier", "log_sigma", "extrapolated_s"];
             assert_eq!(keys(line), of_line, "{arguments:?}");
             assert!(number(line, "seconds") > 0.0 && number(line, "log_sigma") >= 0.0, "{line}");
         }
@@ -92,6 +94,8 @@ fn a_step_is_told_in_the_promised_form() {
                 "{line}"
             );
         }
+        let beyond = sum("extrapolated_s");
+        assert!((beyond - number(&step, "extrapolated_s")).abs() <= 1e-9 * median, "{arguments:?}: {beyond}");
         let names = operators(&step);
         assert!((1..names.len()).all(|i| !names[..i].contains(&names[i])), "each once: {names:?}");
     }
@@ -191,6 +195,28 @@ fn a_scenario_gives_the_engine_and_the_options_the_step() {
     let step = ["cost", "step", "--scenario", large.name()];
     run(&step).exits(1).says(&["does not fit", "GiB too much"]);
     run(&[&step[..], &["--set", "generation.num_gpu_blocks=100000"]].concat()).exits(0);
+}
+
+#[test]
+fn what_is_beyond_a_fitted_range_is_named_and_nothing_else_is() {
+    // An output head of 151,936 rows is wider than any product in the tables; attention here is inside them.
+    let page = run(&["cost", "step", "-b", "8"]).exits(0).out;
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(page.contains("beyond the range that its constants were fitted on: output head"), "{page}");
+    assert_eq!(op("attention", &["-b", "8"])["extrapolated"], false);
+    assert_eq!(op("output head", &["-b", "8"])["extrapolated"], true);
+}
+
+#[test]
+fn a_step_that_fits_no_gpu_says_so() {
+    let warned = |arguments: &[&str]| step(arguments)["warnings"].to_string();
+    assert_eq!(warned(&["-b", "64", "-c", "2048"]), "[]");
+    assert!(warned(&["--model", "qwen3-235b-a22b"]).contains("does not fit: 437"));
+    // 147,456 bytes a token: 281 GiB of cache.
+    assert!(
+        warned(&["-b", "1024", "-c", "2000"]).contains("and 281.2 GiB of cache on each GPU; h100-sxm has")
+    );
+    assert!(warned(&["-c", "50000"]).contains("beyond the 40960 positions of qwen3-8b"));
 }
 
 #[test]

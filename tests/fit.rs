@@ -57,6 +57,7 @@ fn a_bad_table_is_refused_with_file_and_line() {
         ("t.csv", own(row).replace("l2: cold", "l2: warm"), &["t.csv:5:", "warm"]),
         ("t.csv", HEADER.replacen("\n---\n", "\n", 1), &["t.csv:1: ", "the header does not end"]),
         ("t.csv", "m,n\n1,2\n".to_owned(), &["t.csv:1: ", "no header"]),
+        ("h100_gemm.csv", String::new(), &["h100_gemm.csv:1: ", "empty"]),
         ("h100_gemm.csv", "dtype,m,n,latency_us\n".to_owned(), &["h100_gemm.csv:1: ", "no column `k`"]),
         (
             "h100_gemm.csv",
@@ -121,6 +122,9 @@ fn a_table_of_its_own_format_is_fitted_and_what_does_not_count_is_counted() {
         assert!(said.out.contains(line), "no `{line}` in:\n{}", said.out);
     }
     assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{}", said.out);
+    // Families without a table keep what there was, and are not shown as if they had been fitted.
+    assert!(!said.out.contains("moe bf16          random rows"), "{}", said.out);
+    assert!(said.out.contains("as before: no table"), "{}", said.out);
     let line =
         said.out.lines().find(|line| line.contains("gemm bf16") && line.contains("random rows")).unwrap();
     let mean: f64 = line.split_whitespace().rev().nth(2).unwrap().parse().unwrap();
@@ -135,6 +139,27 @@ fn a_table_of_its_own_format_is_fitted_and_what_does_not_count_is_counted() {
     let again = table.folder.path().join("again.yaml");
     run(&["fit", table.path().to_str().unwrap(), "-o", again.to_str().unwrap()]).exits(0);
     assert_eq!(text, fs::read_to_string(again).unwrap());
+}
+
+#[test]
+fn times_in_another_unit_are_refused() {
+    // The same kernels in milliseconds, and in nanoseconds.
+    for (scale, said) in [(1e-3, "faster than the device's peak"), (1e3, "no row reaches 0.1 %")] {
+        let mut text = format!("{HEADER}{COLUMNS}");
+        for m in [64.0, 256.0, 1024.0, 4096.0] {
+            for n in [1024.0, 2048.0, 4096.0, 8192.0, 16_384.0] {
+                for k in [1024.0, 4096.0, 16_384.0] {
+                    writeln!(text, "bf16,{m},{n},{k},{},,,,,,0", scale * product(m, n, k)).unwrap();
+                }
+            }
+        }
+        let table = Table::new("unit.csv", &text);
+        run(&["fit", table.path().to_str().unwrap()]).exits(2).says(&[
+            "unit.csv: ",
+            said,
+            "are its times in microseconds?",
+        ]);
+    }
 }
 
 #[test]
@@ -167,6 +192,10 @@ fn committed_profiles_say_what_they_miss_and_keep_to_it() {
                 form.held_out.iter().find(|line| line.family == family && line.split == split).unwrap();
             assert!(line.mean <= most && line.rows > 50, "{device} {line:?}, at most {most}");
             assert!((85.0..=97.0).contains(&line.in_band), "{device} {line:?}");
+        }
+        // Shown, without a bound.
+        for family in ["all_gather", "reduce_scatter"] {
+            assert!(form.held_out.iter().any(|line| line.family == family && line.rows > 20), "{family}");
         }
         assert!((0.05..0.5).contains(&form.extrapolation_sigma));
     }

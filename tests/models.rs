@@ -101,7 +101,7 @@ fn beside(shape: Shape, prefill_tokens: u32) -> Shape {
 fn operator(engine: &Engine, name: &str, shape: &Shape, context: f64) -> f64 {
     let total = context * f64::from(shape.decoding);
     let lines = engine.itemised(shape, total).lines.unwrap();
-    let of = lines.iter().filter(|line| line.operator == name);
+    let of = lines.iter().map(|(line, _)| line).filter(|line| line.operator == name);
     of.map(|line| line.fixed + total * line.per_context_token).sum()
 }
 
@@ -153,7 +153,7 @@ fn prices_every_step(ask: &Ask, drafts: u32) {
                 "{ask:?} {shape:?}: {piece:?}"
             );
             let lines = engine.itemised(&shape, total).lines.unwrap();
-            let sum: f64 = lines.iter().map(|line| line.fixed + total * line.per_context_token).sum();
+            let sum: f64 = lines.iter().map(|(line, _)| line.fixed + total * line.per_context_token).sum();
             assert!(
                 (sum / piece.seconds(total) - 1.0).abs() < 1e-9,
                 "{ask:?} {shape:?}: operators make {sum}"
@@ -366,7 +366,11 @@ fn expert_steps_follow_the_public_tables() {
         let ours = tokens.map(|tokens| {
             let lines = engine.itemised(&decode(tokens, 0), 0.0).lines.unwrap();
             let counted = ["experts", "qkv projection", "output projection", "output head", "all-reduce"];
-            1e3 * lines.iter().filter(|l| counted.contains(&l.operator)).map(|l| l.fixed).sum::<f64>()
+            1e3 * lines
+                .iter()
+                .filter(|(l, _)| counted.contains(&l.operator))
+                .map(|(l, _)| l.fixed)
+                .sum::<f64>()
         });
         eprintln!("{name}: {ours:.1?}\n  tables: {published:.1?}");
         assert!(mean_error(&ours, &published) < 0.15, "{name}: {}", mean_error(&ours, &published));

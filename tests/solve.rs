@@ -181,10 +181,93 @@ fn an_export_says_what_it_cannot_say_and_how_to_force_the_acceptance() {
         notes(Target::Vllm)
     );
     assert!(notes(Target::Vllm).contains("trees") && notes(Target::Vllm).contains("data_parallel_size"));
-    assert!(
-        notes(Target::Sglang).contains("SGLANG_SIMULATE_ACC_LEN=")
-            && !notes(Target::Fastrl).contains("trees")
+    assert!(!notes(Target::Fastrl).contains("trees"));
+    // 1 + .776 + .776 x .737 + ..., as published for K=3: 2.77 (arXiv 2604.26779, table 4).
+    let three = Question { chains: vec![3], ..Question::default() };
+    let forced = export(&document(FIXED), &three, Target::Sglang).unwrap().notes.join("\n");
+    assert!(forced.contains("SGLANG_SIMULATE_ACC_LEN=2.76 for K=3"), "{forced}");
+}
+
+/// The document and notes for a drafter of the small scenario, or of another model.
+fn exported(model: &str, drafter: &str, target: Target) -> (Value, String) {
+    let text = small(&[
+        ("model: qwen3-8b", &format!("model: {model}")),
+        ("drafter: eagle3-qwen3-8b", &format!("drafter: {drafter}")),
+    ]);
+    let document = Document::parse("drafter", &text).unwrap();
+    let export = export(&document, &Question::default(), target).unwrap();
+    (export.document, export.notes.join("\n"))
+}
+
+#[test]
+fn a_drafter_has_the_engines_names() {
+    for (model, drafter, method, weights) in [
+        ("qwen3-8b", "eagle3-qwen3-8b", "eagle3", Some("eagle3-qwen3-8b")),
+        ("qwen2.5-7b", "eagle-qwen2.5-7b-fastrl", "eagle", Some("eagle-qwen2.5-7b-fastrl")),
+        ("qwen3-8b", "draft-qwen3-0.6b", "draft_model", Some("Qwen/Qwen3-0.6B")),
+        ("qwen3-8b", "dflash-qwen3-8b", "dflash", Some("dflash-qwen3-8b")),
+        ("qwen3-8b", "peagle-qwen3-8b", "eagle3", Some("peagle-qwen3-8b")),
+        ("qwen3-8b", "ngram", "ngram", None),
+        ("qwen3-8b", "suffix", "suffix", None),
+        ("mimo-7b", "mtp-mimo-7b", "mtp", None),
+    ] {
+        let (config, notes) = exported(model, drafter, Target::Vllm);
+        assert_eq!(config["method"], method, "{drafter}");
+        assert_eq!(config.get("model").and_then(Value::as_str), weights, "{drafter}");
+        assert_eq!(config.get("draft_tensor_parallel_size").is_some(), weights.is_some(), "{drafter}");
+        assert_eq!(config.get("parallel_drafting").is_some(), drafter.starts_with("peagle"), "{drafter}");
+        // What no engine can load is said to be none.
+        assert_eq!(notes.contains("--draft-weights"), weights == Some(drafter), "{drafter}: {notes}");
+    }
+    let own = Question { draft_weights: Some("/models/mine".to_owned()), ..Question::default() };
+    let export = export(&document(FIXED), &own, Target::Sglang).unwrap();
+    let notes = export.notes.join("\n");
+    assert!(notes.contains("--speculative-algorithm EAGLE3 --speculative-draft-model-path /models/mine "));
+    assert!(!notes.contains("--draft-weights"), "{notes}");
+}
+
+#[test]
+fn forced_rates_are_as_many_as_draft_tokens_and_fall() {
+    // vLLM refuses any other number of them, and rates that rise.
+    for target in [Target::Vllm, Target::Verl] {
+        for chains in [vec![2], vec![1, 3], vec![]] {
+            let question = Question { chains, ..Question::default() };
+            let export = export(&document(FIXED), &question, target).unwrap();
+            let k = match target {
+                Target::Vllm => &export.document["num_speculative_tokens"],
+                _ => &export.document["actor_rollout_ref"]["model"]["mtp"]["num_speculative_tokens"],
+            };
+            let note = export.notes.iter().find(|note| note.contains("synthetic_acceptance_rates")).unwrap();
+            let rates: Vec<f64> = serde_json::from_str(&note[note.find('[').unwrap()..]).unwrap();
+            assert_eq!(Some(rates.len() as u64), k.as_u64(), "{note}");
+            assert!(rates.windows(2).all(|pair| pair[1] <= pair[0]) && rates[0] <= 1.0, "{note}");
+        }
+    }
+}
+
+#[test]
+fn what_an_engine_refuses_is_not_exported() {
+    let refused = |changes: &[(&str, &str)], message: &str| {
+        let document = Document::parse("refused", &small(changes)).unwrap();
+        let error = export(&document, &Question::default(), Target::Sglang).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    };
+    refused(
+        &[("drafter: eagle3-qwen3-8b", "drafter: ngram")],
+        "speculation.drafter: SGLang's adaptive steps",
     );
+    // Where nothing that is drafted is accepted there is nothing to configure.
+    let useless = small(&[(
+        "acceptance: { power_law: { first: 0.776, decay: 0.074, concentration: 12 } }",
+        "acceptance: { per_position: [0.01, 0.01, 0.01] }",
+    )]);
+    let document = Document::parse("useless", &useless).unwrap();
+    for target in [Target::Vllm, Target::Sglang, Target::NemoRl, Target::Verl, Target::Fastrl, Target::Dspark]
+    {
+        let export = export(&document, &Question::default(), target).unwrap();
+        assert_eq!(export.document, Value::Null, "{target:?}");
+        assert!(export.notes[0].contains("start the engine without a drafter"), "{:?}", export.notes);
+    }
 }
 
 #[test]
@@ -226,10 +309,20 @@ fn a_table_of_the_users_own_is_compared() {
     let scores = schedules(&document(FIXED), &question, Stepper::Leap).unwrap();
     assert!(scores.rows.iter().any(|row| row.schedule == "your table"), "{scores:?}");
     let gap = Question { table: Some(vec![[2, 4, 3]]), ..Question::default() };
-    let scores = schedules(&document(FIXED), &gap, Stepper::Leap).unwrap();
-    assert!(
-        scores.left_out.iter().any(|why| why.contains("your table")),
-        "starts at 2: {:?}",
-        scores.left_out
-    );
+    let error = schedules(&document(FIXED), &gap, Stepper::Leap).unwrap_err().to_string();
+    assert!(error.contains("must start at 1"), "{error}");
+}
+
+#[test]
+fn cells_that_the_engine_never_meets_are_named() {
+    let of = |batches: Vec<u32>, contexts: Vec<u32>| {
+        let question = Question { batches, contexts, ..Question::default() };
+        solve(&document(FIXED), &question).unwrap().warnings
+    };
+    assert_eq!(of(vec![1, 16], vec![500]), Vec::<String>::new());
+    // 128 samples on 8 replicas; an 8B model leaves some 370,000 tokens of cache.
+    let warnings = of(vec![1, 4, 64], vec![500, 100_000]).join("\n");
+    assert!(warnings.contains("batch 64: a replica here has at most 16"), "{warnings}");
+    assert!(warnings.contains("context 100000: max_model_len is "), "{warnings}");
+    assert!(warnings.contains("from batch 4 on some contexts exceed the KV cache"), "{warnings}");
 }

@@ -54,24 +54,29 @@ fn of_kind(listing: &Listing, kind: Kind) -> String {
                 vec![
                     m.id.clone(),
                     format!("{:.2}", m.params_billions),
+                    format!("{:.2}", m.params_per_token_billions),
                     m.layers.to_string(),
                     format!("{:.0}", m.kv_bytes_per_token / 1024.0),
                     m.max_positions.to_string(),
                     m.drafters.join(", "),
                 ]
             });
-            titled("models", &["id", "weights, 1e9", "layers", "KV KiB/token", "context", "drafters"], rows)
+            let header = ["id", "weights, 1e9", "a token", "layers", "KV KiB/token", "context", "drafters"];
+            let models = titled("models (a token: the weights that one token takes)", &header, rows);
+            let refused = listing.refused.iter().map(|row| vec![row.id.clone(), row.why.clone()]);
+            format!("{models}\n{}", titled("known by name and not modelled", &["id", "why"], refused))
         }
         Kind::Drafters => {
             let rows = listing.drafters.iter().map(|d| {
                 vec![
                     d.id.clone(),
+                    format!("{:?}", d.kind).to_lowercase(),
                     format!("{:.0}", d.params_per_pass_millions),
                     d.draft_vocab.to_string(),
-                    d.targets.join(", "),
+                    if d.targets.is_empty() { "any".to_owned() } else { d.targets.join(", ") },
                 ]
             });
-            titled("drafters", &["id", "weights a pass, 1e6", "vocabulary", "for"], rows)
+            titled("drafters", &["id", "kind", "weights a pass, 1e6", "vocabulary", "for"], rows)
         }
         Kind::Devices => {
             let rows = listing.devices.iter().map(|d| {

@@ -35,6 +35,9 @@ pub(super) struct Arguments {
     /// Print what an engine or a framework reads instead.
     #[arg(long, value_enum)]
     export: Option<ExportTarget>,
+    /// Path or Hugging Face id of the drafter's weights, to stand in what --export prints.
+    #[arg(long, value_name = "PATH", requires = "export")]
+    draft_weights: Option<String>,
     #[command(flatten)]
     scenario_options: ScenarioOptions,
     #[command(flatten)]
@@ -87,6 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         batches: arguments.batches.clone(),
         contexts: arguments.contexts.clone(),
         table: arguments.from.as_deref().map(own_table).transpose()?,
+        draft_weights: arguments.draft_weights.clone(),
     };
     if let Some(target) = arguments.export {
         let target = match target {

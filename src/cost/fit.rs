@@ -63,6 +63,14 @@ pub enum FitError {
         /// Rows that are left.
         rows: usize,
     },
+    /// Times in another unit.
+    #[error("{name}: {wrong}: are its times in microseconds?")]
+    Unit {
+        /// Which file.
+        name: String,
+        /// What is impossible.
+        wrong: String,
+    },
     /// No tables.
     #[error("no tables")]
     NoTables,
@@ -77,6 +85,8 @@ pub struct Fitted {
     pub excluded: Excluded,
     /// Operations of tables that nothing is fitted on.
     pub unused: Vec<Op>,
+    /// Families that no table refitted: their constants and errors are those of the profile that there was.
+    pub kept: Vec<String>,
 }
 
 impl Fitted {
@@ -143,25 +153,31 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
         profile.moe.imbalance = carry.imbalance.clone();
         profile.attention_decode.verify_sigma = carry.verify_sigma;
     }
-    let rows = rows::sort(tables, &machine, &profile.moe.skew_alpha, &profile.moe.imbalance);
+    let rows = rows::sort(tables, &machine, &profile.moe.skew_alpha, &profile.moe.imbalance)?;
     let mut report = Report::default();
     fit_gemm(&rows, machine, carry, version.gemm, &mut profile, &mut report)?;
     fit_attention(&rows, machine, version.attention, &mut profile, &mut report)?;
     fit_moe(&rows, machine, version.moe, &mut profile, &mut report)?;
+    // Collectives share a sigma, which all-reduce gives; the others' errors are shown beside it.
+    let mut shared = profile.all_reduce.sigma;
     if !rows.all_reduce.is_empty() {
         let tables = collective::tables(&rows.all_reduce);
         if let Some(extra) = collective::eager_extra(&rows.all_reduce, &tables) {
             profile.all_reduce.eager_extra_us = extra;
         }
-        profile.all_reduce.sigma = report.take(&collective::held_out(&tables), 1, version.collective);
+        let errors = collective::held_out("all_reduce", &tables);
+        shared = split::sigma(&errors[..1]);
+        profile.all_reduce.sigma = report.take(&errors, 1, version.collective);
         profile.all_reduce.tables = tables;
     }
-    for (op, kept) in [
-        (&rows.all_gather, &mut profile.all_reduce.all_gather),
-        (&rows.reduce_scatter, &mut profile.all_reduce.reduce_scatter),
+    for (name, op, kept) in [
+        ("all_gather", &rows.all_gather, &mut profile.all_reduce.all_gather),
+        ("reduce_scatter", &rows.reduce_scatter, &mut profile.all_reduce.reduce_scatter),
     ] {
         if !op.is_empty() {
             *kept = collective::tables(op);
+            let errors = collective::held_out(name, kept);
+            report.lines.push(split::held_out(&errors[0], shared));
         }
     }
     let refitted = |line: &HeldOut| report.lines.iter().any(|new| new.family == line.family);
@@ -173,9 +189,11 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
         profile.extrapolation_sigma =
             if kept.is_empty() { found } else { found.max(profile.extrapolation_sigma) };
     }
+    let mut families: Vec<String> = kept.iter().map(|line| line.family.clone()).collect();
+    families.dedup();
     kept.splice(0..0, report.lines);
     profile.held_out = kept;
-    Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused })
+    Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused, kept: families })
 }
 
 /// The profile of one device from another's, and its errors on the device's own tables where there are any.
@@ -187,7 +205,7 @@ pub fn transfer(from: &str, to: &str, tables: Vec<Table>) -> Result<Fitted, FitE
     let (source, target) = (catalog::device(from)?, catalog::device(to)?);
     let mut profile = transfer::transfer(profile::device(from)?.form, &source, &target);
     let machine = Machine::of(&target);
-    let rows = rows::sort(tables, &machine, &profile.moe.skew_alpha, &profile.moe.imbalance);
+    let rows = rows::sort(tables, &machine, &profile.moe.skew_alpha, &profile.moe.imbalance)?;
     for errors in transfer::errors(&profile, machine, &rows) {
         let sigma = match errors.family {
             "gemm bf16" => profile.gemm.bf16.sigma,
@@ -199,7 +217,7 @@ pub fn transfer(from: &str, to: &str, tables: Vec<Table>) -> Result<Fitted, FitE
         };
         profile.held_out.push(split::held_out(&errors, sigma));
     }
-    Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused })
+    Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused, kept: Vec::new() })
 }
 
 /// Fits one family to all of its rows.

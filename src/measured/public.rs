@@ -33,9 +33,10 @@ pub(super) fn read(name: &str, text: &str) -> Result<Vec<Table>, MeasuredError> 
         _ => Err(MeasuredError::Line {
             file: name.to_owned(),
             line: 1,
-            message:
-                "no header and no public table that is known by its name: expected a line `---` and a header"
-                    .to_owned(),
+            message: "no header and no public table that is known by its name (h100_ or h200_ and gemm, \
+                      gemm_sustained_power, attn_decode, attn_prefill, moe, comm, deepep_ll_1node or \
+                      elementwise_vidur, .csv): expected a line `---` and a header"
+                .to_owned(),
         }),
     }
 }

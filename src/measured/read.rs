@@ -153,7 +153,12 @@ impl<'a> Columns<'a> {
 
     pub(super) fn required(&self, column: &str) -> Result<usize, MeasuredError> {
         self.optional(column).ok_or_else(|| {
-            self.wrong(format!("no column `{column}`; the file has: {}", self.names.join(", ")))
+            let names = self.names.join(", ");
+            self.wrong(if names.is_empty() {
+                format!("empty: expected column names, `{column}` among them")
+            } else {
+                format!("no column `{column}`; the file has: {names}")
+            })
         })
     }
 

@@ -34,6 +34,8 @@ pub struct Question {
     pub contexts: Vec<u32>,
     /// A table by batch of the user's own, [first, last, K], to compare with the other schedules.
     pub table: Option<Vec<[u32; 3]>>,
+    /// Path or Hugging Face id of the drafter's weights, for exported documents.
+    pub draft_weights: Option<String>,
 }
 
 /// One cell of the table.
@@ -80,6 +82,8 @@ pub struct SolveReport {
     pub acceptance: Vec<f64>,
     /// Cells by batch, then context.
     pub cells: Vec<Cell>,
+    /// Cells that this engine never meets, and why.
+    pub warnings: Vec<String>,
 }
 
 /// A run whose schedule is `goodput` over the asked choices, and its solver.
@@ -204,8 +208,31 @@ pub fn solve(document: &Document, question: &Question) -> Result<SolveReport, St
         ),
         choices: asked.solver.arms().iter().map(|arm| arm.configuration().to_string()).collect(),
         acceptance: speculation.map(|s| s.acceptance.rates.clone()).unwrap_or_default(),
+        warnings: warnings(&asked, &batches, &contexts),
         cells,
     })
+}
+
+/// Which asked batches and contexts the scenario's engine never meets.
+fn warnings(asked: &Asked, batches: &[u32], contexts: &[f64]) -> Vec<String> {
+    let generation = &asked.prepared.resolved.generation;
+    let mut warnings = Vec::new();
+    let (batch, context) = (batches.iter().max().copied(), contexts.iter().copied().fold(0.0, f64::max));
+    if let Some(batch) = batch.filter(|batch| *batch > asked.most_batch) {
+        warnings.push(format!("batch {batch}: a replica here has at most {}", asked.most_batch));
+    }
+    let longest = generation.engine.max_model_len;
+    if context > f64::from(longest) {
+        warnings.push(format!("context {context}: max_model_len is {longest}"));
+    }
+    let room = generation.kv_blocks as f64 * f64::from(generation.engine.block_size);
+    let over = |batch: &u32| contexts.iter().any(|context| f64::from(*batch) * context > room);
+    if let Some(batch) = batches.iter().filter(|batch| over(batch)).min() {
+        warnings.push(format!(
+            "from batch {batch} on some contexts exceed the KV cache of {room:.0} tokens: the engine would hold fewer"
+        ));
+    }
+    warnings
 }
 
 /// Engines that run a configuration: vLLM 0.33 has no trees; SGLang 0.5 has, with fixed steps only.

@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use super::worlds;
 use crate::estimate::{Confidence, FAMILIES, Family, Tier};
+use crate::forward::memory::Demand;
 use crate::math::quantile_sorted;
 use crate::piece::{Bound, Shape};
 use crate::resolve::Prepared;
 use crate::scenario::raw::{CountOrZero, EngineStep};
+use crate::units::Bytes;
 
 /// Worlds behind a band.
 const WORLDS: u32 = 512;
@@ -45,6 +47,8 @@ pub struct OperatorCost {
     pub tier: Tier,
     /// Standard deviation of the logarithm.
     pub log_sigma: f64,
+    /// Of its seconds, those beyond the range that its constants were fitted on.
+    pub extrapolated_s: f64,
 }
 
 /// The cost of one step.
@@ -64,6 +68,8 @@ pub struct StepReport {
     pub extrapolated: bool,
     /// Nominal seconds of operators beyond their fitted range.
     pub extrapolated_s: f64,
+    /// Why no engine may run such a step: its weights or its context do not fit.
+    pub warnings: Vec<String>,
 }
 
 impl StepReport {
@@ -78,6 +84,8 @@ impl StepReport {
         self.label = format!("{operator}: {}", self.label);
         self.bound = heaviest(&self.by_op, |line| line.bound).unwrap_or(self.bound);
         self.tier = heaviest(&self.by_op, |line| line.tier).unwrap_or(self.tier);
+        self.extrapolated_s = self.by_op.iter().map(|line| line.extrapolated_s).sum();
+        self.extrapolated = self.extrapolated_s > 0.0;
         for line in &mut self.by_op {
             line.share = line.seconds / sum;
         }
@@ -125,21 +133,33 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
     let pairs = shape.prefill_pairs as f64 * piece.per_prefill_pair;
     let mut families = [0.0; FAMILIES];
     let mut by_op: Vec<OperatorCost> = Vec::new();
-    let mut add = |operator, family: Family, seconds: f64, bound| {
+    let mut add = |operator, family: Family, seconds: f64, bound, extrapolated: bool| {
         families[family as usize] += seconds;
         let Confidence { log_sigma, tier } = prepared.confidence[family as usize];
+        let extrapolated_s = if extrapolated { seconds } else { 0.0 };
         match by_op.iter_mut().find(|line| line.operator == operator && line.family == family) {
-            Some(line) => line.seconds += seconds,
-            None => {
-                by_op.push(OperatorCost { operator, family, seconds, share: 0.0, bound, tier, log_sigma });
+            Some(line) => {
+                line.seconds += seconds;
+                line.extrapolated_s += extrapolated_s;
             }
+            None => by_op.push(OperatorCost {
+                operator,
+                family,
+                seconds,
+                share: 0.0,
+                bound,
+                tier,
+                log_sigma,
+                extrapolated_s,
+            }),
         }
     };
-    for line in piece.lines.iter().flatten() {
-        add(line.operator, line.family, line.fixed + total * line.per_context_token, line.bound);
+    for (line, extrapolated) in piece.lines.iter().flatten() {
+        let seconds = line.fixed + total * line.per_context_token;
+        add(line.operator, line.family, seconds, line.bound, *extrapolated);
     }
     if pairs > 0.0 {
-        add("prefill attention", Family::Attention, pairs, Bound::Compute);
+        add("prefill attention", Family::Attention, pairs, Bound::Compute, false);
     }
     // What this layout has no part in (an all-reduce over one GPU) is no operator of the step.
     by_op.retain(|line| line.seconds != 0.0);
@@ -157,7 +177,42 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
         by_op,
         extrapolated: extrapolated_s > 0.0,
         extrapolated_s,
+        warnings: warnings(prepared, question),
     }
+}
+
+/// Whether a GPU has room for the weights and for the step's context. A step is priced all the same: the prices of a
+/// layout that does not fit are how one sees what it would bring.
+fn warnings(prepared: &Prepared, question: &StepQuestion) -> Vec<String> {
+    let resolved = &prepared.resolved;
+    let (generation, device) = (&resolved.generation, &resolved.cluster.device);
+    let demand = Demand {
+        model: &resolved.model,
+        weights: generation.weights,
+        kv_cache: generation.kv_cache,
+        layout: generation.layout,
+        drafter: resolved.speculation.as_ref().map(|s| (&s.drafter, s.weights, s.tp)),
+        max_num_batched_tokens: 0,
+        max_logit_rows: 0,
+        reserved_gib: 0.0,
+    };
+    let plan = demand.plan(device, 1.0);
+    let context =
+        question.context * f64::from(question.batch) / f64::from(generation.layout.attention_ranks());
+    let cache = Bytes(context * plan.kv_per_token);
+    let mut warnings = Vec::new();
+    if plan.kv.0 < cache.0 {
+        let weights = Bytes(plan.weights.0 + plan.drafter.0);
+        warnings.push(format!(
+            "does not fit: {weights} of weights and {cache} of cache on each GPU; {} has {} GiB",
+            device.id, device.memory_gib
+        ));
+    }
+    let longest = f64::from(resolved.model.max_positions);
+    if question.context > longest {
+        warnings.push(format!("beyond the {longest} positions of {}", resolved.model.id));
+    }
+    warnings
 }
 
 fn label(prepared: &Prepared, question: &StepQuestion) -> String {

@@ -15,7 +15,9 @@ pub(in crate::cli) fn fit(fitted: &Fitted) -> String {
         "{:<17} {:<29} {:>5} {:>6} {:>5} {:>5} {:>5}",
         "family", "left out", "rows", "median", "mean", "p95", "in 90"
     );
-    for HeldOut { family, split, rows, median, mean, p95, in_band, .. } in &fitted.profile.held_out {
+    let kept = |family: &str| fitted.kept.iter().any(|name| name == family);
+    let fresh = fitted.profile.held_out.iter().filter(|line| !kept(&line.family));
+    for HeldOut { family, split, rows, median, mean, p95, in_band, .. } in fresh {
         let _ = writeln!(
             out,
             "{family:<17} {split:<29} {rows:>5} {median:>6.1} {mean:>5.1} {p95:>5.1} {in_band:>5.1}"
@@ -33,7 +35,8 @@ pub(in crate::cli) fn fit(fitted: &Fitted) -> String {
         ("all_reduce", form.all_reduce.sigma),
         ("extrapolation", form.extrapolation_sigma),
     ] {
-        let _ = writeln!(out, "{name:<18} {sigma:.3}  ({:.0})", 100.0 * (libm::exp(1.645 * sigma) - 1.0));
+        let _ = write!(out, "{name:<18} {sigma:.3}  ({:.0})", 100.0 * (libm::exp(1.645 * sigma) - 1.0));
+        let _ = writeln!(out, "{}", if kept(name) { "  as before: no table" } else { "" });
     }
     if !fitted.excluded.0.is_empty() {
         let _ = writeln!(out, "\nrows left out");

@@ -50,6 +50,9 @@ pub(in crate::cli) fn solve(report: &SolveReport) -> String {
     if report.cells.iter().any(|cell| cell.configuration.starts_with("tree")) {
         text += &paragraph("trees", "run in SGLang with fixed steps and in fastrl; vLLM has none");
     }
+    for warning in &report.warnings {
+        text += &paragraph("WARNING", warning);
+    }
     text
 }
 

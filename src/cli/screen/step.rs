@@ -27,11 +27,21 @@ pub(in crate::cli) fn step(report: &StepReport) -> String {
     text.push('\n');
     if report.extrapolated {
         let share = report.extrapolated_s / seconds.median;
+        let beyond: Vec<&str> =
+            report.by_op.iter().filter(|line| line.extrapolated_s > 0.0).map(|line| line.operator).collect();
         text += "\n";
         text += &paragraph(
             "WARNING",
-            &format!("{:.0} % of this is beyond the range that its constants were fitted on", 100.0 * share),
+            &format!(
+                "{:.0} % of this is beyond the range that its constants were fitted on: {}",
+                100.0 * share,
+                beyond.join(", ")
+            ),
         );
+    }
+    for warning in &report.warnings {
+        text += "\n";
+        text += &paragraph("WARNING", warning);
     }
     text
 }

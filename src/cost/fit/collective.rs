@@ -1,4 +1,4 @@
-//! All-reduce: a table of sizes for each number of GPUs, made rising; and what a call outside a CUDA graph adds.
+//! Collectives: a table of sizes for each number of GPUs, made rising; and what a call outside a CUDA graph adds.
 
 use super::split::Errors;
 use crate::math::{log_log, quantile_sorted};
@@ -64,7 +64,7 @@ pub(super) fn eager_extra(all: &[Row], tables: &[SizeTable]) -> Option<f64> {
 }
 
 /// Held-out errors: every second size left out in turn; and one and two octaves beyond the largest kept.
-pub(super) fn held_out(tables: &[SizeTable]) -> Vec<Errors> {
+pub(super) fn held_out(family: &'static str, tables: &[SizeTable]) -> Vec<Errors> {
     let errors = |keep: &dyn Fn(usize, usize) -> bool, test: &dyn Fn(usize, usize) -> bool| {
         let of = |table: &SizeTable| {
             let n = table.bytes.len();
@@ -80,7 +80,6 @@ pub(super) fn held_out(tables: &[SizeTable]) -> Vec<Errors> {
     let inner = |i: usize, n: usize, odd: usize| i % 2 == odd && i > 0 && i + 1 < n;
     let mut sizes = errors(&|i, n| !inner(i, n, 0), &|i, n| inner(i, n, 0));
     sizes.extend(errors(&|i, n| !inner(i, n, 1), &|i, n| inner(i, n, 1)));
-    let family = "all_reduce";
     let beyond = |octaves: usize| errors(&|i, n| i + 2 < n, &|i, n| i + 3 == n + octaves);
     vec![
         Errors { family, split: "unseen sizes", logs: sizes },

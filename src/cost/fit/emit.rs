@@ -58,12 +58,11 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
         s.t0_us, s.memory_efficiency, s.passes, s.sigma
     )?;
     let r = &profile.all_reduce;
-    writeln!(out, "all_reduce:\n  sigma: {}\n  eager_extra_us: {}\n  tables:", r.sigma, r.eager_extra_us)?;
-    for SizeTable { gpus, bytes, us } in &r.tables {
-        writeln!(out, "    - {{ gpus: {gpus}, bytes: {}, us: {} }}", list(bytes), list(us))?;
-    }
-    for (name, tables) in [("all_gather", &r.all_gather), ("reduce_scatter", &r.reduce_scatter)] {
-        if tables.is_empty() {
+    writeln!(out, "all_reduce:\n  sigma: {}\n  eager_extra_us: {}", r.sigma, r.eager_extra_us)?;
+    for (name, tables) in
+        [("tables", &r.tables), ("all_gather", &r.all_gather), ("reduce_scatter", &r.reduce_scatter)]
+    {
+        if tables.is_empty() && name != "tables" {
             continue;
         }
         writeln!(out, "  {name}:")?;

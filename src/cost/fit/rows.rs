@@ -1,10 +1,17 @@
-//! From tables to the rows that each family is fitted on; what does not count is left out and counted by reason.
+//! From tables to the rows that each family is fitted on; what does not count is left out and counted by reason. A
+//! table whose times cannot be in microseconds is refused whole.
 
-use super::{attention, gemm, moe, prefill};
+use super::{FEWEST, FitError, attention, gemm, moe, prefill};
 use crate::cost::Machine;
 use crate::measured::{Clocks, Excluded, L2, Op, Reason, Row, Table, screen};
 use crate::profile::{Imbalance, SkewAlpha};
 use crate::resolved::Precision;
+
+/// Share of a table's rows above the device's peak from which its times are taken to be in another unit. Of the public
+/// tables none has any.
+const MANY_ABOVE_PEAK: f64 = 0.25;
+/// Share of the peak that the best row of a table reaches at least: less means times a thousand times too long.
+const LEAST_OF_PEAK: f64 = 1e-3;
 
 /// Rows by family. Pairs are bf16 and fp8.
 #[derive(Default)]
@@ -23,10 +30,47 @@ pub(super) struct Rows {
     pub(super) unused: Vec<Op>,
 }
 
+/// What the rows of one table reach of the device's peak.
+#[derive(Default)]
+struct Reached {
+    rows: usize,
+    above: usize,
+    most: f64,
+}
+
+impl Reached {
+    /// Takes a row's share of the peak.
+    fn take(&mut self, share: f64) {
+        self.rows += 1;
+        self.above += usize::from(share > 1.0);
+        self.most = self.most.max(share);
+    }
+
+    /// Refuses times that cannot be microseconds.
+    fn check(&self, name: &str) -> Result<(), FitError> {
+        let wrong = if self.rows < FEWEST {
+            return Ok(());
+        } else if self.above as f64 > MANY_ABOVE_PEAK * self.rows as f64 {
+            format!("{} of {} rows are faster than the device's peak", self.above, self.rows)
+        } else if self.most <= LEAST_OF_PEAK {
+            format!("no row reaches {} % of the device's peak", 100.0 * LEAST_OF_PEAK)
+        } else {
+            return Ok(());
+        };
+        Err(FitError::Unit { name: name.to_owned(), wrong })
+    }
+}
+
 /// Sorts rows into families.
-pub(super) fn sort(tables: Vec<Table>, machine: &Machine, skew: &SkewAlpha, overload: &Imbalance) -> Rows {
+pub(super) fn sort(
+    tables: Vec<Table>,
+    machine: &Machine,
+    skew: &SkewAlpha,
+    overload: &Imbalance,
+) -> Result<Rows, FitError> {
     let mut rows = Rows::default();
     for mut table in tables {
+        let mut reached = Reached::default();
         screen(&mut table, &mut rows.excluded);
         let sustained = table.header.clocks == Clocks::Sustained;
         let cold = table.header.l2 == L2::Cold;
@@ -40,9 +84,10 @@ pub(super) fn sort(tables: Vec<Table>, machine: &Machine, skew: &SkewAlpha, over
                     };
                     let own = gemm::Row { shape: [row.axes[0], row.axes[1], row.axes[2]], us };
                     let peak = [machine.bf16, machine.fp8][format];
-                    let flops = 2.0 * own.shape.iter().product::<f64>();
+                    let share = 2.0 * own.shape.iter().product::<f64>() / (peak * us * 1e-6);
+                    reached.take(share);
                     let to = if sustained { &mut rows.sustained } else { &mut rows.gemm };
-                    keep(&mut to[format], &mut rows.excluded, own, flops > peak * us * 1e-6, own.counts());
+                    keep(&mut to[format], &mut rows.excluded, own, share > 1.0, own.counts());
                 }
                 Op::AttentionDecode => {
                     let own = attention::Row {
@@ -54,8 +99,11 @@ pub(super) fn sort(tables: Vec<Table>, machine: &Machine, skew: &SkewAlpha, over
                         us,
                         cold,
                     };
-                    let fast = own.flops() > machine.bf16 * us * 1e-6
-                        || own.bytes() > 2e8 && own.bytes() > machine.bandwidth * us * 1e-6;
+                    // A cache that fits the L2 is read faster than from memory.
+                    let bytes = if own.bytes() > 2e8 { own.bytes() } else { 0.0 };
+                    let share = (own.flops() / machine.bf16).max(bytes / machine.bandwidth) / (us * 1e-6);
+                    reached.take(share);
+                    let fast = share > 1.0;
                     let fits = row.labels[0] == "bf16" && row.axes[2] == 128.0 && own.in_range();
                     let to = if own.counts() {
                         &mut rows.decode
@@ -76,8 +124,9 @@ pub(super) fn sort(tables: Vec<Table>, machine: &Machine, skew: &SkewAlpha, over
                         us,
                     };
                     let fits = row.labels[0] == "bf16" && row.axes[2] == 128.0 && own.counts();
-                    let fast = own.flops() > machine.bf16 * us * 1e-6;
-                    keep(&mut rows.prefill, &mut rows.excluded, own, fast, fits);
+                    let share = own.flops() / (machine.bf16 * us * 1e-6);
+                    reached.take(share);
+                    keep(&mut rows.prefill, &mut rows.excluded, own, share > 1.0, fits);
                 }
                 Op::Moe => {
                     let layer: [f64; 6] = std::array::from_fn(|i| row.axes[i]);
@@ -108,8 +157,9 @@ pub(super) fn sort(tables: Vec<Table>, machine: &Machine, skew: &SkewAlpha, over
                 }
             }
         }
+        reached.check(&table.name)?;
     }
-    rows
+    Ok(rows)
 }
 
 /// 0 for bf16, 1 for one of the names of fp8.

@@ -2,14 +2,18 @@
 //!
 //! Engines take a table by batch alone, so each batch is solved at the workload's mean context. Sources of the forms:
 //! vLLM 0.33.0 (`--speculative-config`), sglang 0.5.23 (`--speculative-adaptive-config`, `dspark_sps.py`), NeMo-RL (its
-//! `vllm_kwargs`), verl's `model.mtp`, fastrl's `speculative`. Where a form holds one configuration only, it is the one
-//! that drains the scenario's largest batch down to nothing fastest when it alone is run.
+//! `vllm_kwargs`), verl's `model.mtp`, fastrl's `speculative` (its `eagle_mab.py`). Where a form holds one configuration
+//! only, it is the one that drains the scenario's largest batch down to nothing fastest when it alone is run. Where
+//! drafting pays at no batch there is nothing to configure, and the document is null.
+
+mod names;
+mod notes;
 
 use serde_json::{Value, json};
 
 use super::{Asked, Question};
 use crate::piece::Shape;
-use crate::resolved::{DraftInput, DrafterKind};
+use crate::resolve::ResolveError;
 use crate::scenario::Document;
 use crate::speculation::solver::OFF;
 use crate::speculation::{Arm, Configuration};
@@ -44,124 +48,107 @@ pub struct Export {
     pub notes: Vec<String>,
 }
 
+/// What is written from: the answer, and what the engine calls the drafter.
+struct Answer<'a> {
+    asked: &'a Asked,
+    drafter: names::Drafting,
+}
+
 /// The document for a target.
 pub fn export(document: &Document, question: &Question, target: Target) -> Result<Export, StudyError> {
     let asked = Asked::new(document, question)?;
-    let document = form(&asked, target);
-    Ok(Export { document, notes: notes(&asked, target) })
-}
-
-/// What the form cannot express, and the switches by which a user checks a cell on GPUs of his own.
-fn notes(asked: &Asked, target: Target) -> Vec<String> {
-    let mut notes = Vec::new();
-    let trees = asked.choices.iter().any(|choice| matches!(choice, DraftInput::Tree { .. }));
-    let table = "the answer by context: each batch is solved at the rollout's mean context".to_owned();
-    match target {
-        Target::Vllm | Target::NemoRl => {
-            notes.push(table);
-            notes.push(
-                "a table is ignored with data_parallel_size above 1, and costs whole CUDA graphs before 0.25 (before 0.29 \
-                 with experts)"
-                    .to_owned(),
-            );
-        }
-        Target::Sglang => {
-            notes.push(table);
-            notes.push(
-                "start the engine with --speculative-eagle-topk 1 --speculative-adaptive and a --speculative-num-steps that \
-                 a tier names; attention data parallelism refuses it"
-                    .to_owned(),
-            );
-        }
-        Target::Verl => notes.push("a change with the batch: one configuration for all batches".to_owned()),
-        Target::Fastrl => notes.push(table),
-        Target::Dspark => notes.push("draft passes: the table is of verification".to_owned()),
-    }
-    if trees && !matches!(target, Target::Fastrl) {
-        notes.push("trees: chains alone were taken".to_owned());
-    }
-    let mut notes: Vec<String> =
-        notes.into_iter().map(|note| format!("not expressed or to know: {note}")).collect();
-    if let Some(speculation) = &asked.prepared.resolved.speculation {
-        let mut survival = 1.0;
-        let share = speculation.acceptance.proposal_share;
-        let rates: Vec<f64> = speculation
-            .acceptance
-            .rates
-            .iter()
-            .map(|rate| {
-                survival *= rate;
-                libm::round(1e4 * share * survival) / 1e4
-            })
-            .collect();
-        let length = 1.0 + rates.iter().sum::<f64>();
-        notes.push(match target {
-            Target::Sglang | Target::Fastrl | Target::Dspark => format!(
-                "to force this acceptance: SGLANG_SIMULATE_ACC_LEN={length:.2} SGLANG_SIMULATE_ACC_METHOD=match-expected \
-                 (at {} draft tokens)",
-                rates.len()
-            ),
-            _ => format!(
-                "to force this acceptance: add \"rejection_sample_method\": \"synthetic\", \
-                 \"synthetic_acceptance_rates\": {rates:?}"
-            ),
-        });
-    }
-    notes
-}
-
-fn form(asked: &Asked, target: Target) -> Value {
-    let (method, model, tp) = asked.prepared.resolved.speculation.as_ref().map_or(("eagle3", "", 1), |s| {
-        let method = match s.drafter.kind {
-            DrafterKind::Eagle3 => "eagle3",
-            DrafterKind::Mtp => "mtp",
-            DrafterKind::Model => "draft_model",
-            DrafterKind::Block if s.drafter.id.starts_with("dflash") => "dflash",
-            DrafterKind::Block if s.drafter.id.starts_with("peagle") => "eagle3",
-            DrafterKind::Block => "dspark",
-            DrafterKind::Ngram => "ngram",
-            DrafterKind::Suffix => "suffix",
-        };
-        (method, s.drafter.id.as_str(), s.tp)
-    });
-    let vllm = || {
-        let ranges = vllm_ranges(asked);
-        let most = ranges.iter().map(|range| range[2]).max().unwrap_or(0);
-        json!({
-            "method": method,
-            "model": model,
-            "num_speculative_tokens": most,
-            "num_speculative_tokens_per_batch_size": ranges,
-            "draft_tensor_parallel_size": tp,
-        })
+    let refused = |path: &str, message: &str, hint: &str| {
+        ResolveError::Input(document.error_at(path, message, Some(hint.to_owned())))
     };
-    match target {
-        Target::Vllm => vllm(),
-        Target::NemoRl => json!({
-            "policy": { "generation": { "vllm_kwargs": { "speculative_config": vllm() } } }
-        }),
-        Target::Sglang => {
-            let mut config = json!({ "ema_alpha": 0.2, "update_interval": 5, "warmup_batches": 10 });
-            for [start, _, k] in vllm_ranges(asked) {
-                config[start.to_string()] = json!({ "candidate_steps": [k] });
+    let speculation = asked.prepared.resolved.speculation.as_ref();
+    let drafter = speculation.map(|s| &s.drafter).ok_or_else(|| {
+        refused(
+            "speculation",
+            "there is nothing to export without a drafter",
+            "give `speculation:` a drafter",
+        )
+    })?;
+    let drafter = names::Drafting::of(drafter, question.draft_weights.as_deref());
+    if target == Target::Sglang {
+        if !drafter.sglang_adapts() {
+            let message = "SGLang's adaptive steps run with EAGLE and EAGLE-3 heads only";
+            Err(refused("speculation.drafter", message, "--export vllm has a table for other drafters"))?;
+        }
+        if asked.prepared.resolved.generation.layout.dp_attention {
+            let message = "SGLang refuses adaptive steps with data-parallel attention";
+            Err(refused("generation.layout", message, "leave out `dp_attention`"))?;
+        }
+    }
+    let answer = Answer { asked: &asked, drafter };
+    let (document, configurations, folded) = answer.form(target);
+    Ok(Export { notes: notes::notes(&answer, target, &configurations, folded), document })
+}
+
+impl Answer<'_> {
+    /// The document, the configurations that it names, and how many ranges it could not hold.
+    fn form(&self, target: Target) -> (Value, Vec<Configuration>, usize) {
+        let asked = self.asked;
+        let chains = |c| matches!(c, Configuration::Chain { .. });
+        let ranges = match target {
+            Target::Fastrl => ranges(asked, |_| true),
+            _ => ranges(asked, chains),
+        };
+        let mut named: Vec<Configuration> =
+            ranges.iter().map(|range| range.2).filter(|c| *c != Configuration::Off).collect();
+        named.dedup();
+        if named.is_empty() {
+            return (Value::Null, named, 0);
+        }
+        let document = match target {
+            Target::Vllm => self.vllm(&ranges),
+            Target::NemoRl => json!({
+                "policy": { "generation": { "vllm_kwargs": { "speculative_config": self.vllm(&ranges) } } }
+            }),
+            Target::Sglang => {
+                let mut config = json!({ "ema_alpha": 0.2, "update_interval": 5, "warmup_batches": 10 });
+                for (start, _, c) in &ranges {
+                    config[start.to_string()] = json!({ "candidate_steps": [c.draft_tokens()] });
+                }
+                config
             }
-            config
+            Target::Verl => {
+                named = vec![best_alone(asked, chains)];
+                let k = named[0].draft_tokens();
+                json!({ "actor_rollout_ref": { "model": { "mtp": {
+                    "enable": true,
+                    "enable_rollout": k > 0,
+                    "method": self.drafter.method,
+                    "num_speculative_tokens": k,
+                    "speculative_num_steps": k,
+                    "speculative_eagle_topk": 1,
+                    "speculative_num_draft_tokens": k + 1,
+                } } } })
+            }
+            Target::Fastrl => {
+                let (groups, folded) = falling(&ranges);
+                named = groups.iter().map(|group| group.2).collect();
+                return (fastrl(&groups), named, folded);
+            }
+            Target::Dspark => dspark(asked),
+        };
+        (document, named, 0)
+    }
+
+    fn vllm(&self, ranges: &[(u32, u32, Configuration)]) -> Value {
+        let table: Vec<[u32; 3]> =
+            ranges.iter().map(|(first, last, c)| [*first, *last, c.draft_tokens()]).collect();
+        let mut config = json!({ "method": self.drafter.method });
+        if let Some(weights) = &self.drafter.weights {
+            config["model"] = json!(weights);
+            let tp = self.asked.prepared.resolved.speculation.as_ref().map_or(1, |s| s.tp);
+            config["draft_tensor_parallel_size"] = json!(tp);
         }
-        Target::Verl => {
-            let k = best_alone(asked, |c| matches!(c, Configuration::Chain { .. }))
-                .map_or(0, Configuration::draft_tokens);
-            json!({ "actor_rollout_ref": { "model": { "mtp": {
-                "enable": true,
-                "enable_rollout": k > 0,
-                "method": method,
-                "num_speculative_tokens": k,
-                "speculative_num_steps": k,
-                "speculative_eagle_topk": 1,
-                "speculative_num_draft_tokens": k + 1,
-            } } } })
+        if self.drafter.parallel {
+            config["parallel_drafting"] = json!(true);
         }
-        Target::Fastrl => fastrl(asked),
-        Target::Dspark => dspark(asked),
+        config["num_speculative_tokens"] = json!(table.iter().map(|range| range[2]).max());
+        config["num_speculative_tokens_per_batch_size"] = json!(table);
+        config
     }
 }
 
@@ -194,7 +181,7 @@ pub(super) fn vllm_ranges(asked: &Asked) -> Vec<[u32; 3]> {
 }
 
 /// The configuration that drains the largest batch fastest alone: Σ over batches of one over the rate of a sequence.
-fn best_alone(asked: &Asked, admits: impl Fn(Configuration) -> bool) -> Option<Configuration> {
+fn best_alone(asked: &Asked, admits: impl Fn(Configuration) -> bool) -> Configuration {
     let solver = &asked.solver;
     let seconds = |arm: usize| -> f64 {
         (1..=asked.most_batch)
@@ -204,31 +191,43 @@ fn best_alone(asked: &Asked, admits: impl Fn(Configuration) -> bool) -> Option<C
     (0..solver.arms().len())
         .filter(|arm| *arm == OFF || admits(solver.arms()[*arm].configuration()))
         .min_by(|a, b| seconds(*a).total_cmp(&seconds(*b)))
-        .map(|arm| solver.arms()[arm].configuration())
+        .map_or(Configuration::Off, |arm| solver.arms()[arm].configuration())
+}
+
+/// The ranges that draft, as fastrl can hold them, and how many more there were: it sorts its groups by verified tokens,
+/// largest first, and lays them on rising batches, so a range that verifies no fewer than the one before goes on with
+/// that one's configuration.
+fn falling(ranges: &[(u32, u32, Configuration)]) -> (Vec<(u32, u32, Configuration)>, usize) {
+    let mut groups: Vec<(u32, u32, Configuration)> = Vec::new();
+    let mut folded = 0;
+    for range in ranges.iter().filter(|range| range.2 != Configuration::Off) {
+        match groups.last_mut() {
+            Some(last) if range.2.draft_tokens() >= last.2.draft_tokens() => {
+                last.1 = range.1;
+                folded += usize::from(range.2 != last.2);
+            }
+            _ => groups.push(*range),
+        }
+    }
+    (groups, folded)
 }
 
 /// fastrl: groups of verified tokens by batch thresholds, and a batch from which nothing is drafted. Each group has one
 /// arm, so that its bandit has nothing to try.
-fn fastrl(asked: &Asked) -> Value {
-    let ranges = ranges(asked, |_| true);
-    let drafting: Vec<_> = ranges.iter().filter(|range| range.2 != Configuration::Off).collect();
-    let off_from = drafting.last().map_or(1, |range| range.1 + 1);
-    let arms: Vec<String> = drafting
-        .iter()
-        .filter_map(|range| range.2.to_sglang())
-        .map(|(steps, top_k, tokens)| format!("{steps}_{top_k}_{tokens}"))
-        .collect();
-    let (steps, top_k, tokens) = drafting.first().and_then(|range| range.2.to_sglang()).unwrap_or((0, 1, 1));
+fn fastrl(groups: &[(u32, u32, Configuration)]) -> Value {
+    let sglang: Vec<(u32, u32, u32)> = groups.iter().filter_map(|group| group.2.to_sglang()).collect();
+    let arms = sglang.iter().map(|(steps, top_k, tokens)| format!("{steps}_{top_k}_{tokens}"));
+    let (steps, top_k, tokens) = sglang.first().copied().unwrap_or((0, 1, 1));
     json!({ "speculative": {
-        "enable": !drafting.is_empty(),
-        "bs_threshold": off_from,
+        "enable": true,
+        "bs_threshold": groups.last().map_or(1, |group| group.1 + 1),
         "eagle": {
             "spec_steps": steps,
             "spec_topk": top_k,
             "spec_verify_tokens": tokens,
             "tune_algorithm": "BEG",
-            "mab_configs": arms,
-            "mab_bs_threshold": drafting.iter().map(|range| range.0).collect::<Vec<u32>>(),
+            "mab_configs": arms.collect::<Vec<String>>(),
+            "mab_bs_threshold": groups.iter().map(|group| group.0).collect::<Vec<u32>>(),
         },
     } })
 }
@@ -254,4 +253,29 @@ fn dspark(asked: &Asked) -> Value {
         "sample_batch_tokens": tokens,
         "sample_steps_per_sec": rates,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_verified_tokens_fall_as_batches_rise() {
+        let chain = Configuration::chain;
+        let ranges = [
+            (1, 2, chain(3)),
+            (3, 4, chain(5)),
+            (5, 8, Configuration::Off),
+            (9, 16, chain(3)),
+            (17, 32, chain(2)),
+            (33, 64, Configuration::Off),
+        ];
+        let (groups, folded) = falling(&ranges);
+        assert_eq!((groups.as_slice(), folded), (&[(1, 16, chain(3)), (17, 32, chain(2))][..], 1));
+        let eagle = &fastrl(&groups)["speculative"];
+        assert_eq!(
+            (&eagle["bs_threshold"], &eagle["eagle"]["mab_bs_threshold"]),
+            (&json!(33), &json!([1, 17]))
+        );
+    }
 }

@@ -19,6 +19,9 @@ use crate::rollout::Stepper;
 use crate::scenario::Document;
 use crate::study::{StudyError, detail};
 
+/// The name of the table that the user brought.
+const OWN_TABLE: &str = "your table";
+
 /// One schedule.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScheduleRow {
@@ -66,6 +69,8 @@ pub fn schedules(
         changed.set(&format!("speculation.schedule={schedule}"))?;
         match resolve_engine(&changed) {
             Ok(prepared) => rows.push(row(name, &off, &rollouts(&prepared, stepper))),
+            // What the user brought is run or refused.
+            Err(error) if name == OWN_TABLE => return Err(error.into()),
             Err(error) => left_out.push(format!("{name}: {error}")),
         }
     }
@@ -111,7 +116,7 @@ fn contenders(asked: &Asked, question: &Question) -> Vec<(String, String)> {
     add("vllm table, solved", format!("{{ vllm_table: {{ table: [{}] }} }}", table.join(", ")));
     if let Some(own) = &question.table {
         let table: Vec<String> = own.iter().map(|[a, b, k]| format!("[{a}, {b}, {k}]")).collect();
-        add("your table", format!("{{ vllm_table: {{ table: [{}] }} }}", table.join(", ")));
+        add(OWN_TABLE, format!("{{ vllm_table: {{ table: [{}] }} }}", table.join(", ")));
     }
     add("sglang tiers, default", "{ sglang_tiers: {} }".to_owned());
     all

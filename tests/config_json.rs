@@ -1,0 +1,320 @@
+//! A `config.json` of the user's own: it is read, or refused with the key and the reason.
+
+#![cfg(feature = "simulator")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use rollcast::catalog::{self, CatalogError};
+use rollcast::resolved::{LatentAttention, Model, SlidingWindow};
+use serde_json::{Value, json};
+
+/// A small valid configuration, to be spoilt key by key.
+fn sound() -> Value {
+    json!({
+        "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "num_hidden_layers": 4, "hidden_size": 256,
+        "intermediate_size": 512, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64,
+        "vocab_size": 1000, "tie_word_embeddings": false, "max_position_embeddings": 2048
+    })
+}
+
+/// A small valid mixture of experts with latent attention.
+fn sound_latent() -> Value {
+    json!({
+        "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "num_hidden_layers": 4,
+        "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8, "num_key_value_heads": 8,
+        "vocab_size": 1000, "max_position_embeddings": 2048, "n_routed_experts": 16, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64, "n_shared_experts": 2, "first_k_dense_replace": 1, "moe_layer_freq": 1,
+        "q_lora_rank": 96, "kv_lora_rank": 32, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 24,
+        "num_nextn_predict_layers": 1
+    })
+}
+
+fn read(text: &str) -> Result<Model, CatalogError> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), text).unwrap();
+    catalog::model("./config.json", folder.path())
+}
+
+/// A configuration with one key set, or removed by `null`.
+fn changed(mut config: Value, key: &str, value: Value) -> Result<Model, CatalogError> {
+    config[key] = value;
+    read(&config.to_string())
+}
+
+fn spoilt(key: &str, value: Value) -> Result<Model, CatalogError> {
+    changed(sound(), key, value)
+}
+
+#[test]
+fn a_target_of_the_users_own_takes_the_drafters_of_its_sizes() {
+    let mut config = json!({
+        "model_type": "qwen2", "num_hidden_layers": 28, "hidden_size": 3584, "intermediate_size": 18944,
+        "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152_064, "max_position_embeddings": 32768
+    });
+    let drafters = catalog::drafters_for(&read(&config.to_string()).unwrap());
+    assert_eq!(
+        drafters,
+        ["draft-qwen2.5-0.5b", "eagle-qwen2.5-7b-fastrl", "eagle3-qwen2.5-7b", "ngram", "suffix"]
+    );
+    config["num_hidden_layers"] = json!(27);
+    assert_eq!(catalog::drafters_for(&read(&config.to_string()).unwrap()), ["ngram", "suffix"]);
+
+    // A target without its heads for multi-token prediction keeps its other drafters.
+    let mut own = catalog::model("deepseek-v3", Path::new(".")).unwrap();
+    own.id = "./config.json".to_owned();
+    assert!(catalog::drafters_for(&own).contains(&"mtp-deepseek-v3".to_owned()));
+    own.mtp_layers = 0;
+    assert_eq!(catalog::drafters_for(&own), ["eagle3-deepseek-v3", "ngram", "suffix"]);
+}
+
+#[test]
+fn a_config_is_read_from_a_file_or_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("mine")).unwrap();
+    fs::write(folder.path().join("mine/config.json"), sound().to_string()).unwrap();
+    for path in ["mine/config.json", "./mine", "mine/"] {
+        let model = catalog::model(path, folder.path()).unwrap();
+        assert_eq!((model.id.as_str(), model.layers, model.head_dim), (path, 4, 64));
+        assert!(model.qk_norm && model.source.contains("config.json"));
+    }
+    let absolute = folder.path().join("mine/config.json");
+    assert_eq!(catalog::model(absolute.to_str().unwrap(), Path::new("elsewhere")).unwrap().layers, 4);
+}
+
+#[test]
+fn a_path_at_which_nothing_lies_says_so() {
+    let error = catalog::model("models/qwen3-8b.json", Path::new("nowhere")).unwrap_err();
+    assert!(matches!(error, CatalogError::Missing { .. }), "{error}");
+    assert!(error.to_string().contains("there is no nowhere"), "{error}");
+    let text = catalog::model("Qwen/Qwen3-8", Path::new(".")).unwrap_err().to_string();
+    assert!(text.contains("nearest in the catalog: qwen3-8b"), "{text}");
+}
+
+#[test]
+fn malformed_configs_are_refused_with_the_key() {
+    let cases = [
+        ("num_hidden_layers", json!(null), "missing `num_hidden_layers`"),
+        ("num_hidden_layers", json!("36"), "whole number from 1 to 1024, found \"36\""),
+        ("num_hidden_layers", json!(36.5), "found 36.5"),
+        ("num_hidden_layers", json!(1_000_000), "found 1000000"),
+        ("hidden_size", json!(-4096), "`hidden_size` must be a whole number"),
+        ("hidden_size", json!(0), "found 0"),
+        ("vocab_size", json!(1e30), "`vocab_size` must be"),
+        ("intermediate_size", json!([512]), "found [512]"),
+        (
+            "num_key_value_heads",
+            json!(3),
+            "`num_attention_heads` (8) is no multiple of `num_key_value_heads` (3)",
+        ),
+        ("num_key_value_heads", json!(16), "no multiple"),
+        ("head_dim", json!(true), "`head_dim` must be"),
+        ("tie_word_embeddings", json!("no"), "`tie_word_embeddings` must be true or false, found \"no\""),
+        ("attention_bias", json!(1), "`attention_bias` must be true or false"),
+        ("max_position_embeddings", json!(null), "missing `max_position_embeddings`"),
+    ];
+    for (key, value, expected) in cases {
+        let error = spoilt(key, value).unwrap_err();
+        assert!(matches!(error, CatalogError::Config { .. }), "{error}");
+        assert!(error.to_string().contains(expected), "{key}: {error}");
+        assert!(error.to_string().contains("config.json"), "{key}: {error}");
+    }
+    let mut config = sound();
+    config["head_dim"] = Value::Null;
+    config["num_attention_heads"] = json!(6);
+    let text = read(&config.to_string()).unwrap_err().to_string();
+    assert!(text.contains("`hidden_size` (256) is no multiple of `num_attention_heads` (6)"), "{text}");
+    let text = read("{}").unwrap_err().to_string();
+    assert!(text.contains("missing `num_hidden_layers`, `hidden_size`"), "{text}");
+}
+
+#[test]
+fn broken_json_is_placed() {
+    let text = read("{\n  \"hidden_size\": 4096,\n  \"vocab_size\" 5\n}").unwrap_err().to_string();
+    assert!(text.contains("config.json:3:16: not valid JSON: expected `:`"), "{text}");
+    for text in ["", "[1, 2]", "42", "{\"a\": 1", "model_type: qwen3", "{\"hidden_size\": 4096}}"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+    assert!(read(&"[".repeat(100_000)).is_err());
+    let text = read(&" ".repeat(2 << 20)).unwrap_err().to_string();
+    assert!(text.contains("too many for a config.json"), "{text}");
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), [0xff, 0xfe, 0x00]).unwrap();
+    assert!(matches!(catalog::model("./", folder.path()), Err(CatalogError::Read { .. })));
+}
+
+#[test]
+fn other_architectures_are_refused_by_name() {
+    let cases = [
+        (
+            "full_attention_interval",
+            json!(4),
+            "hybrid or linear attention (full_attention_interval: 4) is not",
+        ),
+        ("hybrid_override_pattern", json!("MEM*"), "hybrid or linear attention"),
+        ("attn_type_list", json!([0, 0, 1]), "hybrid or linear attention"),
+        ("layers_block_type", json!(["mamba"]), "hybrid or linear attention"),
+        ("index_topk", json!(2048), "sparse attention"),
+        ("layer_types", json!(["chunked_attention"]), "attention in chunks"),
+        ("decoder_sparse_step", json!(2), "experts in some layers only (decoder_sparse_step: 2)"),
+        ("moe_layer_freq", json!([0, 1, 1, 1]), "experts in some layers only (moe_layer_freq: [0,1,1,1])"),
+        ("mlp_only_layers", json!([0]), "experts in some layers only (mlp_only_layers: [0])"),
+        ("moe_num_experts", json!(64), "a mixture of experts of this form"),
+        ("moe_latent_size", json!(1024), "experts behind a projection"),
+        ("layer_types", json!(["full_attention", "linear_attention"]), "hybrid or linear attention"),
+        ("is_encoder_decoder", json!(true), "an encoder"),
+        ("architectures", json!(["BertForMaskedLM"]), "no causal language model"),
+        ("text_config", json!({"hidden_size": 4096}), "a model of several parts"),
+        ("model_type", json!("starcoder2"), "an MLP without a gate"),
+    ];
+    for (key, value, expected) in cases {
+        let error = spoilt(key, value).unwrap_err();
+        assert!(matches!(error, CatalogError::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains(expected), "{key}: {error}");
+    }
+    // What only looks like it.
+    for (key, value) in [
+        ("num_experts", json!(1)),
+        ("num_nextn_predict_layers", json!(0)),
+        ("layer_types", json!(vec!["full_attention"; 4])),
+        ("decoder_sparse_step", json!(1)),
+        ("mlp_only_layers", json!([])),
+        ("n_routed_experts", json!(0)),
+        ("moe_intermediate_size", json!(1407)),
+        ("sliding_window", json!(512)),
+    ] {
+        assert!(spoilt(key, value).is_ok(), "{key}");
+    }
+}
+
+#[test]
+fn malformed_experts_are_refused_with_the_key() {
+    assert!(read(&sound_latent().to_string()).is_ok());
+    let cases = [
+        ("num_experts_per_tok", json!(17), "`num_experts_per_tok` (17) is more than `n_routed_experts` (16)"),
+        ("num_experts_per_tok", json!(0), "`num_experts_per_tok` must be a whole number from 1"),
+        ("num_experts_per_tok", json!(null), "missing `num_experts_per_tok`"),
+        ("n_routed_experts", json!(0), "`n_routed_experts` must be a whole number from 1 to 16384, found 0"),
+        ("n_routed_experts", json!([16]), "found [16]"),
+        (
+            "n_routed_experts",
+            json!(null),
+            "missing the number of experts (`num_experts` or `n_routed_experts`",
+        ),
+        ("moe_intermediate_size", json!(null), "missing `moe_intermediate_size`"),
+        ("moe_intermediate_size", json!(-1), "`moe_intermediate_size` must be"),
+        ("n_shared_experts", json!(1.5), "`n_shared_experts` must be a whole number from 0"),
+        (
+            "first_k_dense_replace",
+            json!(4),
+            "`first_k_dense_replace` (4) leaves none of 4 layers with experts",
+        ),
+        ("first_k_dense_replace", json!(5), "`first_k_dense_replace` must be a whole number from 0 to 4"),
+    ];
+    for (key, value, expected) in cases {
+        let error = changed(sound_latent(), key, value).unwrap_err();
+        assert!(matches!(error, CatalogError::Config { .. }), "{error}");
+        assert!(error.to_string().contains(expected), "{key}: {error}");
+    }
+    // Experts in a family that has none by itself.
+    let mut config = sound();
+    config["num_experts"] = json!(0);
+    config["num_experts_per_tok"] = json!(8);
+    assert!(read(&config.to_string()).unwrap_err().to_string().contains("`num_experts` must be"));
+    config["num_experts"] = json!(8);
+    config["moe_intermediate_size"] = json!(64);
+    assert_eq!(read(&config.to_string()).unwrap().experts.unwrap().per_token, 8);
+    let text = spoilt("num_experts_per_tok", json!(2)).unwrap_err().to_string();
+    assert!(text.contains("missing the number of experts"), "{text}");
+    let text = spoilt("model_type", json!("qwen3_moe")).unwrap_err().to_string();
+    assert!(text.contains("missing the number of experts"), "{text}");
+}
+
+#[test]
+fn malformed_latent_attention_is_refused_with_the_key() {
+    let mut config = sound();
+    config["kv_lora_rank"] = json!(32);
+    let text = read(&config.to_string()).unwrap_err().to_string();
+    let missing = "missing `qk_nope_head_dim`, `qk_rope_head_dim`, `v_head_dim`: `kv_lora_rank` means latent";
+    assert!(text.contains(missing), "{text}");
+
+    for (key, value, expected) in [
+        ("kv_lora_rank", json!(null), "missing `kv_lora_rank`: `q_lora_rank` means latent attention"),
+        ("kv_lora_rank", json!(0), "`kv_lora_rank` must be a whole number from 1"),
+        ("q_lora_rank", json!("96"), "`q_lora_rank` must be a whole number"),
+        ("v_head_dim", json!(null), "missing `v_head_dim`"),
+        ("qk_rope_head_dim", json!(0.5), "`qk_rope_head_dim` must be"),
+        ("num_key_value_heads", json!(3), "no multiple of `num_key_value_heads` (3)"),
+        ("num_nextn_predict_layers", json!(-1), "`num_nextn_predict_layers` must be a whole number from 0"),
+    ] {
+        let error = changed(sound_latent(), key, value).unwrap_err();
+        assert!(error.to_string().contains(expected), "{key}: {error}");
+    }
+
+    let model = changed(sound_latent(), "q_lora_rank", json!(null)).unwrap();
+    let latent = LatentAttention { q_rank: None, kv_rank: 32, nope: 32, rope: 16, value: 24 };
+    assert_eq!((model.latent, model.head_dim), (Some(latent), 48));
+    // A head size beside latent attention (transformers writes the rotary part there) says nothing.
+    assert_eq!(changed(sound_latent(), "head_dim", json!(16)).unwrap().head_dim, 48);
+    assert_eq!(spoilt("num_nextn_predict_layers", json!(2)).unwrap().mtp_layers, 2);
+}
+
+#[test]
+fn a_sliding_window_counts_where_it_is_on_and_hides_something() {
+    let mut config = sound();
+    config["model_type"] = json!("mistral");
+    let every = |tokens| Some(SlidingWindow { tokens, layers: 4 });
+    for (window, on, sliding) in
+        [(512, None, every(512)), (4096, None, None), (512, Some(false), None), (512, Some(true), every(512))]
+    {
+        config["sliding_window"] = json!(window);
+        config["use_sliding_window"] = json!(on);
+        assert_eq!(read(&config.to_string()).unwrap().sliding, sliding, "{window} {on:?}");
+    }
+
+    let types = json!(["sliding_attention", "full_attention", "sliding_attention", "full_attention"]);
+    config["model_type"] = json!("gpt_oss");
+    config["layer_types"] = types.clone();
+    config["num_local_experts"] = json!(8);
+    config["num_experts_per_tok"] = json!(2);
+    config["use_sliding_window"] = json!(null);
+    assert_eq!(read(&config.to_string()).unwrap().sliding, Some(SlidingWindow { tokens: 512, layers: 2 }));
+    config["layer_types"] = json!(["sliding_attention"]);
+    let text = read(&config.to_string()).unwrap_err().to_string();
+    assert!(text.contains("`layer_types` must list 4 layers, found 1"), "{text}");
+    let text = spoilt("layer_types", types).unwrap_err().to_string();
+    assert!(text.contains("missing `sliding_window`"), "{text}");
+
+    // Qwen: layers from `max_window_layers` on; another family must say which.
+    let mut config = sound();
+    config["sliding_window"] = json!(512);
+    config["use_sliding_window"] = json!(true);
+    let text = read(&config.to_string()).unwrap_err().to_string();
+    assert!(text.contains("sliding-window attention in unnamed layers"), "{text}");
+    for (first, sliding) in [(3, Some(SlidingWindow { tokens: 512, layers: 1 })), (28, None)] {
+        config["max_window_layers"] = json!(first);
+        assert_eq!(read(&config.to_string()).unwrap().sliding, sliding);
+    }
+}
+
+#[test]
+fn an_unchecked_architecture_is_read_as_dense_and_says_so() {
+    let model = spoilt("model_type", json!("granite")).unwrap();
+    assert!(model.source.contains("`granite` was not checked"), "{}", model.source);
+    assert!(!model.qk_norm && !model.attention_bias);
+
+    let mut config = sound();
+    config["model_type"] = json!("granite");
+    config["tie_word_embeddings"] = Value::Null;
+    let text = read(&config.to_string()).unwrap_err().to_string();
+    assert!(
+        text.contains("missing `tie_word_embeddings`, which has no known default for `granite`"),
+        "{text}"
+    );
+
+    config["model_type"] = Value::Null;
+    let model = read(&config.to_string()).unwrap();
+    assert!(model.qk_norm && !model.source.contains("not checked"), "the architecture tells the family");
+}
