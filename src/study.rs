@@ -2,7 +2,7 @@
 //!
 //! `compare` runs a scenario beside its baseline, and candidate drafters beside both, in the same draws and worlds;
 //! `step` prices one engine step; `solve` picks configurations and compares schedules; `validate` scores published
-//! values; `engine_fit` fits software constants to serving runs; `sweep` makes one scenario many. Planning is not here yet.
+//! values; `engine_fit` fits software constants to serving runs; `sweep` makes one scenario many; `plan` searches among many.
 
 mod break_even;
 mod compare;
@@ -11,6 +11,7 @@ pub mod engine_fit;
 mod loops;
 mod notes;
 mod paces;
+pub mod plan;
 mod sensitivity;
 pub mod solve;
 pub mod step;

@@ -12,9 +12,7 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
     let refuse = Refusal { document };
     let reward_pool = scenario.pools.as_ref().is_some_and(|pools| pools.reward.is_some());
     refuse.if_asked(reward_pool, "pools.reward", "this pool", "generation, training")?;
-    for (key, value) in [("plan", &scenario.plan), ("tail", &scenario.tail)] {
-        refuse.value(key, value.as_ref())?;
-    }
+    refuse.value("tail", scenario.tail.as_ref())?;
     if scenario.sweep.is_some() {
         let hint = "a file with `base:` and `axes:`, and `rollcast sweep FILE`".to_owned();
         return Err(document.error_at(
