@@ -5,6 +5,7 @@
 mod chart;
 mod first;
 mod fit;
+mod plan;
 mod scores;
 mod solve;
 mod stages;
@@ -13,6 +14,7 @@ mod sweep;
 
 pub(super) use first::first_screen;
 pub(super) use fit::fit;
+pub(super) use plan::{explained, plan};
 pub(super) use scores::validation;
 pub(super) use solve::{schedules, solve};
 pub(super) use step::step;
