@@ -53,7 +53,9 @@ impl Arguments {
     fn out(&self) -> Out<'_> {
         match &self.out {
             None => Out::Nowhere,
-            Some(path) if path.extension().is_some_and(|end| end == "yaml" || end == "yml") => Out::Scenario(path),
+            Some(path) if path.extension().is_some_and(|end| end == "yaml" || end == "yml") => {
+                Out::Scenario(path)
+            }
             Some(path) => Out::Directory(path),
         }
     }
@@ -202,7 +204,9 @@ fn write(
             super::run::file(directory, "plan.csv", |out| {
                 let mut table = csv::Writer::from_writer(out);
                 let fixed = ["fate", "why"].map(str::to_owned);
-                table.write_record(std::iter::once("candidate".to_owned()).chain(space.columns()).chain(fixed))?;
+                table.write_record(
+                    std::iter::once("candidate".to_owned()).chain(space.columns()).chain(fixed),
+                )?;
                 for (candidate, fate) in found.fates.iter().enumerate() {
                     let cells = [fate.reason().to_owned(), fate.text(space)];
                     let labels = space.labels(candidate);

@@ -51,7 +51,11 @@ fn cards(choice: &Choice) -> String {
         &usd(choice.usd_per_step.mean),
         &band(usd(choice.usd_per_step.p05), usd(choice.usd_per_step.p95)),
     ) + &card("GPUs", &choice.gpus.to_string(), &format!("{} a day", usd(choice.usd_per_day)))
-        + &card("P(best)", &format!("{:.2}", choice.p_best), &format!("{:.2} within the limits", choice.p_within))
+        + &card(
+            "P(best)",
+            &format!("{:.2}", choice.p_best),
+            &format!("{:.2} within the limits", choice.p_within),
+        )
 }
 
 fn plan(result: &PlanResult, scenario: Option<&str>) -> String {
@@ -72,8 +76,19 @@ fn plan(result: &PlanResult, scenario: Option<&str>) -> String {
 
 fn choices(caption: &str, all: &[Choice]) -> Table {
     let head = [
-        "plan", "step s", "5-95 %", "$ a step", "GPUs", "lag", "mean lag", "generation s", "training s", "engines work",
-        "trainer works", "P(within)", "P(best)",
+        "plan",
+        "step s",
+        "5-95 %",
+        "$ a step",
+        "GPUs",
+        "lag",
+        "mean lag",
+        "generation s",
+        "training s",
+        "engines work",
+        "trainer works",
+        "P(within)",
+        "P(best)",
     ];
     let mut table = Table::new(caption, &head);
     for choice in all {
@@ -160,7 +175,15 @@ fn changes(result: &PlanResult) -> String {
     if !result.other_kinds.is_empty() {
         let mut kinds = Table::new(
             "Prices at which another kind of GPU wins",
-            &["plan", "whose price", "against", "ratio now", "wins", "at a ratio of", "USD for one GPU and hour"],
+            &[
+                "plan",
+                "whose price",
+                "against",
+                "ratio now",
+                "wins",
+                "at a ratio of",
+                "USD for one GPU and hour",
+            ],
         );
         for other in &result.other_kinds {
             let or = |value: Option<f64>| value.map_or_else(|| "no price".to_owned(), |v| format!("{v:.2}"));
@@ -180,13 +203,14 @@ fn changes(result: &PlanResult) -> String {
 }
 
 fn left_out(result: &PlanResult) -> String {
-    let mut table = Table::new("Candidates that were not simulated in full", &["reason", "candidates", "the first"]);
+    let mut table =
+        Table::new("Candidates that were not simulated in full", &["reason", "candidates", "the first"]);
     for reason in &result.left_out {
         table.row([reason.reason.clone(), reason.count.to_string(), reason.example.clone()]);
     }
     let [first, second, last] = result.simulated;
     paragraph(&format!(
-        "{} candidates; simulated {first} at one draw, {second} at three, {last} in full.",
+        "{} candidates; simulated {first} at one draw, {second} at two, {last} in full.",
         result.candidates
     )) + &table.html()
 }

@@ -8,6 +8,7 @@
 //! how much is bought.
 
 mod answer;
+mod attempt;
 mod bound;
 mod changes;
 mod explain;

@@ -39,7 +39,9 @@ pub(in crate::cli) fn plan(result: &PlanResult) -> String {
         let all: Vec<String> = result
             .measure
             .iter()
-            .map(|m| format!("{} ({:.0} % of their difference's variance): {}", m.input, 100.0 * m.share, m.how))
+            .map(|m| {
+                format!("{} ({:.0} % of their difference's variance): {}", m.input, 100.0 * m.share, m.how)
+            })
             .collect();
         text += &paragraph("measure", &format!("to decide between the two: {}", all.join("; ")));
     }
@@ -74,14 +76,14 @@ fn limit(kind: LimitKind, value: f64) -> String {
 fn goal(result: &PlanResult) -> String {
     let key = serde_json::to_value(result.goal.minimise).unwrap_or_default();
     let mut text = format!("least {}", key.as_str().unwrap_or_default());
-    let limits: Vec<String> = result
-        .goal
-        .subject_to
-        .iter()
-        .map(|l| format!("{} {}", l.kind.key(), plain(l.given)))
-        .collect();
+    let limits: Vec<String> =
+        result.goal.subject_to.iter().map(|l| format!("{} {}", l.kind.key(), plain(l.given))).collect();
     if !limits.is_empty() {
-        text = format!("{text} within {} in {:.0} % of draws and worlds", limits.join(", "), 100.0 * result.goal.p);
+        text = format!(
+            "{text} within {} in {:.0} % of draws and worlds",
+            limits.join(", "),
+            100.0 * result.goal.p
+        );
     }
     text
 }
@@ -140,7 +142,11 @@ fn front(front: &[Choice]) -> String {
         ]);
     }
     numbers(&mut shown, 0..=5);
-    let all = if step > 1 { format!(" ({} plans, each {step}th and the best)", front.len()) } else { String::new() };
+    let all = if step > 1 {
+        format!(" ({} plans, each {step}th and the best)", front.len())
+    } else {
+        String::new()
+    };
     format!("\nfront: nothing is at least as good in step, $, GPUs and lag{all}\n{}\n\n", shown.trim_fmt())
 }
 
@@ -191,7 +197,7 @@ pub(in crate::cli) fn other_kind(other: &OtherKind) -> String {
 fn searched(result: &PlanResult) -> String {
     let [first, second, last] = result.simulated;
     format!(
-        "{} candidates; simulated {first} at one draw, {second} at three, {last} in full",
+        "{} candidates; simulated {first} at one draw, {second} at two, {last} in full",
         result.candidates
     )
 }

@@ -41,7 +41,8 @@ fn lists(check: &Check<'_>) -> Result<(), Error> {
                 for (key, child) in entries {
                     // A key with dots is a path of `other`, and no list of this form.
                     if path == "plan.over.other" {
-                        let message = format!("`{}`: found {}, expected a list of values", key.name, child.value);
+                        let message =
+                            format!("`{}`: found {}, expected a list of values", key.name, child.value);
                         let full = matches!(&child.value, Value::Seq(items) if !items.is_empty());
                         check.holds(full, "plan.over.other", &message, "")?;
                     } else {
@@ -51,7 +52,12 @@ fn lists(check: &Check<'_>) -> Result<(), Error> {
             }
             Value::Seq(items) => {
                 let message = "found an empty list, expected values to choose from";
-                check.holds(!items.is_empty(), &path, message, "leave the key out to keep the scenario's own")?;
+                check.holds(
+                    !items.is_empty(),
+                    &path,
+                    message,
+                    "leave the key out to keep the scenario's own",
+                )?;
                 let message = format!("found {} values, expected at most {MOST_VALUES}", items.len());
                 check.holds(items.len() <= MOST_VALUES, &path, &message, "")?;
                 for (index, item) in items.iter().enumerate() {

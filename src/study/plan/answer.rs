@@ -10,10 +10,10 @@ use super::fate::Fate;
 use super::figures::Figures;
 use super::goal::{Goal, Limit, Objective};
 use super::kinds::{self, OtherKind};
+use super::measure::{self, Measure};
 use super::search::{Found, Options};
 use super::select::{Seen, front};
 use super::space::Space;
-use super::measure::{self, Measure};
 use crate::math::Summary;
 use crate::result::Exposed;
 use crate::result::Stages;
@@ -120,7 +120,7 @@ pub struct PlanResult {
     pub candidates: usize,
     /// Candidates that were left out, by reason.
     pub left_out: Vec<LeftOut>,
-    /// Simulations at one draw, at three, and in full.
+    /// Simulations at one draw, at two, and in full.
     pub simulated: [usize; 3],
     /// The best plan; none where nothing is within the limits.
     pub best: Option<Choice>,
@@ -190,7 +190,12 @@ pub fn answer(space: &Space, goal: &Goal, options: Options, found: &Found) -> Pl
     let nearest = if best.is_none() { nearest(goal, &finalists, &choices) } else { None };
     PlanResult {
         schema_version: PLAN_SCHEMA_VERSION,
-        name: space.base().scenario().ok().and_then(|s| s.name).unwrap_or_else(|| space.base().name().to_owned()),
+        name: space
+            .base()
+            .scenario()
+            .ok()
+            .and_then(|s| s.name)
+            .unwrap_or_else(|| space.base().name().to_owned()),
         goal: goal.clone(),
         choices: space.values(),
         candidates: space.len(),
@@ -276,15 +281,22 @@ fn p_best(goal: &Goal, within: &[&Finalist<'_>]) -> Vec<f64> {
 fn pairs(goal: &Goal, first: &Finalist<'_>, second: &Finalist<'_>) -> f64 {
     let all = first.figures.seconds.iter().zip(&second.figures.seconds);
     let n = all.len().max(1) as f64;
-    let better = all.filter(|(a, b)| {
-        goal.order(&second.seen.facts, **b) < goal.order(&first.seen.facts, **a)
-    });
+    let better =
+        all.filter(|(a, b)| goal.order(&second.seen.facts, **b) < goal.order(&first.seen.facts, **a));
     better.count() as f64 / n
 }
 
 /// Names of the stages, in the machine's order; what is left is idle.
-const STAGES: [&str; 8] =
-    ["data", "weights and wake", "generation", "reward", "old log-probs", "reference log-probs", "training", "idle"];
+const STAGES: [&str; 8] = [
+    "data",
+    "weights and wake",
+    "generation",
+    "reward",
+    "old log-probs",
+    "reference log-probs",
+    "training",
+    "idle",
+];
 
 fn why(goal: &Goal, best: &Choice, second: &Choice) -> String {
     let percent = |a: f64, b: f64| 100.0 * (a / b - 1.0);
@@ -311,7 +323,10 @@ fn why(goal: &Goal, best: &Choice, second: &Choice) -> String {
         std::cmp::Ordering::Less => format!("{} GPUs fewer", best.gpus - second.gpus),
     };
     let reason = if more > 0.0 {
-        format!("; most is {}: {more:.1} s more ({:.1} s, not {:.1} s)", STAGES[largest], its[largest], mine[largest])
+        format!(
+            "; most is {}: {more:.1} s more ({:.1} s, not {:.1} s)",
+            STAGES[largest], its[largest], mine[largest]
+        )
     } else {
         "; every stage is faster, and the GPUs cost more than that saves".to_owned()
     };

@@ -134,7 +134,8 @@ fn least_training(resolved: &Resolved, lengths: &Lengths, steps: usize) -> f64 {
         return 0.0;
     }
     let later: Vec<Vec<Sample>> = (n..n + ahead).map(|step| generator.step(0, step)).collect();
-    let mut groups: Vec<f64> = lengths.steps.iter().chain(&later).flat_map(|samples| flops(samples)).collect();
+    let mut groups: Vec<f64> =
+        lengths.steps.iter().chain(&later).flat_map(|samples| flops(samples)).collect();
     groups.sort_by(f64::total_cmp);
     let least: f64 = groups.iter().take(steps * resolved.workload.prompts_per_step as usize).sum();
     let gpus = f64::from(resolved.training_cluster().gpus);
@@ -178,7 +179,8 @@ impl Floor {
         let priced: Vec<(f64, f64)> = batches
             .iter()
             .map(|&decoding| {
-                let shape = Shape { decoding, draft_tokens, drafter_asleep: draft_tokens == 0, ..Shape::default() };
+                let shape =
+                    Shape { decoding, draft_tokens, drafter_asleep: draft_tokens == 0, ..Shape::default() };
                 let context = f64::from(decoding) * if concave { shortest } else { mean };
                 let piece = engine.piece(&shape, context);
                 let slope: f64 = piece.per_context_token[..STEP_FAMILIES].iter().sum();

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::answer::Finalist;
+use super::attempt::prepare;
 use super::figures::Figures;
 use super::goal::{Facts, Goal};
-use super::search::{Options, prepare};
+use super::search::Options;
 use super::space::Space;
 use crate::cost::Kernels;
 use crate::profile;
@@ -18,7 +19,7 @@ use crate::resolve::Prepared;
 use crate::resolved::Source;
 
 /// Finalists that are looked at.
-const MOST: usize = 12;
+const MOST: usize = 8;
 /// Highest acceptance rate.
 const HIGHEST: f64 = 0.999;
 
@@ -69,11 +70,18 @@ pub(super) fn all(space: &Space, goal: &Goal, options: Options, within: &[&Final
             let seconds = |prepared: &Prepared| {
                 Figures::of(prepared, options.stepper, 1, 1).map_or(f64::NAN, |figures| figures.mean())
             };
-            let base = seconds(&prepared);
-            let ratio = |(input, factor): &(Input, f64)| {
-                moved(&prepared, *input, *factor).map_or(1.0, |moved| seconds(&moved) / base)
+            let cycle = &prepared.resolved.cycle;
+            let in_turn = !cycle.mode.feeds_back() && cycle.max_staleness == 0;
+            let mut base = None;
+            let mut ratio = |(input, factor): &(Input, f64)| {
+                let known = if in_turn { summed(&prepared, finalist, *input, *factor) } else { None };
+                known.unwrap_or_else(|| {
+                    moved(&prepared, *input, *factor).map_or(1.0, |moved| {
+                        seconds(&moved) / *base.get_or_insert_with(|| seconds(&prepared))
+                    })
+                })
             };
-            moves.iter().map(ratio).collect()
+            moves.iter().map(&mut ratio).collect()
         })
         .collect();
     let mut changes = Vec::new();
@@ -83,11 +91,8 @@ pub(super) fn all(space: &Space, goal: &Goal, options: Options, within: &[&Final
             Input::Network => "network",
             Input::Mfu => "MFU",
         };
-        let own: Vec<(Facts, f64)> = first
-            .iter()
-            .zip(&ratios)
-            .map(|(f, ratios)| (f.seen.facts, f.seen.step_s * ratios[at]))
-            .collect();
+        let own: Vec<(Facts, f64)> =
+            first.iter().zip(&ratios).map(|(f, ratios)| (f.seen.facts, f.seen.step_s * ratios[at])).collect();
         changes.extend(change(space, goal, &first, &own, format!("{name} {}", percent(*factor))));
     }
     let mut devices: Vec<&String> = first.iter().flat_map(|f| space.kinds(f.seen.candidate)).collect();
@@ -108,6 +113,21 @@ pub(super) fn all(space: &Space, goal: &Goal, options: Options, within: &[&Final
         }
     }
     changes
+}
+
+/// The ratio where stages follow each other and the input moves stages beside generation alone; none where it moves more.
+fn summed(prepared: &Prepared, finalist: &Finalist<'_>, input: Input, factor: f64) -> Option<f64> {
+    let resolved = &prepared.resolved;
+    let exposed = &finalist.figures.exposed;
+    let longer = match input {
+        Input::Acceptance => return None,
+        Input::Network if resolved.generation.layout.gpus() > resolved.cluster.gpus_per_node => return None,
+        Input::Network => resolved.cycle.weight_sync.value * resolved.cycle.transfer.engine_stall,
+        Input::Mfu if resolved.training.mfu.value * factor > 1.0 => return None,
+        // Old and reference log-probs, and training.
+        Input::Mfu => exposed[4..7].iter().sum(),
+    };
+    Some(1.0 + longer * (1.0 / factor - 1.0) / finalist.seen.step_s)
 }
 
 fn percent(factor: f64) -> String {

@@ -27,7 +27,8 @@ impl Question {
             let has = |candidate: usize| space.labels(candidate)[at] == value;
             if !(0..space.len()).any(has) {
                 let known = space.values().into_iter().find(|(column, _)| column == key);
-                let known = known.map_or_else(|| space.labels(0)[at].clone(), |(_, values)| values.join(", "));
+                let known =
+                    known.map_or_else(|| space.labels(0)[at].clone(), |(_, values)| values.join(", "));
                 return Err(format!("no candidate has {key} {value}; there are: {known}"));
             }
             wanted.push((at, value.to_owned()));
@@ -49,7 +50,8 @@ impl Question {
 
     /// What became of each, in a sentence: its number, what it is, its fate.
     pub fn answer(&self, space: &Space, found: &Found) -> Vec<(usize, String, String)> {
-        let fate = |candidate: usize| found.fates.get(candidate).map_or_else(String::new, |fate| fate.text(space));
+        let fate =
+            |candidate: usize| found.fates.get(candidate).map_or_else(String::new, |fate| fate.text(space));
         self.candidates(space).into_iter().map(|c| (c, space.title(c), fate(c))).collect()
     }
 }

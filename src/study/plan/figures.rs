@@ -1,10 +1,14 @@
 //! What one simulation of a candidate leaves behind, and its form as one cell of the journal.
 
+use rayon::prelude::*;
+
+use crate::estimate::FAMILIES;
 use crate::resolve::Prepared;
 use crate::result::Arm;
 use crate::rl::{InputShift, Simulation, StepRecord};
 use crate::rollout::Stepper;
 use crate::study::compare::alone;
+use crate::study::worlds;
 
 /// Numbers beside the seconds, in the order of the cell.
 const BESIDE: usize = 16;
@@ -35,8 +39,12 @@ pub(super) struct Figures {
 impl Figures {
     /// Simulates; one draw and one world are the best values. The error is a sentence.
     pub(super) fn of(prepared: &Prepared, stepper: Stepper, draws: u32, worlds: u32) -> Result<Self, String> {
-        if draws == 1 && worlds == 1 && prepared.resolved.cycle.mode.feeds_back() {
+        let cycle = &prepared.resolved.cycle;
+        if draws == 1 && worlds == 1 && cycle.mode.feeds_back() {
             return Self::nominal_stream(prepared, stepper);
+        }
+        if worlds == 1 && !cycle.mode.feeds_back() && cycle.max_staleness == 0 {
+            return Ok(Self::nominal_turns(prepared, stepper, draws));
         }
         let (seconds, arm) = alone(prepared, stepper, draws, worlds)?;
         Ok(Self::from_arm(seconds, &arm))
@@ -76,15 +84,49 @@ impl Figures {
         Ok(Figures {
             seconds: vec![counted.iter().map(StepRecord::period).sum::<f64>() / n],
             exposed,
-            rollout_s: 0.0,
-            acceptance_length: 1.0,
-            kv_peak_share: 0.0,
-            preemptions: 0.0,
             staleness_mean: counted.iter().map(|record| record.lag.0).sum::<f64>() / n,
-            wasted_token_share: 0.0,
-            busy: [0.0; 2],
+            ..Self::NOTHING
         })
     }
+
+    /// A loop whose stages follow each other, at nominal seconds alone: a step is the sum of its stages, and those of the
+    /// warm-up need not be simulated.
+    fn nominal_turns(prepared: &Prepared, stepper: Stepper, draws: u32) -> Self {
+        let resolved = &prepared.resolved;
+        let steps = u64::from(resolved.rl_steps);
+        let first = u64::from(resolved.warmup_steps).min(steps.saturating_sub(1));
+        let shifts = worlds::input_shifts(resolved.seed, draws);
+        let simulations: Vec<Simulation<'_>> =
+            shifts.iter().map(|shift| Simulation::new(prepared, *shift, stepper)).collect();
+        let tasks: Vec<(usize, u64)> =
+            (0..simulations.len()).flat_map(|draw| (first..steps).map(move |step| (draw, step))).collect();
+        let stages: Vec<[f64; 7]> = tasks
+            .par_iter()
+            .map(|(draw, step)| simulations[*draw].step(*draw as u64, *step).price(&[1.0; FAMILIES]).stages)
+            .collect();
+        let n = stages.len().max(1) as f64;
+        let mut exposed = [0.0; 8];
+        for seconds in &stages {
+            exposed.iter_mut().zip(seconds).for_each(|(sum, seconds)| *sum += seconds / n);
+        }
+        let each = (steps - first) as usize;
+        let mean = |steps: &[[f64; 7]]| steps.iter().flatten().sum::<f64>() / steps.len() as f64;
+        let seconds = stages.chunks(each).map(mean).collect();
+        Figures { seconds, exposed, rollout_s: exposed[2], acceptance_length: 1.0, ..Self::NOTHING }
+    }
+
+    /// No figures.
+    const NOTHING: Figures = Figures {
+        seconds: Vec::new(),
+        exposed: [0.0; 8],
+        rollout_s: 0.0,
+        acceptance_length: 0.0,
+        kv_peak_share: 0.0,
+        preemptions: 0.0,
+        staleness_mean: 0.0,
+        wasted_token_share: 0.0,
+        busy: [0.0; 2],
+    };
 
     /// Mean seconds of an RL step.
     pub(super) fn mean(&self) -> f64 {
@@ -113,8 +155,16 @@ impl Figures {
         let (beside, seconds) = all.split_at_checked(BESIDE)?;
         let exposed: [f64; 8] = beside[..8].try_into().ok()?;
         let rest: [f64; 8] = beside[8..].try_into().ok()?;
-        let [rollout_s, acceptance_length, kv_peak_share, preemptions, staleness_mean, wasted, engine, trainer] =
-            rest;
+        let [
+            rollout_s,
+            acceptance_length,
+            kv_peak_share,
+            preemptions,
+            staleness_mean,
+            wasted,
+            engine,
+            trainer,
+        ] = rest;
         (!seconds.is_empty()).then(|| Figures {
             seconds: seconds.to_vec(),
             exposed,

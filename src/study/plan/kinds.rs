@@ -7,9 +7,9 @@
 use serde::Serialize;
 
 use super::answer::Finalist;
+use super::attempt::prepare;
 use super::changes::price_of;
 use super::goal::{Goal, Objective};
-use super::search::prepare;
 use super::space::Space;
 
 /// Where another kind of GPU wins.
@@ -71,7 +71,8 @@ pub(super) fn all(space: &Space, goal: &Goal, within: &[&Finalist<'_>]) -> Vec<O
     let of = |kinds: &[String; 2]| {
         let same = others.iter().filter(|f| space.kinds(f.seen.candidate) == kinds);
         // The kind that one of the two has and the other has not.
-        let device = kinds.iter().find(|k| !own.contains(k)).or_else(|| own.iter().find(|k| !kinds.contains(k)))?;
+        let device =
+            kinds.iter().find(|k| !own.contains(k)).or_else(|| own.iter().find(|k| !kinds.contains(k)))?;
         let below = kinds.contains(device);
         let against = own.iter().chain(kinds).find(|other| *other != device)?;
         let mine = cost(space, best, device);

@@ -7,8 +7,8 @@
 use serde::Serialize;
 
 use super::answer::Finalist;
+use super::attempt::prepare;
 use super::goal::{Goal, Objective};
-use super::search::prepare;
 use super::space::Space;
 use crate::estimate::Family;
 use crate::study::worlds;
@@ -32,7 +32,12 @@ pub struct Measure {
 }
 
 /// What decides between two finalists, largest share first.
-pub(super) fn between(space: &Space, goal: &Goal, first: &Finalist<'_>, second: &Finalist<'_>) -> Vec<Measure> {
+pub(super) fn between(
+    space: &Space,
+    goal: &Goal,
+    first: &Finalist<'_>,
+    second: &Finalist<'_>,
+) -> Vec<Measure> {
     let Ok(prepared) = prepare(space, second.seen.candidate) else { return Vec::new() };
     let resolved = &prepared.resolved;
     let (draws, n) = (resolved.uncertainty.workload_draws, resolved.uncertainty.worlds);
@@ -107,7 +112,9 @@ fn how(family: Family) -> &'static str {
         | Family::Elementwise
         | Family::Collective
         | Family::Sampling => "kernel times of this device at this layout: rollcast fit",
-        Family::Host | Family::DraftHost => "one benchmark of the engine at this batch, with and without drafting",
+        Family::Host | Family::DraftHost => {
+            "one benchmark of the engine at this batch, with and without drafting"
+        }
         Family::Training => "seconds of one training step on these GPUs: training.mfu",
         Family::Logprob => "seconds of one log-prob pass on these GPUs: training.logprob_mfu",
         Family::WeightSync => "seconds of one weight transfer: loop.weight_sync: { seconds }",

@@ -120,7 +120,8 @@ impl Builder<'_> {
 
     fn own_share(&self) -> f64 {
         let pools = self.scenario.pools.clone().unwrap_or_default();
-        let gpus = |c: Option<crate::scenario::raw::Cluster>| c.and_then(|c| c.gpus).map_or(1, Count::get) as f64;
+        let gpus =
+            |c: Option<crate::scenario::raw::Cluster>| c.and_then(|c| c.gpus).map_or(1, Count::get) as f64;
         let (generating, training) = (gpus(pools.generation), gpus(pools.training));
         generating / (generating + training)
     }
@@ -242,9 +243,10 @@ impl Builder<'_> {
         }
         let whole = total <= kind.per_node || total % kind.per_node == 0;
         let impossible = (!whole).then(|| format!("{total} GPUs are no whole nodes of {}", kind.per_node));
-        let n = total.to_string();
         let device = kind.device.clone();
-        let labels = vec![self.label(asked), n.clone(), n.clone(), n, device.clone(), device.clone(), "-".into()];
+        let none = || "-".to_owned();
+        let labels =
+            vec![self.label(asked), total.to_string(), none(), none(), device.clone(), none(), none()];
         Placement { entry: Entry { labels, overrides }, kinds: [device.clone(), device], impossible }
     }
 

@@ -2,31 +2,32 @@
 //! simulated with ever more draws.
 //!
 //! Three rungs. The first simulates the first draw at best values, candidates in order of their bounds, and leaves out whose
-//! bound another has beaten; the second takes three draws; the last all draws and worlds, as `run` does. Candidates are taken
+//! bound another has beaten; the second takes two draws; the last all draws and worlds, as `run` does. Candidates are taken
 //! in batches of a fixed size, so what is left out does not depend on threads.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use super::bound::{self, Lengths};
+use super::attempt::{Open, Tried, attempt, prepare};
+use super::bound::Lengths;
 use super::fate::Fate;
 use super::figures::Figures;
-use super::goal::{Facts, Goal};
+use super::goal::Goal;
 use super::select::{Rule, Seen, halve};
 use super::space::Space;
-use crate::resolve::{Prepared, ResolveError, resolve};
-use crate::resolved::{Resolved, ScheduleInput};
+use crate::resolve::ResolveError;
 use crate::rollout::Stepper;
-use crate::scenario::{Document, Error};
+use crate::scenario::Error;
 use crate::study::sweep::Row;
 
 /// Candidates between two looks at what is best so far.
 const BATCH: usize = 32;
 /// Draws of the second rung.
-const SECOND: u32 = 3;
+const SECOND: u32 = 2;
+/// Fewest draws of the last rung for which the second is worth it.
+const WORTH_A_SECOND: u32 = 4;
 /// How much slower and dearer a bound must be than a simulated candidate: other draws and worlds move both.
 const MARGIN_OF_BOUND: f64 = 0.05;
 /// Candidates over a limit that are simulated where no candidate is within them.
@@ -79,17 +80,6 @@ pub struct Found {
     pub simulated: [usize; 3],
 }
 
-/// A candidate that can be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Open {
-    pub(super) facts: Facts,
-    pub(super) kinds: usize,
-    /// Its step takes at least so many seconds.
-    pub(super) least_s: f64,
-    draws: u32,
-    worlds: u32,
-}
-
 /// Columns of the journal: where a row belongs, its numbers, and why there are none.
 pub const COLUMNS: [&str; 3] = ["rung", "figures", "error"];
 
@@ -121,17 +111,16 @@ pub fn search<E>(
     let kinds = 1 + seen.iter().map(|s| s.kinds).max().unwrap_or(0);
     let stay_of_kind = if kinds > 1 { 2 } else { 0 };
     let first =
-        Rule { draws: 1, margin: 0.1, each: 6, across_kinds: false, stay: 8, stay_of_kind: 2 * stay_of_kind };
+        Rule { draws: 1, margin: 0.1, each: 4, across_kinds: false, stay: 8, stay_of_kind: 2 * stay_of_kind };
     let nearest = closest(goal, &seen);
     let (mut seen, out) = halve(goal, seen, first);
     out.into_iter().for_each(|(candidate, fate)| fates[candidate] = Some(fate));
-    if seen.iter().any(|s| open[&s.candidate].draws > SECOND) {
+    if seen.iter().any(|s| open[&s.candidate].draws >= WORTH_A_SECOND) {
         work.tell(Told::Begin(seen.len()))?;
         let all: Vec<usize> = seen.iter().map(|s| s.candidate).collect();
         let figures = work.rung(1, &all, |_| (SECOND, 1))?;
         seen = work.seen(&open, figures, &mut fates).into_iter().map(|(seen, _)| seen).collect();
-        let second =
-            Rule { draws: SECOND, margin: 0.05, each: 3, across_kinds: true, stay: 6, stay_of_kind };
+        let second = Rule { draws: SECOND, margin: 0.05, each: 2, across_kinds: true, stay: 6, stay_of_kind };
         let (kept, out) = halve(goal, seen, second);
         out.into_iter().for_each(|(candidate, fate)| fates[candidate] = Some(fate));
         seen = kept;
@@ -161,15 +150,17 @@ struct Work<'a, F> {
     simulated: [usize; 3],
 }
 
-/// A resolved candidate, or why it is none.
-type Tried = Result<(Open, u64), (Fate, Option<Error>)>;
-
 impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
     fn tell(&mut self, what: Told<'_>) -> Result<(), SearchError<E>> {
         (self.tell)(what).map_err(SearchError::Keep)
     }
 
-    fn found(self, fates: Vec<Option<Fate>>, open: HashMap<usize, Open>, finals: Vec<(usize, Figures)>) -> Found {
+    fn found(
+        self,
+        fates: Vec<Option<Fate>>,
+        open: HashMap<usize, Open>,
+        finals: Vec<(usize, Figures)>,
+    ) -> Found {
         let fates = fates.into_iter().map(|fate| fate.unwrap_or(Fate::Final { rank: None })).collect();
         Found { fates, open, finals, simulated: self.simulated }
     }
@@ -199,13 +190,14 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
         for (candidate, tried) in tried.into_iter().enumerate() {
             match tried {
                 Err((fate, _)) => fates[candidate] = Some(fate),
-                Ok((facts, run)) => match runs.get(&run) {
-                    Some(twin) => fates[candidate] = Some(Fate::Same(*twin)),
-                    None => {
+                Ok((facts, run)) => {
+                    if let Some(twin) = runs.get(&run) {
+                        fates[candidate] = Some(Fate::Same(*twin));
+                    } else {
                         runs.insert(run, candidate);
                         open.insert(candidate, facts);
                     }
-                },
+                }
             }
         }
         Ok((fates, open))
@@ -233,8 +225,8 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
                 tried.len(),
                 why.unwrap_or_else(|| "there is none".to_owned())
             );
-            let hint = "whole nodes of GPUs, and layouts that divide the model".to_owned();
-            return Err(ResolveError::Input(self.space.base().error_at("", message, Some(hint))).into());
+            let hint = "whole nodes of GPUs, and layouts that divide the model";
+            return Err(ResolveError::Input(self.space.error(&message, hint)).into());
         }
         Ok(())
     }
@@ -370,7 +362,8 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
         self.tell(Told::Begin(all.len()))?;
         let results = self.rung(2, all, |candidate| (open[&candidate].draws, open[&candidate].worlds))?;
         let mut finals = self.seen(open, results, fates);
-        let met = |seen: &Seen, figures: &Figures| self.goal.met(&seen.facts, &figures.seconds) >= self.goal.p;
+        let met =
+            |seen: &Seen, figures: &Figures| self.goal.met(&seen.facts, &figures.seconds) >= self.goal.p;
         finals.sort_by(|(a, f), (b, g)| {
             let key = |seen: &Seen, figures: &Figures| {
                 let [x, y, z] = self.goal.order(&seen.facts, seen.step_s);
@@ -392,9 +385,7 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
 fn in_turn(open: &HashMap<usize, Open>) -> Vec<usize> {
     let mut all: Vec<(usize, &Open)> = open.iter().map(|(candidate, o)| (*candidate, o)).collect();
     let cost = |o: &Open| (o.kinds, o.facts.gpus, o.facts.staleness, o.facts.usd_per_s.to_bits());
-    all.sort_by(|(a, x), (b, y)| {
-        cost(x).cmp(&cost(y)).then(x.least_s.total_cmp(&y.least_s)).then(a.cmp(b))
-    });
+    all.sort_by(|(a, x), (b, y)| cost(x).cmp(&cost(y)).then(x.least_s.total_cmp(&y.least_s)).then(a.cmp(b)));
     let mut ranked: Vec<(usize, usize, usize)> = Vec::with_capacity(all.len());
     let mut rank = 0;
     for (at, (candidate, o)) in all.iter().enumerate() {
@@ -403,75 +394,6 @@ fn in_turn(open: &HashMap<usize, Open>) -> Vec<usize> {
     }
     ranked.sort_unstable();
     ranked.into_iter().map(|(_, _, candidate)| candidate).collect()
-}
-
-/// Resolves a candidate: what is known of it, and a number that equal runs share.
-fn attempt(space: &Space, candidate: usize, kinds: usize, lengths: &Mutex<HashMap<u64, Arc<Lengths>>>) -> Tried {
-    if let Some(why) = space.impossible(candidate) {
-        return Err((Fate::Nodes(why.to_owned()), None));
-    }
-    let prepared = space.document(candidate).map_err(ResolveError::Input).and_then(|document| resolve(&document));
-    let prepared = prepared.map_err(|error| refusal(error))?;
-    let resolved = &prepared.resolved;
-    let facts = Facts {
-        gpus: resolved.gpus(),
-        staleness: resolved.cycle.max_staleness,
-        usd_per_s: resolved.usd_per_second(),
-    };
-    let key = hash(&(resolved.seed, resolved.rl_steps, format!("{:?}", resolved.workload)));
-    let shared = lengths.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-    let shared = shared.unwrap_or_else(|| {
-        let fresh = Arc::new(Lengths::of(resolved));
-        lengths.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&fresh));
-        fresh
-    });
-    let least_s = bound::step_seconds(&prepared, &shared);
-    let (draws, worlds) = (resolved.uncertainty.workload_draws, resolved.uncertainty.worlds);
-    Ok((Open { facts, kinds, least_s, draws, worlds }, run_number(resolved)))
-}
-
-/// An error as a fate; input errors keep their place.
-fn refusal(error: ResolveError) -> (Fate, Option<Error>) {
-    match error {
-        ResolveError::Input(error) => {
-            let path = error.path().to_string();
-            let text = format!("{path}: {}", error.message());
-            let of_layout = ["generation.layout", "training.layout", "speculation.drafter.tp", "cluster.gpus", "pools."];
-            let layout = of_layout.iter().any(|start| path.starts_with(start))
-                && !path.ends_with(".device")
-                && !path.ends_with(".network");
-            if layout { (Fate::Layout(text), None) } else { (Fate::Refused(text), Some(error)) }
-        }
-        ResolveError::DoesNotFit { what, missing, .. } => {
-            (Fate::Memory(format!("{what}: {missing:.1} GiB too much for one GPU")), None)
-        }
-        other => (Fate::Refused(other.to_string()), None),
-    }
-}
-
-fn hash(value: &impl Hash) -> u64 {
-    // Fixed keys: the same number in every run.
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// A number that is the same for runs that are.
-fn run_number(resolved: &Resolved) -> u64 {
-    let mut same = resolved.clone();
-    same.assumptions = Vec::new();
-    same.name = String::new();
-    let settled = match &same.speculation {
-        None => true,
-        Some(speculation) => matches!(speculation.schedule, ScheduleInput::Off | ScheduleInput::Fixed { .. }),
-    };
-    if settled && !same.cycle.mode.feeds_back() {
-        // No replica ever has more sequences than samples.
-        let most = same.workload.samples().div_ceil(same.generation.replicas);
-        let seats = &mut same.generation.engine.max_num_seqs;
-        *seats = (*seats).min(most);
-    }
-    hash(&serde_json::to_string(&same).unwrap_or_default())
 }
 
 fn simulate(
@@ -483,12 +405,6 @@ fn simulate(
 ) -> Result<Figures, String> {
     let prepared = prepare(space, candidate).map_err(|error| error.to_string())?;
     Figures::of(&prepared, stepper, draws, worlds)
-}
-
-/// A candidate, resolved.
-pub(super) fn prepare(space: &Space, candidate: usize) -> Result<Prepared, ResolveError> {
-    let document: Document = space.document(candidate)?;
-    resolve(&document)
 }
 
 fn index(candidate: usize, rung: u64) -> u64 {

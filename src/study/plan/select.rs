@@ -102,9 +102,10 @@ pub(super) fn halve(goal: &Goal, mut all: Vec<Seen>, rule: Rule) -> (Vec<Seen>, 
             continue;
         }
         let alike = |other: &&Seen| other.facts == seen.facts && other.kinds == seen.kinds;
-        let ahead = all.iter().filter(alike).filter(|other| {
-            (other.step_s, other.candidate) < (seen.step_s, seen.candidate)
-        });
+        let ahead = all
+            .iter()
+            .filter(alike)
+            .filter(|other| (other.step_s, other.candidate) < (seen.step_s, seen.candidate));
         let ahead = ahead.count();
         if ahead >= rule.each {
             out.push((seen.candidate, Fate::Halved { draws: rule.draws, step_s: seen.step_s, ahead }));
@@ -141,7 +142,13 @@ mod tests {
     #[test]
     fn margins_and_limits_decide_who_goes_on() {
         let rule = Rule { draws: 1, margin: 0.1, each: 2, across_kinds: true, stay: 1, stay_of_kind: 1 };
-        let all = vec![seen(0, 8, 0, 100.0), seen(1, 8, 0, 105.0), seen(2, 8, 0, 120.0), seen(3, 8, 0, 106.0), seen(4, 16, 0, 300.0)];
+        let all = vec![
+            seen(0, 8, 0, 100.0),
+            seen(1, 8, 0, 105.0),
+            seen(2, 8, 0, 120.0),
+            seen(3, 8, 0, 106.0),
+            seen(4, 16, 0, 300.0),
+        ];
         let (kept, out) = halve(&goal(&[(LimitKind::StepS, 200.0)]), all, rule);
         assert_eq!(kept.iter().map(|s| s.candidate).collect::<Vec<_>>(), [0, 1]);
         let fates: Vec<(usize, &str)> = out.iter().map(|(c, fate)| (*c, fate.reason())).collect();

@@ -43,8 +43,10 @@ pub struct Space {
     base: Document,
     placements: Vec<Placement>,
     choices: Vec<Choice>,
-    /// Which entries of `choices[0]`, speculation, draft.
+    /// Placement, and the entry of each choice.
     candidates: Vec<(u32, Box<[u16]>)>,
+    /// Where the choices were written.
+    place: Place,
 }
 
 pub(super) fn text_node(text: &str, place: &Place) -> Node {
@@ -79,7 +81,8 @@ impl Space {
                 return Err(document.error_at("plan.over", message, Some(hint)));
             }
         }
-        Ok(Space { base: base(document)?, placements, choices, candidates })
+        let place = document.root().place_of(&Path::parse("plan.over").unwrap_or_default());
+        Ok(Space { base: base(document)?, placements, choices, candidates, place })
     }
 
     /// Candidates.
@@ -116,7 +119,8 @@ impl Space {
         let varies = self.varying();
         let columns = self.columns();
         let labels = self.labels(candidate);
-        let parts = columns.iter().zip(&labels).zip(&varies).filter(|((_, label), varies)| **varies && *label != "-");
+        let parts =
+            columns.iter().zip(&labels).zip(&varies).filter(|((_, label), varies)| **varies && *label != "-");
         let parts: Vec<String> = parts.map(|((name, label), _)| format!("{name} {label}")).collect();
         if parts.is_empty() { "as written".to_owned() } else { parts.join(", ") }
     }
@@ -193,6 +197,11 @@ impl Space {
         let mut document = self.base.clone();
         document.overlay(&Node { value: Value::Map(entries), place })?;
         Ok(document)
+    }
+
+    /// An error about all choices together.
+    pub(super) fn error(&self, message: &str, hint: &str) -> Error {
+        Error::new(message).hint(hint).at(&self.place).on(Path::parse("plan.over").unwrap_or_default())
     }
 
     /// The scenario that candidates change.
@@ -335,7 +344,10 @@ fn speculation(document: &Document, over: &Over) -> Result<(Choice, Vec<bool>), 
     let own = || {
         let drafter = written.and_then(|node| node.child("drafter"));
         let id = drafter.map(|node| node.child("id").unwrap_or(node));
-        Entry { labels: vec![id.map_or_else(|| "as written".to_owned(), super::label)], overrides: Vec::new() }
+        Entry {
+            labels: vec![id.map_or_else(|| "as written".to_owned(), super::label)],
+            overrides: Vec::new(),
+        }
     };
     let items = Path::parse(path).ok().and_then(|path| root.get(&path)).map(|node| &node.value);
     let (mut entries, mut drafts): (Vec<Entry>, Vec<bool>) = (Vec::new(), Vec::new());
@@ -358,30 +370,40 @@ fn speculation(document: &Document, over: &Over) -> Result<(Choice, Vec<bool>), 
                                 "name a drafter with its acceptance and schedule",
                             );
                         }
-                        let key = |name: &str, place: &Place| Key { name: name.to_owned(), place: place.clone() };
+                        let key =
+                            |name: &str, place: &Place| Key { name: name.to_owned(), place: place.clone() };
                         let mut entry = own();
                         if let Some(drafter) = item.child("drafter") {
                             entry.labels = vec![super::label(drafter.child("id").unwrap_or(drafter))];
                         }
                         if let Some(schedule) = item.child("schedule") {
-                            entry.labels = vec![format!("{} {}", entry.labels.concat(), super::label(schedule))];
+                            entry.labels =
+                                vec![format!("{} {}", entry.labels.concat(), super::label(schedule))];
                         }
                         entry.overrides = if written.is_none() {
                             vec![(key("speculation", &item.place), item.clone())]
                         } else {
                             inner
                                 .iter()
-                                .map(|(k, node)| (key(&format!("speculation.{}", k.name), &k.place), node.clone()))
+                                .map(|(k, node)| {
+                                    (key(&format!("speculation.{}", k.name), &k.place), node.clone())
+                                })
                                 .collect()
                         };
-                        if let Some(twin) = entries.iter().filter(|e| e.labels == entry.labels).count().checked_sub(1)
+                        if let Some(twin) =
+                            entries.iter().filter(|e| e.labels == entry.labels).count().checked_sub(1)
                         {
                             entry.labels = vec![format!("{} #{}", entry.labels.concat(), twin + 2)];
                         }
                         entries.push(entry);
                         drafts.push(true);
                     }
-                    other => return refuse(format!("found {other}, expected `off` or a map"), "{} is the scenario's own"),
+                    other => {
+                        return refuse(
+                            format!("found {other}, expected `off` or a map"),
+                            "{} is the scenario's own",
+                        );
+                    }
                 }
             }
         }
@@ -394,7 +416,6 @@ fn speculation(document: &Document, over: &Over) -> Result<(Choice, Vec<bool>), 
             drafts.push(false);
         }
     }
-    let choice =
-        Choice { name: "speculation".to_owned(), path: path.to_owned(), entries, of_drafts: false };
+    let choice = Choice { name: "speculation".to_owned(), path: path.to_owned(), entries, of_drafts: false };
     Ok((choice, drafts))
 }
