@@ -80,7 +80,7 @@ fn a_search_finds_what_simulating_everything_finds() {
     for goal in [
         "minimise: usd_per_step",
         "minimise: step_s\n  subject_to: { usd_per_step: 0.12, p: 0.8 }",
-        "minimise: gpus\n  subject_to: { step_s: 11, max_staleness: 0 }",
+        "minimise: gpus\n  subject_to: { step_s: 13, max_staleness: 0 }",
     ] {
         let text = with_plan(&PLAN.replace("minimise: usd_per_step", goal));
         let (space, found, searched) = must(&text, false);
@@ -187,7 +187,10 @@ fn random(seed: u64) -> String {
 
 #[test]
 fn a_bound_is_never_above_what_is_simulated() {
-    let shares: Vec<(bool, f64)> = (0..10_000_u64)
+    // An unoptimised build takes minutes for all.
+    let asked = std::env::var("ROLLCAST_CANDIDATES").ok().and_then(|n| n.parse().ok());
+    let all: u64 = asked.unwrap_or(10_000);
+    let shares: Vec<(bool, f64)> = (0..all)
         .into_par_iter()
         .filter_map(|seed| {
             let text = random(seed);
@@ -200,7 +203,7 @@ fn a_bound_is_never_above_what_is_simulated() {
             Some((text.contains("mode: sync"), least / seconds))
         })
         .collect();
-    assert!(shares.len() > 6_000, "only {} of 10,000 ran", shares.len());
+    assert!(shares.len() as u64 > all * 6 / 10, "only {} of {all} ran", shares.len());
     // A bound that says little would be true too.
     let mut sync: Vec<f64> = shares.iter().filter(|(sync, _)| *sync).map(|(_, share)| *share).collect();
     sync.sort_by(f64::total_cmp);
@@ -262,7 +265,7 @@ fn the_page_and_the_table_hold_every_part_of_the_answer() {
     );
     let run = run.exits(0);
     for word in
-        ["PLAN", "runner-up", "P(best)", "front:", "searched", "if", "divisibility", "candidates are meant"]
+        ["PLAN", "runner-up", "P(best)", "front:", "searched", "same if", "nodes", "candidates are meant"]
     {
         assert!(run.out.contains(word), "no {word} in\n{}", run.out);
     }
@@ -409,7 +412,10 @@ plan:
     generation: { tp: [1] }
     speculation: [off]
 ";
-    let text = with_plan(plan).replace("prompts_per_step: 16", "prompts_per_step: 64");
+    // A trainer that has much to do: two epochs at a low efficiency.
+    let text = with_plan(plan)
+        .replace("prompts_per_step: 16", "prompts_per_step: 64")
+        .replace("mfu: 0.4, logprob_mfu: 0.36", "mfu: 0.1, logprob_mfu: 0.1, epochs: 2");
     let (_, _, result) = must(&text, true);
     let sync = choice(&result, &["loop sync"]);
     let starved = choice(&result, &["gpus_generation 56"]);

@@ -5,9 +5,10 @@
 //! ceil((L - 1) / t) rounds (its prefill emits the first), a replica at least as many as its longest request, and the sum of
 //! its batches over rounds is at least the sum over requests. A step of b sequences takes at least alpha + beta * b + sigma *
 //! (total context) for any line below the prices of all batches (their lower convex hull), so a rollout takes at least
-//! alpha * rounds + beta * (request rounds) + sigma * (context over request rounds). Prices are taken at batches that grow by
-//! a third, at each of them the least of all larger ones, and as the tangent at the mean context, below which attention is
-//! convex; where a window makes it concave, the price at the prompt alone counts.
+//! alpha * rounds + beta * (request rounds) + sigma * (context over request rounds). Sigma is the least slope at the mean
+//! context; what is left of a price is taken at the context between the shortest prompt and the longest sequence where it is
+//! least (prices are affine between knots, so at a knot), and at batches that grow by a third, at each of them the least of all
+//! larger ones.
 //!
 //! Where generation runs ahead, a step takes at least what its trainer takes; and of generation what cannot have been done
 //! before the steps that count. Left out (so the bound is low): prefill, queues, preemption, what samples wait for.
@@ -21,6 +22,8 @@ use crate::resolved::{GroupOrder, Precision, Resolved, ScheduleInput};
 use crate::rollout::assign;
 use crate::workload::{Generator, LengthShift, Sample};
 
+/// Pieces of one price that are looked at.
+const MOST_PIECES: usize = 64;
 /// Growth of the batches that are priced.
 const GROWTH: f64 = 1.33;
 
@@ -171,27 +174,33 @@ impl Floor {
         let contexts = samples.iter().map(|s| f64::from(s.prompt) + 0.5 * f64::from(s.response));
         let mean = contexts.sum::<f64>() / samples.len().max(1) as f64;
         let shortest = samples.iter().map(|s| f64::from(s.prompt)).fold(f64::INFINITY, f64::min);
-        let concave = engine.model.sliding.is_some();
+        let longest = samples.iter().map(|s| f64::from(s.prompt + s.response)).fold(0.0, f64::max);
         let mut batches = vec![1_u32];
         while let Some(&last) = batches.last().filter(|last| **last < seats) {
             batches.push(((f64::from(last) * GROWTH).ceil() as u32).max(last + 1).min(seats));
         }
-        let priced: Vec<(f64, f64)> = batches
+        let shape = |decoding: u32| Shape {
+            decoding,
+            draft_tokens,
+            drafter_asleep: draft_tokens == 0,
+            ..Shape::default()
+        };
+        let slope_at = |&decoding: &u32| {
+            let piece = engine.piece(&shape(decoding), f64::from(decoding) * mean);
+            piece.per_context_token[..STEP_FAMILIES].iter().sum::<f64>()
+        };
+        let slope = batches.iter().map(slope_at).fold(f64::INFINITY, f64::min).max(0.0);
+        let priced: Vec<f64> = batches
             .iter()
             .map(|&decoding| {
-                let shape =
-                    Shape { decoding, draft_tokens, drafter_asleep: draft_tokens == 0, ..Shape::default() };
-                let context = f64::from(decoding) * if concave { shortest } else { mean };
-                let piece = engine.piece(&shape, context);
-                let slope: f64 = piece.per_context_token[..STEP_FAMILIES].iter().sum();
-                if concave { (piece.seconds(context), 0.0) } else { (piece.fixed.iter().sum(), slope) }
+                let n = f64::from(decoding);
+                least_beside(&engine, &shape(decoding), slope, (n * shortest, n * longest))
             })
             .collect();
-        let slope = priced.iter().map(|(_, slope)| *slope).fold(f64::INFINITY, f64::min).max(0.0);
         // At each batch the least price of it and all larger ones, which holds until the next batch.
         let mut least = f64::INFINITY;
         let mut corners: Vec<(f64, f64)> = Vec::with_capacity(batches.len() + 1);
-        for (at, (fixed, _)) in priced.iter().enumerate().rev() {
+        for (at, fixed) in priced.iter().enumerate().rev() {
             least = least.min(*fixed);
             let until = batches.get(at + 1).map_or(seats, |next| next - 1);
             corners.push((f64::from(until), least));
@@ -236,6 +245,25 @@ impl Floor {
         let batches = self.lines.iter().map(|(alpha, beta)| alpha * rounds + beta * all);
         batches.fold(0.0, f64::max) + self.slope * contexts
     }
+}
+
+/// The least of a step's seconds minus `slope` times its context, over contexts from one number to another: at an end of one
+/// of the price's pieces.
+fn least_beside(engine: &Engine, shape: &Shape, slope: f64, (from, to): (f64, f64)) -> f64 {
+    let (mut least, mut at) = (f64::INFINITY, from);
+    for _ in 0..MOST_PIECES {
+        let piece = engine.piece(shape, at);
+        let end = piece.context.end.min(to);
+        for context in [at, end] {
+            least = least.min(piece.seconds(context) - slope * context);
+        }
+        if piece.context.end >= to || piece.context.end <= at {
+            return least;
+        }
+        at = piece.context.end;
+    }
+    // More pieces than anybody has: longer contexts cost no less than this one.
+    least.min(engine.piece(shape, at).seconds(at) - slope * to)
 }
 
 /// The engine whose steps are the least, the draft tokens of its shape, and tokens that a request emits in a round at most.
