@@ -7,6 +7,7 @@ mod catalog;
 mod cost;
 mod error;
 mod fit;
+mod plan;
 mod progress;
 mod report;
 mod run;
@@ -42,6 +43,8 @@ enum Command {
     Validate(validate::Arguments),
     /// Forecast every point of a sweep file; a sweep that was stopped goes on where it was.
     Sweep(sweep::Arguments),
+    /// Search GPUs, split, layout, loop and speculation for a goal; exit 1 where nothing is within its limits.
+    Plan(plan::Arguments),
     /// Draw the HTML report of a forecast or a sweep from what is in its directory.
     Report(report::Arguments),
     /// Price one engine step or one operator.
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),

@@ -1,8 +1,9 @@
 //! Studies: what is learnt from many runs of the machine.
 //!
 //! `compare` runs a scenario beside its baseline, and candidate drafters beside both, in the same draws and worlds;
-//! `levers` sets remedies for the tail beside speculation; `step` prices one engine step; `solve` picks configurations and compares schedules; `validate` scores published
-//! values; `engine_fit` fits software constants to serving runs; `sweep` makes one scenario many. Planning is not here yet.
+//! `levers` sets remedies for the tail beside speculation; `step` prices one engine step; `solve` picks configurations and
+//! compares schedules; `validate` scores published values; `engine_fit` fits software constants to serving runs; `sweep` makes
+//! one scenario many; `plan` searches among many.
 
 mod break_even;
 mod compare;
@@ -13,6 +14,7 @@ mod levers;
 mod loops;
 mod notes;
 mod paces;
+pub mod plan;
 mod rl_steps;
 mod sensitivity;
 pub mod solve;

@@ -2,8 +2,8 @@
 //! point there.
 //!
 //! The only module that names the YAML crate. A text becomes a tree (`parse`), the tree is edited by path (`edit`)
-//! and read into plain types (`de`); an [`Error`] carries place, key path, what was found and what was expected.
-//! Left out: writing YAML, and anything that knows what a scenario is.
+//! read into plain types (`de`) and written (`write`); an [`Error`] carries place, key path, what was found and what was expected.
+//! Left out: anything that knows what a scenario is.
 
 mod de;
 mod edit;
@@ -13,6 +13,7 @@ mod node;
 mod parse;
 mod path;
 mod place;
+mod write;
 
 pub use de::from_node;
 pub use error::Error;
@@ -21,3 +22,4 @@ pub use node::{Key, Node, Value};
 pub use parse::{parse, parse_flag};
 pub use path::{Path, Step};
 pub use place::Place;
+pub use write::to_text;

@@ -380,8 +380,8 @@ fn planned_keys_are_refused_with_that_word() {
     19:11 reward.sandbox: missing key `concurrency`
 layout: { tp: 1 } => layout: { pp: 2 }
     12:17 generation.layout.pp: `2` is | planned and not built yet | built: 1
-seed: 1 => plan: { gpus: 64 }
-    23:1 plan: planned and not built yet
+seed: 1 => tail: { drop: 64 }
+    23:1 tail: planned and not built yet
 schedule: => candidates: [1]\n  schedule:
     17:16 speculation.candidates[0]: found `1` | a map of drafter
 schedule: => candidates: [{ candidates: [] }]\n  schedule:

@@ -1,4 +1,4 @@
-//! A line on standard error that says how far a sweep is, its rate and the time left. On a terminal only, and not where
+//! A line on standard error that says how far a sweep or a plan is, its rate and the time left. On a terminal only, and not where
 //! `--quiet` or `NO_COLOR` asks for plain output; no escape sequences.
 
 use std::io::{IsTerminal, Write, stderr};
@@ -35,6 +35,11 @@ impl Progress {
             // Blanks wipe what a longer line left.
             let _ = write!(stderr(), "\r{:<70}", self.text(self.started.elapsed().as_secs_f64()));
         }
+    }
+
+    /// So many points more.
+    pub(super) fn steps(&mut self, points: usize) {
+        (0..points).for_each(|_| self.step());
     }
 
     /// Ends the line.

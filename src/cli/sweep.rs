@@ -17,8 +17,7 @@ use super::progress::Progress;
 use super::{Format, OutputOptions, ScenarioOptions, StepperChoice, screen};
 use crate::scenario::Document;
 use crate::study::sweep::{self, Options, RunError, Sweep, Workers};
-use keep::Store;
-pub(super) use keep::is_journal;
+pub(super) use keep::{Store, is_journal};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -11,7 +11,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::resolved::{Balance, Model};
+use crate::resolved::{Balance, Model, Precision, Resolved};
 
 /// Operations of one forward pass over a sequence of `tokens`.
 pub fn forward_flops(model: &Model, tokens: f64) -> f64 {
@@ -126,6 +126,36 @@ impl Pass {
         });
         seconds.fold(0.0, f64::max) + self.update_seconds
     }
+}
+
+/// Training (once through the samples) and one pass for log-probs of a run.
+pub fn passes(resolved: &Resolved) -> (Pass, Pass) {
+    let (training, trainer) = (&resolved.training, resolved.training_cluster());
+    let peak = match training.precision {
+        Precision::Fp8 => trainer.device.fp8_tflops.unwrap_or(trainer.device.bf16_tflops),
+        Precision::Bf16 => trainer.device.bf16_tflops,
+    } * 1e12;
+    let train = Pass {
+        forwards: 3.0 + training.recompute,
+        ranks: (trainer.gpus / training.gpus_per_sequence) as usize,
+        gpus_per_rank: f64::from(training.gpus_per_sequence),
+        stages: f64::from(training.stages),
+        rate: peak * training.mfu.value,
+        packing: training.packing,
+        micro_tokens: f64::from(training.micro_batch_tokens),
+        balance: training.balance,
+        update: training.global_batch_size as usize,
+        update_seconds: training.update.value,
+    };
+    // Ranks meet when all samples are through.
+    let logprob = Pass {
+        forwards: 1.0,
+        rate: peak * training.logprob_mfu.value,
+        update: usize::MAX,
+        update_seconds: 0.0,
+        ..train
+    };
+    (train, logprob)
 }
 
 fn longest(lengths: &[f64]) -> f64 {

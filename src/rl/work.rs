@@ -2,9 +2,9 @@
 
 use crate::estimate::{FAMILIES, Family};
 use crate::forward::Engine;
-use crate::forward::training::Pass;
+use crate::forward::training;
 use crate::resolve::{Prepared, Prototype};
-use crate::resolved::{AcceptanceInput, Precision};
+use crate::resolved::AcceptanceInput;
 use crate::rl::batches::{StepPlan, Turns};
 use crate::rl::machine::Stage;
 use crate::rl::memo::Memo;
@@ -164,31 +164,10 @@ impl<'a> Simulation<'a> {
     pub(super) fn passes(&self, samples: &[Sample]) -> (f64, f64) {
         let resolved = &self.prepared.resolved;
         let lengths: Vec<f64> = samples.iter().map(|s| f64::from(s.prompt + s.response)).collect();
-        let training = &resolved.training;
-        let trainer = &resolved.training_cluster().device;
-        let peak = match training.precision {
-            Precision::Fp8 => trainer.fp8_tflops.unwrap_or(trainer.bf16_tflops),
-            Precision::Bf16 => trainer.bf16_tflops,
-        } * 1e12;
-        let ranks = resolved.training_cluster().gpus / training.gpus_per_sequence;
-        let pass = |forwards: f64, efficiency: f64| Pass {
-            forwards,
-            ranks: ranks as usize,
-            gpus_per_rank: f64::from(training.gpus_per_sequence),
-            stages: f64::from(training.stages),
-            rate: peak * efficiency,
-            packing: training.packing,
-            micro_tokens: f64::from(training.micro_batch_tokens),
-            balance: training.balance,
-            update: training.global_batch_size as usize,
-            update_seconds: training.update.value,
-        };
-        let train = pass(3.0 + training.recompute, training.mfu.value).seconds(&resolved.model, &lengths)
-            * f64::from(training.epochs);
-        // Ranks meet when all samples are through.
-        let forward =
-            Pass { update: usize::MAX, update_seconds: 0.0, ..pass(1.0, training.logprob_mfu.value) };
-        let logprob = forward.seconds(&resolved.model, &lengths);
+        let (train, logprob) = training::passes(resolved);
+        let epochs = f64::from(resolved.training.epochs);
+        let train = train.seconds(&resolved.model, &lengths) * epochs;
+        let logprob = logprob.seconds(&resolved.model, &lengths);
         (train, logprob)
     }
 

@@ -1,6 +1,7 @@
 //! Checks between the keys of a scenario that need no catalog; a lone number's range is in its type (`raw`).
 
 mod lengths;
+mod plan;
 mod rl_loop;
 mod speculation;
 mod tail;
@@ -67,6 +68,9 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
     }
     if let Some(run) = &scenario.whole_run {
         check.required(run.rl_steps, "whole_run", "rl_steps")?;
+    }
+    if let Some(plan) = &scenario.plan {
+        self::plan::check(&check, plan)?;
     }
     steps(&check, scenario.rl_steps, scenario.warmup_steps)?;
     self::size(&check, scenario)?;

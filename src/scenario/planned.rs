@@ -1,10 +1,9 @@
 //! Keys and choices that are planned and not built: refused with that word, so that none is silently ignored.
 //!
-//! A planned key that is switched off (`false` or `off`) asks for nothing, and passes. When one is built, its line
-//! here goes.
+//! When one is built, its line here goes.
 
 use super::raw::Scenario;
-use super::raw::{Count, GenerationLayout, Planned, Speculation};
+use super::raw::{Count, GenerationLayout, Speculation};
 use super::{Document, Error};
 
 /// The first planned key in use, as an error at that key.
@@ -12,7 +11,6 @@ pub(super) fn check(document: &Document, scenario: &Scenario) -> Result<(), Erro
     let refuse = Refusal { document };
     let reward_pool = scenario.pools.as_ref().is_some_and(|pools| pools.reward.is_some());
     refuse.if_asked(reward_pool, "pools.reward", "this pool", "generation, training")?;
-    refuse.value("plan", scenario.plan.as_ref())?;
     if scenario.sweep.is_some() {
         let hint = "a file with `base:` and `axes:`, and `rollcast sweep FILE`".to_owned();
         return Err(document.error_at(
@@ -48,14 +46,6 @@ impl Refusal<'_> {
         }
         let built = if built.is_empty() { String::new() } else { format!("; built: {built}") };
         Err(self.document.error_at(path, format!("{what} is planned and not built yet{built}"), None))
-    }
-
-    fn value(&self, path: &str, value: Option<&Planned>) -> Result<(), Error> {
-        let asked = match value {
-            None | Some(Planned::Null | Planned::Bool(false)) => false,
-            Some(value) => value.as_str() != Some("off"),
-        };
-        self.if_asked(asked, path, "this key", "")
     }
 
     fn above_one(&self, path: &str, count: Option<Count>) -> Result<(), Error> {

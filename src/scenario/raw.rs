@@ -6,6 +6,7 @@
 
 mod engine;
 mod number;
+mod plan;
 mod schedule;
 mod speculation;
 mod tail;
@@ -13,6 +14,7 @@ mod training;
 
 pub use engine::{Engine, Generation, GenerationLayout, GraphMode, Overhead, Router, Routing, Transport};
 pub use number::{Count, CountOrZero, Fraction, NonNegative, Number, Positive, Probability, Uncertain};
+pub use plan::{Ends, GpuRange, Limits, Minimise, Over, OverGeneration, OverTraining, Plan};
 pub use schedule::{
     CatchUpForm, FixedSchedule, GoodputSchedule, RespecSchedule, Schedule, SglangSchedule, SpecrlSchedule,
     TierForm, TreeForm, VllmSchedule, WindowForm,
@@ -86,8 +88,8 @@ pub struct Scenario {
     pub expect: Option<Vec<Expectation>>,
     /// A place to hold YAML anchors; otherwise ignored.
     pub vars: Option<serde_json::Value>,
-    /// Goal of `rollcast plan` (planned).
-    pub plan: Option<Planned>,
+    /// Goal and choices of `rollcast plan`; no other command looks at it.
+    pub plan: Option<Plan>,
     /// Not of a scenario: sweeps are files of their own. Known so that the error can say so.
     pub sweep: Option<Planned>,
 }

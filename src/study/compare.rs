@@ -13,7 +13,7 @@ use super::summarise::{self, Priced};
 use super::{break_even, detail, notes, rl_steps, sensitivity, timeline, worlds};
 use crate::estimate::FAMILIES;
 use crate::resolve::{Prepared, ResolveError, resolve};
-use crate::result::{Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
+use crate::result::{Arm, Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
 use crate::rl::{InputShift, Simulation, StepWork};
 use crate::rollout::Stepper;
 use crate::scenario::Document;
@@ -136,6 +136,30 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
     let timelines = [&baseline, &forecast].iter().map(|side| timeline::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
+}
+
+/// One side alone, simulated in so many draws and priced in so many worlds: seconds a step of each world of each draw in
+/// turn, and its numbers. One draw and one world are the best values. The error is a sentence.
+pub(super) fn alone(
+    prepared: &Prepared,
+    stepper: Stepper,
+    draws: u32,
+    worlds: u32,
+) -> Result<(Vec<f64>, Arm), String> {
+    let seed = prepared.resolved.seed;
+    let shifts = worlds::input_shifts(seed, draws);
+    let (normals, beyond) = (worlds::normals(seed, worlds), worlds::beyond(seed, worlds));
+    let side = simulate("plan", prepared, &shifts, stepper, (&normals, &beyond));
+    let steps = prepared.resolved.rl_steps as usize;
+    if let Some(short) = side.draws.iter().find(|draw| draw.len() < steps) {
+        return Err(format!("the loop came to a halt after {} of {steps} RL steps", short.len()));
+    }
+    let priced = Priced::new(&side, &normals, &beyond);
+    if priced.step_s.iter().any(|seconds| !(*seconds * steps as f64 <= LONGEST)) {
+        return Err(format!("all steps take more than {LONGEST:.0} s together"));
+    }
+    let arm = summarise::arm(&side, &priced);
+    Ok((priced.step_s, arm))
 }
 
 /// A loop that comes to a halt has a bug of this program behind it, or inputs that it should have refused.

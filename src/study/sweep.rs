@@ -22,6 +22,7 @@ pub use points::Point;
 pub use read::SweepErrors;
 pub use row::{FIGURES, Row};
 pub use run::{RunError, Workers, run};
+pub(super) use text::{flow, leaves};
 
 use crate::rollout::Stepper;
 use crate::scenario::Document;

@@ -17,7 +17,7 @@ const MOST_JOURNALS: usize = 10_000;
 
 /// Rows on disk.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(in crate::cli) struct Store {
     header: Header,
     /// The first one is appended to.
     journals: Vec<(PathBuf, File)>,
@@ -36,16 +36,10 @@ impl Store {
         command: String,
         output: OutputOptions,
     ) -> Result<Self, CliError> {
-        fs::create_dir_all(directory)
-            .map_err(|source| CliError::Write { path: directory.to_owned(), source })?;
-        let own = directory.join(format!("{}.journal", Shard::stem(shard)));
-        let mut store = Store {
-            header: Header { command: Some(command), ..Header::of(sweep) },
-            journals: Vec::new(),
-            places: vec![None; usize::try_from(sweep.len()).unwrap_or(usize::MAX)],
-            length: 0,
-        };
-        store.begin(&own, output)?;
+        let name = format!("{}.journal", Shard::stem(shard));
+        let own = directory.join(&name);
+        let header = Header { command: Some(command), ..Header::of(sweep) };
+        let mut store = Store::begun(directory, &name, header, output)?;
         if shard.is_none() {
             for path in others(directory, &own) {
                 store.take_in(&path, output)?;
@@ -54,8 +48,33 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens or begins one journal whose rows belong to a header.
+    pub(in crate::cli) fn begun(
+        directory: &Path,
+        name: &str,
+        header: Header,
+        output: OutputOptions,
+    ) -> Result<Self, CliError> {
+        fs::create_dir_all(directory)
+            .map_err(|source| CliError::Write { path: directory.to_owned(), source })?;
+        let places = vec![None; usize::try_from(header.points).unwrap_or(usize::MAX)];
+        let mut store = Store { header, journals: Vec::new(), places, length: 0 };
+        store.begin(&directory.join(name), output)?;
+        Ok(store)
+    }
+
+    /// All rows that are there, in order of index.
+    pub(in crate::cli) fn rows(&self) -> io::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        self.each(|row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
     /// The journal that is appended to.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::cli) fn path(&self) -> &Path {
         self.journals.first().map_or(Path::new(""), |(path, _)| path)
     }
 
@@ -121,7 +140,7 @@ impl Store {
     }
 
     /// Adds a row: one write, no buffer.
-    pub(super) fn append(&mut self, row: &Row) -> io::Result<()> {
+    pub(in crate::cli) fn append(&mut self, row: &Row) -> io::Result<()> {
         let at = self.length;
         self.write(&row.line())?;
         if let Some(place) = self.places.get_mut(row.index as usize) {
@@ -142,25 +161,9 @@ impl Store {
     }
 
     /// Waits until the rows are on the disk.
-    pub(super) fn sync(&self) -> Result<(), CliError> {
+    pub(in crate::cli) fn sync(&self) -> Result<(), CliError> {
         let Some((path, file)) = self.journals.first() else { return Ok(()) };
         file.sync_all().map_err(|source| CliError::Write { path: path.clone(), source })
-    }
-
-    /// All rows in order of index.
-    pub(super) fn rows(&self, mut each: impl FnMut(Row) -> io::Result<()>) -> io::Result<()> {
-        let mut readers: Vec<BufReader<&File>> =
-            self.journals.iter().map(|(_, file)| BufReader::new(file)).collect();
-        let mut line = String::new();
-        for (journal, at) in self.places.iter().flatten() {
-            let Some(reader) = readers.get_mut(*journal as usize) else { continue };
-            reader.seek(SeekFrom::Start(*at))?;
-            line.clear();
-            reader.read_line(&mut line)?;
-            let lost = || io::Error::other("a row is not in the journal any more: somebody else changed it");
-            each(journal::row(&line, &self.header).ok_or_else(lost)?)?;
-        }
-        Ok(())
     }
 
     /// All rows in order of index, as CSV.
@@ -172,7 +175,7 @@ impl Store {
     ) -> io::Result<()> {
         let mut table = csv::Writer::from_writer(out);
         table.write_record(std::iter::once("index").chain(columns.iter().map(String::as_str)))?;
-        self.rows(|row| {
+        self.each(|row| {
             table.write_record(std::iter::once(row.index.to_string()).chain(row.cells.iter().cloned()))?;
             each(&row);
             Ok(())
@@ -180,16 +183,33 @@ impl Store {
         table.flush()
     }
 
+    /// Reads all rows in order of index.
+    fn each(&self, mut each: impl FnMut(Row) -> io::Result<()>) -> io::Result<()> {
+        let mut readers: Vec<BufReader<&File>> =
+            self.journals.iter().map(|(_, file)| BufReader::new(file)).collect();
+        let mut line = String::new();
+        for (journal, at) in self.places.iter().flatten() {
+            let Some(reader) = readers.get_mut(*journal as usize) else { continue };
+            reader.seek(SeekFrom::Start(*at))?;
+            line.clear();
+            reader.read_line(&mut line)?;
+            let lost = || io::Error::other("a row is not in the journal any more: somebody else changed it");
+            let row = journal::row(&line, &self.header).ok_or_else(lost)?;
+            each(row)?;
+        }
+        Ok(())
+    }
+
     /// The same as Parquet.
     #[cfg(feature = "parquet")]
     pub(super) fn write_parquet(&self, columns: &[String], out: &mut BufWriter<File>) -> io::Result<()> {
         let mut kinds = super::parquet::Kinds::new(columns.len());
-        self.rows(|row| {
+        self.each(|row| {
             kinds.see(&row);
             Ok(())
         })?;
         let mut table = super::parquet::Table::new(out, columns, kinds)?;
-        self.rows(|row| table.add(row))?;
+        self.each(|row| table.add(row))?;
         table.finish()
     }
 }

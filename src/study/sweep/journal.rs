@@ -82,13 +82,18 @@ pub enum JournalError {
 impl Header {
     /// The header of a sweep's journal.
     pub fn of(sweep: &Sweep) -> Self {
-        let expanded = sweep.expanded();
+        let header = Header::new(sweep.name.clone(), sweep.len(), sweep.columns(), sweep.expanded());
+        Header { axes: sweep.axis_columns().count(), ..header }
+    }
+
+    /// The header of so many rows of these columns, which depend on these lines and nothing else.
+    pub fn new(name: String, points: u64, columns: Vec<String>, expanded: Vec<String>) -> Self {
         Header {
             format: FORMAT,
-            name: sweep.name.clone(),
-            points: sweep.len(),
-            axes: sweep.axis_columns().count(),
-            columns: sweep.columns(),
+            name,
+            points,
+            axes: 0,
+            columns,
             hash: format!("{:016x}", checksum(expanded.join("\n").as_bytes())),
             expanded,
             command: None,

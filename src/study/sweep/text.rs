@@ -8,7 +8,7 @@ use crate::rollout::Stepper;
 use crate::yaml::{Node, Value};
 
 /// A value on one line, as YAML's flow form writes it; text without quotes.
-pub(super) fn flow(node: &Node) -> String {
+pub(in crate::study) fn flow(node: &Node) -> String {
     match &node.value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
@@ -26,7 +26,7 @@ pub(super) fn flow(node: &Node) -> String {
 }
 
 /// One line for each leaf of a tree, with its path.
-fn leaves(prefix: &str, node: &Node, lines: &mut Vec<String>) {
+pub(in crate::study) fn leaves(prefix: &str, node: &Node, lines: &mut Vec<String>) {
     match &node.value {
         Value::Map(entries) if !entries.is_empty() => {
             for (key, value) in entries {

@@ -1,0 +1,158 @@
+//! What a plan is for: an objective, and limits that it must keep to.
+
+use serde::Serialize;
+
+use crate::math::quantile_sorted;
+use crate::scenario::raw::{self, Minimise};
+
+/// What is made as small as can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// USD of an RL step.
+    UsdPerStep,
+    /// Seconds of an RL step.
+    StepS,
+    /// GPUs of all pools.
+    Gpus,
+}
+
+/// What is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    /// Seconds of an RL step.
+    StepS,
+    /// RL steps in a day, from below.
+    StepsPerDay,
+    /// USD of an RL step.
+    UsdPerStep,
+    /// USD of a day.
+    UsdPerDay,
+    /// GPUs.
+    Gpus,
+    /// Staleness bound, RL steps.
+    MaxStaleness,
+}
+
+impl LimitKind {
+    /// The key in a scenario.
+    pub fn key(self) -> &'static str {
+        match self {
+            LimitKind::StepS => "step_s",
+            LimitKind::StepsPerDay => "steps_per_day",
+            LimitKind::UsdPerStep => "usd_per_step",
+            LimitKind::UsdPerDay => "usd_per_day",
+            LimitKind::Gpus => "gpus",
+            LimitKind::MaxStaleness => "max_staleness",
+        }
+    }
+}
+
+/// One limit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Limit {
+    /// What it is on.
+    pub kind: LimitKind,
+    /// The number as given.
+    pub given: f64,
+}
+
+/// An objective and its limits.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Goal {
+    /// What is minimised.
+    pub minimise: Objective,
+    /// The limits.
+    pub subject_to: Vec<Limit>,
+    /// Share of draws and worlds that must be within the limits on seconds and USD a step.
+    pub p: f64,
+}
+
+/// What is known of a candidate without simulating it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Facts {
+    pub(super) gpus: u32,
+    /// Bound on staleness, RL steps.
+    pub(super) staleness: u32,
+    /// Price of all GPUs, USD per second.
+    pub(super) usd_per_s: f64,
+}
+
+impl Goal {
+    pub(super) fn of(plan: &raw::Plan) -> Self {
+        let given = plan.subject_to.clone().unwrap_or_default();
+        let positive = raw::Positive::get;
+        let limits = [
+            (LimitKind::StepS, given.step_s.map(positive)),
+            (LimitKind::StepsPerDay, given.steps_per_day.map(positive)),
+            (LimitKind::UsdPerStep, given.usd_per_step.map(positive)),
+            (LimitKind::UsdPerDay, given.usd_per_day.map(positive)),
+            (LimitKind::Gpus, given.gpus.map(|n| n.get() as f64)),
+            (LimitKind::MaxStaleness, given.max_staleness.map(|n| n.get() as f64)),
+        ];
+        let limits = limits.into_iter().filter_map(|(kind, given)| given.map(|given| Limit { kind, given }));
+        Goal {
+            minimise: match plan.minimise {
+                Some(Minimise::StepS) => Objective::StepS,
+                Some(Minimise::Gpus) => Objective::Gpus,
+                Some(Minimise::UsdPerStep) | None => Objective::UsdPerStep,
+            },
+            subject_to: limits.collect(),
+            p: given.p.map_or(0.9, raw::Fraction::get),
+        }
+    }
+
+    /// What candidates are ordered by, least first: the objective, then what else anybody would want less of.
+    pub(super) fn order(&self, facts: &Facts, step_s: f64) -> [f64; 3] {
+        let (usd, gpus) = (step_s * facts.usd_per_s, f64::from(facts.gpus));
+        match self.minimise {
+            Objective::UsdPerStep => [usd, step_s, gpus],
+            Objective::StepS => [step_s, usd, gpus],
+            Objective::Gpus => [gpus, usd, step_s],
+        }
+    }
+
+    /// A limit and how far a step of so many seconds uses it: above 1 is too far.
+    pub(super) fn use_of(limit: &Limit, facts: &Facts, step_s: f64) -> f64 {
+        match limit.kind {
+            LimitKind::StepS => step_s / limit.given,
+            LimitKind::StepsPerDay => step_s * limit.given / 86_400.0,
+            LimitKind::UsdPerStep => step_s * facts.usd_per_s / limit.given,
+            LimitKind::UsdPerDay => facts.usd_per_s * 86_400.0 / limit.given,
+            LimitKind::Gpus => f64::from(facts.gpus) / limit.given,
+            // A bound of 0 is a limit too.
+            LimitKind::MaxStaleness => (f64::from(facts.staleness) + 1.0) / (limit.given + 1.0),
+        }
+    }
+
+    /// Whether a limit depends on seconds.
+    fn timed(kind: LimitKind) -> bool {
+        matches!(kind, LimitKind::StepS | LimitKind::StepsPerDay | LimitKind::UsdPerStep)
+    }
+
+    /// The limit that is exceeded the most at these seconds, with its use; those on seconds may be exceeded by `slack`.
+    pub(super) fn exceeded(&self, facts: &Facts, step_s: f64, slack: f64) -> Option<(Limit, f64)> {
+        let over = |limit: &Limit| {
+            let used = Self::use_of(limit, facts, step_s);
+            let most = if Self::timed(limit.kind) { 1.0 + slack } else { 1.0 + 1e-12 };
+            (used > most).then_some((*limit, used))
+        };
+        self.subject_to.iter().filter_map(over).max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// The limit that is used the most where seconds are what they are in a share `p` of all worlds.
+    pub(super) fn tightest(&self, facts: &Facts, seconds: &[f64]) -> Option<(Limit, f64)> {
+        let mut sorted = seconds.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = quantile_sorted(&sorted, self.p);
+        let used = |limit: &Limit| (*limit, Self::use_of(limit, facts, at));
+        self.subject_to.iter().map(used).max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// Share of worlds in which all limits hold.
+    pub(super) fn met(&self, facts: &Facts, seconds: &[f64]) -> f64 {
+        let holds = |step: &&f64| self.exceeded(facts, **step, 0.0).is_none();
+        seconds.iter().filter(holds).count() as f64 / seconds.len().max(1) as f64
+    }
+}
