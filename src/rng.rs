@@ -33,6 +33,8 @@ pub enum Purpose {
     Signal = 10,
     /// How long the scoring of a sample takes.
     Scoring = 11,
+    /// Order, choice and inputs of measurements, and the noise of the made-up device.
+    Calibration = 12,
 }
 
 /// SplitMix64's increment: the golden ratio in 64 bits.
