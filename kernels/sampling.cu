@@ -1,6 +1,7 @@
 // Kernels over rows of logits: statistics, sampling, the eight largest, verification of a chain.
 //
-// A row is cut into chunks, one block each, so that few rows fill the device too. The last block of a row to arrive
+// A row is cut into chunks, one block each, so that few rows fill the device too; rows are the grid's first axis, which
+// alone may be long. The last block of a row to arrive
 // adds the chunks up and does the rest: it looks again at one chunk only. Logits are f32, rows a multiple of four long.
 // Softmax at temperature T: weight of logit x is 2^(x s - m), s = log2(e) / T, m the largest x s of the row.
 #include "common.cuh"
@@ -165,7 +166,7 @@ namespace {
 // Statistics of a row by all of its blocks: whether this block is the last, and the row's in `all`, the chunks' in
 // `own`. `flag` is one int of shared memory.
 DEVICE bool row_stats_of(const RowParams& p, Stats* scratch, int* flag, Stats& all, float* most, float* sums) {
-  const int row = blockIdx.y, split = blockIdx.x;
+  const int row = blockIdx.x, split = blockIdx.y;
   const float* logits = p.logits + (long long)row * p.vocabulary;
   const Stats own = stats_of(logits, chunk_of(p.vocabulary, p.splits, split), p.scale, scratch);
   float* parts = p.partial + (long long)row * p.splits * 16;
@@ -205,7 +206,7 @@ KERNEL(row_stats, RowParams, 256, 4) {
   __shared__ int flag;
   Stats all;
   if (!row_stats_of(p, scratch, &flag, all, most, sums)) return;
-  if (threadIdx.x == 0) p.out[blockIdx.y] = all.where;
+  if (threadIdx.x == 0) p.out[blockIdx.x] = all.where;
 }
 
 namespace {
@@ -227,14 +228,14 @@ KERNEL(sample, RowParams, 256, 4) {
   if (!row_stats_of(p, scratch, &flag, all, most, sums)) return;
   if ((int)threadIdx.x < p.splits) sums[threadIdx.x] *= sums[threadIdx.x] > 0.f ? exp2_fast(most[threadIdx.x] - all.most) : 0.f;
   __syncthreads();
-  float target = p.uniform[blockIdx.y] * all.sum;
+  float target = p.uniform[blockIdx.x] * all.sum;
   const int split = pick_chunk(sums, p.splits, target);
   SoftmaxWeight weight;
-  weight.row = p.logits + (long long)blockIdx.y * p.vocabulary;
+  weight.row = p.logits + (long long)blockIdx.x * p.vocabulary;
   weight.scale = p.scale;
   weight.most = all.most;
   const int token = pick(chunk_of(p.vocabulary, p.splits, split), target, weight, shared, found);
-  if (threadIdx.x == 0) p.out[blockIdx.y] = token;
+  if (threadIdx.x == 0) p.out[blockIdx.x] = token;
 }
 
 namespace {
@@ -287,7 +288,7 @@ DEVICE void merge(u64 (&list)[K], u64* shared, u64 (&best)[K]) {
 KERNEL(top_k, RowParams, 256, 4) {
   __shared__ u64 shared[WARPS];
   __shared__ int flag;
-  const int row = blockIdx.y, split = blockIdx.x;
+  const int row = blockIdx.x, split = blockIdx.y;
   const float* logits = p.logits + (long long)row * p.vocabulary;
   const Chunk c = chunk_of(p.vocabulary, p.splits, split);
   u64 list[K], best[K];
@@ -372,7 +373,7 @@ struct Residual {
 KERNEL(verify_chain, VerifyParams, 256, 4) {
   __shared__ float sums[MOST_SPLITS], shared[WARPS];
   __shared__ int flag, found[2], first;
-  const int sequence = blockIdx.y, split = blockIdx.x, n = p.draft;
+  const int sequence = blockIdx.x, split = blockIdx.y, n = p.draft;
   if (threadIdx.x == 0) first = n;
   __syncthreads();
   if ((int)threadIdx.x < n) {

@@ -20,7 +20,8 @@ fn kernels_compute_what_they_should_and_planted_bugs_are_found() {
     let mut lines = String::new();
     let limit = Duration::from_secs(3600);
     let checks = correctness::run(&mut host, 1, Effort::Small, limit, &mut |check| {
-        lines += &format!("{check}\n");
+        lines.push_str(&check.to_string());
+        lines.push('\n');
     });
     let failed: Vec<String> = checks.iter().filter(|c| !c.passed).map(ToString::to_string).collect();
     assert!(failed.is_empty(), "{}\nof\n{lines}", failed.join("\n"));

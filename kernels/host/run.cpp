@@ -65,7 +65,7 @@ std::string run(const Launch& launch) {
     host::block_index = {(unsigned)(at % launch.grid[0]), (unsigned)(at / launch.grid[0] % launch.grid[1]),
                          (unsigned)(at / launch.grid[0] / launch.grid[1])};
     // What a block finds in shared memory is nothing that it may rely on.
-    memset(host::dynamic, 0x7f, sizeof host::dynamic);
+    memset(host::dynamic, 0x7f, launch.shared);
     host::block = host::Barrier();
     host::block.expected = launch.threads;
     host::threads.assign(launch.threads, host::Thread());

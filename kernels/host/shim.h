@@ -76,12 +76,14 @@ struct Barrier {
 
 struct Thread {
   Dim3 index;
+  unsigned exchanges = 0;
   std::vector<std::vector<Copy>> groups;
 };
 
 struct Warp {
   Barrier barrier;
-  uint64_t slot[32];
+  // Two sets, used in turns: nobody can write a set again before all have read it and met at the other.
+  uint64_t slot[2][32];
   const unsigned short* row[32];
   uint32_t a[32][4], b[32][2];
 };
@@ -154,11 +156,11 @@ template <typename T>
 inline T exchange(T x, int from) {
   static_assert(sizeof(T) <= 8, "a register pair");
   host::Warp& warp = host::warp();
-  memcpy(&warp.slot[host::lane()], &x, sizeof(T));
+  uint64_t* slot = warp.slot[host::thread().exchanges++ % 2];
+  memcpy(&slot[host::lane()], &x, sizeof(T));
   warp.barrier.wait();
   T y;
-  memcpy(&y, &warp.slot[from], sizeof(T));
-  warp.barrier.wait();
+  memcpy(&y, &slot[from], sizeof(T));
   return y;
 }
 template <typename T>

@@ -109,10 +109,8 @@ fn errors(stepped: &[Measured], frozen: &Frozen, works: &[Work]) -> (Vec<f64>, V
         errors.push((forecast / measured - 1.0).abs());
         if is_decode {
             decode = Some((forecast, measured));
-        } else if name.contains("queries") {
-            if let Some((f, m)) = decode {
-                ratios.push((forecast / f / (measured / m) - 1.0).abs());
-            }
+        } else if let Some((f, m)) = decode.filter(|_| name.contains("queries")) {
+            ratios.push((forecast / f / (measured / m) - 1.0).abs());
         }
     }
     (errors, ratios)
@@ -128,11 +126,7 @@ pub fn text(bars: &[Bar]) -> String {
     let mut text = format!("{:<56} {:<28} {:<10}\n", "bar", "asked", "found");
     for bar in bars {
         let found = bar.found.as_deref().unwrap_or("-");
-        let met = match bar.met {
-            Some(true) => "",
-            Some(false) => "  MISSED",
-            None => "",
-        };
+        let met = if bar.met == Some(false) { "  MISSED" } else { "" };
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{:<56} {:<28} {found:<10}{met}", bar.what, bar.bar);
     }

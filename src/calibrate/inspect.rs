@@ -58,12 +58,12 @@ fn one(kernel: &Kernel, code: &[u8], assembly: Option<&str>) -> (String, Vec<Str
         }
         for instruction in kernel.instructions {
             let n = count(instruction);
-            line += &format!("  {instruction} {n}");
+            let _ = write!(line, "  {instruction} {n}");
             if n == 0 {
                 problems.push(format!("no {instruction}"));
             }
         }
-        line += &format!("  spills {local}");
+        let _ = write!(line, "  spills {local}");
     }
     (line, problems)
 }

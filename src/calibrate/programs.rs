@@ -77,7 +77,7 @@ pub fn copy(bytes: u64, setting: Setting) -> Program {
         threads: 256,
         shared: 0,
         pointers: vec![Some(from), Some(to)],
-        scalars: vec![Scalar::I32(vectors as u32 as i32), Scalar::I32((vectors >> 32) as i32)],
+        scalars: vec![Scalar::I32((vectors as u32).cast_signed()), Scalar::I32((vectors >> 32) as i32)],
     });
     program
 }

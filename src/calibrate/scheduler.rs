@@ -117,6 +117,11 @@ impl<'a> Run<'a> {
         &self.outcome
     }
 
+    /// A line of the log.
+    pub fn log(&mut self, line: &str) {
+        (self.log)(line);
+    }
+
     /// Ends the run.
     pub fn finish(self) -> Outcome {
         self.outcome
@@ -149,7 +154,6 @@ impl<'a> Run<'a> {
             };
             let point = left.remove(at);
             chosen.remove(at);
-            since += 1;
             if !self.fits(point.seconds, until) {
                 left.insert(0, point);
                 // A cheaper one may still fit.
@@ -160,6 +164,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             looked = false;
+            since += 1;
             if let Some(row) = self.measure(point, until)? {
                 self.outcome.rows.push(row);
             }

@@ -1,5 +1,6 @@
 //! A whole run: ceilings, correctness, points, steps forecast and then measured, repeats; and what is written of it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -134,6 +135,7 @@ pub fn run(
     let first = run.ordered(ceilings().into_iter().map(point(Family::Copy)).collect(), budget.until()[0])?;
     run.points(plan::points(&protocol, &options.families))?;
     let frozen = Kernels::of(&run.outcome().rows).freeze(&works);
+    run.log(&format!("forecasts of whole steps frozen, hash {:016x}", frozen.hash));
     let steps: Vec<Point> = works.iter().cloned().map(point(Family::Step)).collect();
     let stepped = run.ordered(steps, budget.until()[1])?;
     run.again()?;
@@ -217,19 +219,21 @@ fn screen(outcome: &Outcome, bars: &[bars::Bar], checks: &[Check], seconds: f64)
         outcome.rows.iter().filter(|row| row.unstable).count()
     );
     let failed: Vec<&Check> = checks.iter().filter(|check| !check.passed).collect();
+    // Writing into a string cannot fail.
     match (checks.len(), failed.len()) {
         (0, _) => text += "correctness: not checked, there is no kernel to run\n",
-        (all, 0) => text += &format!("correctness: all {all} checks passed\n"),
-        (all, n) => text += &format!("correctness: {n} of {all} checks FAILED\n"),
+        (all, 0) => _ = writeln!(text, "correctness: all {all} checks passed"),
+        (all, n) => _ = writeln!(text, "correctness: {n} of {all} checks FAILED"),
     }
     for check in failed {
-        text += &format!("  {check}\n");
+        let _ = writeln!(text, "  {check}");
     }
     for (index, work) in Sentinels::works().iter().enumerate() {
         if let Some(drift) = Drift::of(&outcome.sentinels, index) {
             let seen = if drift.detected() { "DRIFT" } else { "no drift" };
-            text += &format!(
-                "{seen}: {work} {:+.2} % +- {:.2} over the run\n",
+            let _ = writeln!(
+                text,
+                "{seen}: {work} {:+.2} % +- {:.2} over the run",
                 100.0 * drift.change,
                 100.0 * drift.error
             );

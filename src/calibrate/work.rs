@@ -172,6 +172,16 @@ pub enum Work {
 }
 
 impl Work {
+    /// A kernel over tokens; sizes that it does not have are zero, so that equal works are equal.
+    pub fn tokens(kernel: TokenKernel, tokens: u64, width: u64, heads: [u64; 2]) -> Self {
+        let (width, heads) = match kernel {
+            TokenKernel::RopeAppend | TokenKernel::KvCompact => (0, heads),
+            TokenKernel::DraftToTarget => (0, [0, 0]),
+            _ => (width, [0, 0]),
+        };
+        Work::Tokens { kernel, tokens, width, heads }
+    }
+
     /// Bytes that must move through device memory, each once.
     pub fn bytes(&self) -> f64 {
         let f = |x: u64| x as f64;

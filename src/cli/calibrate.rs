@@ -1,5 +1,6 @@
 //! `rollcast calibrate plan | check | run`: measure kernels on a GPU. Only this file opens the run's files.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -128,11 +129,12 @@ fn print_plan(arguments: &PlanArguments) -> Result<ExitCode, CliError> {
     let points = plan::points(&protocol, &families);
     let mut text = format!("{:<12} {:>7} {:>9}\n", "family", "points", "seconds");
     let mut total = 0.0;
+    // Writing into a string cannot fail.
     for family in &families {
         let own: Vec<_> = points.iter().filter(|point| point.family == *family).collect();
         let mut line = |n: usize, seconds: f64| {
             total += seconds;
-            text += &format!("{:<12} {n:>7} {seconds:>9.1}\n", family.name());
+            let _ = writeln!(text, "{:<12} {n:>7} {seconds:>9.1}", family.name());
         };
         if *family == Family::Step {
             let steps = plan::steps();
@@ -143,14 +145,15 @@ fn print_plan(arguments: &PlanArguments) -> Result<ExitCode, CliError> {
     }
     let budget = Budget { total_s: arguments.budget_s };
     let [points_s, steps_s, again_s] = budget.until();
-    text += &format!(
-        "{:<12} {:>7} {total:>9.1}\n\nof {} s: points until {points_s:.0}, whole steps until {steps_s:.0}, repeats until {again_s:.0}\n",
+    let _ = writeln!(
+        text,
+        "{:<12} {:>7} {total:>9.1}\n\nof {} s: points until {points_s:.0}, whole steps until {steps_s:.0}, repeats until {again_s:.0}",
         "all", "", arguments.budget_s
     );
     if arguments.points {
         text += "\n";
         for point in &points {
-            text += &format!("{:>8.4} s  {:.2e}  {}\n", point.seconds, point.value, point.work);
+            let _ = writeln!(text, "{:>8.4} s  {:.2e}  {}", point.seconds, point.value, point.work);
         }
     }
     super::print(&text)?;

@@ -27,7 +27,7 @@ impl Host {
         for bug in std::iter::once(&"").chain(bugs) {
             let out = folder.path().join(format!("host{bug}"));
             let mut command = Command::new(&compiler);
-            command.args(["-std=c++17", "-O2", "-Wall", "-o"]).arg(&out);
+            command.args(["-std=c++17", "-O1", "-Wall", "-o"]).arg(&out);
             if !bug.is_empty() {
                 command.arg(format!("-D{bug}"));
             }

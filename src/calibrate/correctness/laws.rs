@@ -5,7 +5,7 @@
 //! one token, and the second is drawn from p₂ given it, as the next round would. Levels are shared out over all
 //! tests of a run (Bonferroni).
 
-use super::inputs::{contents, floats, ints};
+use super::inputs::{contents, floats, id, ints};
 use super::{Check, Effort, check};
 use crate::calibrate::launch::{LaunchError, Launcher, Program};
 use crate::calibrate::programs::Setting;
@@ -104,7 +104,7 @@ fn count(
     for _ in 0..rounds {
         let x = drawn(&q[0].1, &mut stream);
         let y = drawn(&q[x + 1].1, &mut stream);
-        tokens.extend([x as i32, y as i32]);
+        tokens.extend([id(x), id(y)]);
         target.extend(p[0].0.iter().chain(&p[x + 1].0).chain(&p[y + 1].0));
         drafted.extend(q[0].0.iter().chain(&q[x + 1].0));
     }
@@ -145,13 +145,13 @@ pub(super) fn preserved(
     seed: u64,
     effort: Effort,
 ) -> Result<Vec<Check>, LaunchError> {
-    let rounds = if effort == Effort::Full { 100_000 } else { 1500 };
+    let rounds = if effort == Effort::Full { 100_000 } else { 600 };
     let sizes: &[usize] = if effort == Effort::Full { &[8, 64, 1000] } else { &[8, 16] };
     let tests = (sizes.len() * PAIRS.len() * 2) as f64;
     let mut checks = Vec::new();
     for &v in sizes {
-        // Memory for logits: a million-odd of them a buffer is plenty.
-        let rounds = rounds.min(40_000_000 / (3 * v as u64));
+        // Ten million logits a buffer are made in under a second.
+        let rounds = rounds.min(10_000_000 / (3 * v as u64));
         for pair in PAIRS {
             let counts = count(launcher, pair, v, rounds, (seed, None))?;
             for (what, p) in ["first tokens", "pairs"].into_iter().zip(p_values(&counts, pair, v)) {
@@ -185,7 +185,7 @@ pub(super) fn bugs(
     seed: u64,
     effort: Effort,
 ) -> Result<Vec<Check>, LaunchError> {
-    let rounds = if effort == Effort::Full { 50_000 } else { 3000 };
+    let rounds = if effort == Effort::Full { 50_000 } else { 1000 };
     let mut checks = Vec::new();
     for bug in BUGS {
         // A bonus token is seen only where drafts are accepted; the third token's law is where that bug shows.
@@ -228,7 +228,7 @@ fn bonus(launcher: &mut dyn Launcher, rounds: u64, with: (u64, Option<&str>)) ->
     let n = rounds as usize;
     data[places.target] = floats((0..n).flat_map(|_| p.0.iter().chain(&behind.0).copied()));
     data[places.drafted] = floats((0..n).flat_map(|_| q.0.iter().copied()));
-    data[places.tokens] = ints((0..n).map(|_| drawn(&q.1, &mut stream) as i32));
+    data[places.tokens] = ints((0..n).map(|_| id(drawn(&q.1, &mut stream))));
     data[places.uniform] = floats((0..2 * n).map(|_| stream.uniform()));
     launcher.run(&program, &mut data, with.1)?;
     let out = i32s(&data[places.out]);

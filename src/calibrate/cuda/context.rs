@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 
+use cudarc::driver::sys::CUdevice_attribute as A;
 use cudarc::driver::{DriverError, result, sys};
 
 use super::super::bench::BenchError;
@@ -59,7 +60,6 @@ impl Context {
             // SAFETY: the device exists.
             unsafe { result::device::get_attribute(device, which) }.map_err(none)
         };
-        use sys::CUdevice_attribute as A;
         let major = attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         if major != 9 {
             let message =
@@ -113,6 +113,7 @@ impl Context {
         unsafe { result::stream::synchronize(self.stream) }.map_err(wrong("cuStreamSynchronize"))
     }
 
+    #[expect(clippy::unused_self, reason = "only a context that is current can be written to")]
     pub(super) fn upload(&self, to: sys::CUdeviceptr, bytes: &[u8]) -> Result<(), BenchError> {
         // SAFETY: `to` was allocated with at least these bytes; the call returns when `bytes` may change.
         unsafe { result::memcpy_htod_sync(to, bytes) }.map_err(wrong("cuMemcpyHtoD"))?;
@@ -193,6 +194,7 @@ impl Context {
         unsafe { result::graph::launch(graph.executable, self.stream) }.map_err(wrong("cuGraphLaunch"))
     }
 
+    #[expect(clippy::unused_self, reason = "modules belong to the context that is current")]
     /// Compiles and loads all kernels, with a planted bug where one is named.
     pub(super) fn kernels(
         &self,
@@ -214,6 +216,13 @@ impl Context {
                 // SAFETY: raises a limit of the function; 200 KiB are there on Hopper beside what is static.
                 unsafe { result::function::set_function_attribute(function, most, 200 << 10) }
                     .map_err(wrong("cuFuncSetAttribute"))?;
+                if kernel.source == "attention.cu" {
+                    let carve_out =
+                        sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+                    // SAFETY: a preference in per cent; two blocks of these must fit on a multiprocessor.
+                    unsafe { result::function::set_function_attribute(function, carve_out, 100) }
+                        .map_err(wrong("cuFuncSetAttribute"))?;
+                }
                 functions.insert(kernel.name, function);
             }
         }

@@ -367,12 +367,10 @@ impl Cuda {
         flaw: Option<&str>,
     ) -> Result<(), BenchError> {
         self.close()?;
-        if let Some(flaw) = flaw {
-            if !self.flawed.contains_key(flaw) {
-                let sources: Vec<_> = SOURCES.into_iter().filter(|(_, text)| text.contains(flaw)).collect();
-                let functions = self.context.kernels(&sources, Some(flaw))?;
-                self.flawed.insert(flaw.to_owned(), functions);
-            }
+        if let Some(flaw) = flaw.filter(|flaw| !self.flawed.contains_key(*flaw)) {
+            let sources: Vec<_> = SOURCES.into_iter().filter(|(_, text)| text.contains(flaw)).collect();
+            let functions = self.context.kernels(&sources, Some(flaw))?;
+            self.flawed.insert(flaw.to_owned(), functions);
         }
         let functions = flaw.and_then(|flaw| self.flawed.get(flaw)).unwrap_or(&self.functions);
         let mut addresses = Vec::with_capacity(data.len());

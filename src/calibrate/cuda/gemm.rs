@@ -4,10 +4,12 @@
 //! transposed, the form that fp8 needs too. The workspace is fixed, because the heuristic's choice depends on it.
 
 use std::ffi::{c_int, c_void};
+use std::fmt::Write as _;
 use std::ptr;
 
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys;
+use cudarc::cublaslt::sys::cublasLtMatmulDescAttributes_t as D;
 use cudarc::driver::sys::CUdeviceptr;
 
 use super::super::bench::BenchError;
@@ -17,7 +19,7 @@ use super::context::Context;
 /// Bytes of workspace.
 pub(super) const WORKSPACE: u64 = 32 << 20;
 /// Algorithms that are asked for.
-const ASKED: usize = 8;
+const ASKED: c_int = 8;
 
 fn wrong(call: &'static str) -> impl Fn(CublasError) -> BenchError {
     move |error| BenchError::Call { call, message: error.to_string() }
@@ -56,7 +58,7 @@ impl Library {
         };
         let out = sys::cudaDataType_t::CUDA_R_16BF;
         let layout = |kind, rows: u64, columns: u64| {
-            result::create_matrix_layout(kind, rows, columns, rows as i64)
+            result::create_matrix_layout(kind, rows, columns, rows.cast_signed())
                 .map_err(wrong("cublasLtMatrixLayoutCreate"))
         };
         let descriptor = result::create_matmul_desc(
@@ -74,7 +76,6 @@ impl Library {
         product.layouts.push(layout(narrow, k, n)?);
         product.layouts.push(layout(narrow, k, m)?);
         product.layouts.push(layout(out, n, m)?);
-        use sys::cublasLtMatmulDescAttributes_t as D;
         // cublasOperation_t: 0 as it is, 1 transposed.
         product.set(D::CUBLASLT_MATMUL_DESC_TRANSA, &1_i32)?;
         product.set(D::CUBLASLT_MATMUL_DESC_TRANSB, &0_i32)?;
@@ -123,8 +124,8 @@ impl Product {
     fn ask(&self) -> Result<Vec<sys::cublasLtMatmulAlgo_t>, BenchError> {
         let preference = result::create_matmul_pref().map_err(wrong("cublasLtMatmulPreferenceCreate"))?;
         let limit = WORKSPACE as usize;
-        let mut found: [std::mem::MaybeUninit<sys::cublasLtMatmulHeuristicResult_t>; ASKED] =
-            [const { std::mem::MaybeUninit::uninit() }; ASKED];
+        let mut found: [std::mem::MaybeUninit<sys::cublasLtMatmulHeuristicResult_t>; ASKED as usize] =
+            [const { std::mem::MaybeUninit::uninit() }; ASKED as usize];
         let mut count: c_int = 0;
         // SAFETY: all descriptors live; as many results are written as `count` says, and only those are read.
         let asked = unsafe {
@@ -143,7 +144,7 @@ impl Product {
                     self.layouts[2],
                     self.layouts[2],
                     preference,
-                    ASKED as c_int,
+                    ASKED,
                     found.as_mut_ptr().cast(),
                     &raw mut count,
                 )
@@ -153,7 +154,7 @@ impl Product {
         };
         let unsupported = |why: String| BenchError::Unsupported(format!("cuBLASLt has no algorithm: {why}"));
         asked.map_err(|error| unsupported(error.to_string()))?;
-        let good: Vec<_> = found[..count.clamp(0, ASKED as c_int) as usize]
+        let good: Vec<_> = found[..count.clamp(0, ASKED) as usize]
             .iter()
             // SAFETY: the library wrote these.
             .map(|result| unsafe { result.assume_init() })
@@ -223,7 +224,8 @@ impl Product {
                 )
             };
             if got.result().is_ok() {
-                text += &format!("{name} {value} ");
+                // Writing into a string cannot fail.
+                let _ = write!(text, "{name} {value} ");
             }
         }
         text.trim_end().to_owned()

@@ -58,14 +58,13 @@ pub(super) fn program(
     for (index, buffer) in program.buffers.iter().enumerate() {
         let mut shared = None;
         for (set, own) in addresses.iter_mut().enumerate() {
-            let at = match (buffer.cold, shared) {
-                (false, Some(at)) => at,
-                _ => {
-                    let at = context.allocate(buffer.bytes)?;
-                    let seed = seed.wrapping_add((index * 1009 + set) as u64);
-                    fill(context, functions, buffer, at, seed)?;
-                    at
-                }
+            let at = if let (false, Some(at)) = (buffer.cold, shared) {
+                at
+            } else {
+                let at = context.allocate(buffer.bytes)?;
+                let seed = seed.wrapping_add((index * 1009 + set) as u64);
+                fill(context, functions, buffer, at, seed)?;
+                at
             };
             shared = Some(at);
             own.push(at);
@@ -130,7 +129,7 @@ fn random(
         shared: 0,
         pointers: vec![Some(0)],
         scalars: vec![
-            Scalar::I32(elements as u32 as i32),
+            Scalar::I32((elements as u32).cast_signed()),
             Scalar::I32((elements >> 32) as i32),
             Scalar::I32(kind),
             Scalar::I32(seed as i32),

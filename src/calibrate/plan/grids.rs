@@ -164,7 +164,7 @@ fn memory(curves: &mut Vec<Curve>) {
             [AddRmsNorm, RopeAppend, SiluMul, EmbedGather, FuseHidden, NormConcat, KvCompact, DraftToTarget]
         {
             let width = if kernel == SiluMul { inter } else { width };
-            let works = tokens.map(|tokens| Work::Tokens { kernel, tokens, width, heads }).to_vec();
+            let works = tokens.map(|tokens| Work::tokens(kernel, tokens, width, heads)).to_vec();
             curves.push(Curve { family: Family::Elementwise, works });
         }
     }

@@ -34,7 +34,7 @@ fn gemm(m: u64, n: u64, k: u64) -> Work {
 }
 
 fn tokens(kernel: TokenKernel, tokens: u64, width: u64) -> Work {
-    Work::Tokens { kernel, tokens, width, heads: HEADS }
+    Work::tokens(kernel, tokens, width, HEADS)
 }
 
 /// One layer behind its first norm; `input` is what the projection of queries, keys and values reads.

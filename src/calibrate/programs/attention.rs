@@ -143,7 +143,7 @@ pub fn program(shape: &Shape, setting: Setting, forced: Option<u64>) -> Program 
             Scalar::I32(shape.queries as i32),
             Scalar::I32(kv as i32),
             Scalar::I32(group as i32),
-            Scalar::I32(shape.page.trailing_zeros() as i32),
+            Scalar::I32(shape.page.trailing_zeros().cast_signed()),
             Scalar::I32(per_sequence as i32),
             Scalar::I32(splits as i32),
             Scalar::F32(scale as f32),

@@ -87,7 +87,7 @@ fn over_rows(
     let arrived = program.buffer(Buffer::hot(rows * 4, Fill::Zero));
     program.launches.push(Launch {
         kernel,
-        grid: [splits as u32, rows as u32, 1],
+        grid: [rows as u32, splits as u32, 1],
         threads: THREADS,
         shared: 0,
         pointers: [logits, uniform, stats, out, partial, arrived].map(Some).to_vec(),
@@ -125,7 +125,11 @@ pub fn verification(program: &mut Program, shape: &Shape, setting: Setting) -> V
     let stride = vocabulary / draft_vocabulary;
     let to_draft = (draft_vocabulary < vocabulary).then(|| {
         let id = |at: u64| {
-            if at % stride == 0 && at / stride < draft_vocabulary { (at / stride) as i32 } else { -1 }
+            if at.is_multiple_of(stride) && at / stride < draft_vocabulary {
+                (at / stride) as i32
+            } else {
+                -1
+            }
         };
         program.buffer(Buffer::ints(&(0..vocabulary).map(id).collect::<Vec<_>>()))
     });
@@ -141,7 +145,7 @@ pub fn verification(program: &mut Program, shape: &Shape, setting: Setting) -> V
     let arrived = program.buffer(Buffer::hot(sequences * 4, Fill::Zero));
     program.launches.push(Launch {
         kernel: RowKernel::VerifyChain.name(),
-        grid: [splits as u32, sequences as u32, 1],
+        grid: [sequences as u32, splits as u32, 1],
         threads: THREADS,
         shared: 0,
         pointers: vec![

@@ -143,9 +143,9 @@ pub fn program(shape: &Shape, setting: Setting) -> Program {
                 slots.dedup();
                 for (place, slot) in slots.into_iter().enumerate() {
                     from.push((sequence * SLOTS) as i32 + slot);
-                    to.push((sequence * SLOTS) as i32 + place as i32);
+                    to.push((sequence * SLOTS) as i32 + (place as u32).cast_signed());
                 }
-                begin.push(from.len() as i32);
+                begin.push((from.len() as u32).cast_signed());
             }
             let cache = sequences * SLOTS * kv * HEAD_DIM * 2;
             (

@@ -36,7 +36,7 @@ fn no_budget_is_overrun_whatever_work_costs() {
     .into_iter()
     .enumerate()
     {
-        let mut fake = Fake { slower, open_s, stalls, ..Fake::new(seed as u64) };
+        let mut fake = Fake { open_s, slower, stalls, ..Fake::new(seed as u64) };
         let outcome = go(&mut fake, total, &all);
         let took = fake.now_s();
         assert!(took <= total, "{total} s: {took} s");
@@ -116,9 +116,9 @@ fn order_does_not_follow_shape() {
     // Rank correlation of the time of measurement with the work's size: four standard errors.
     let n = outcome.rows.len() as f64;
     let mean = |f: &dyn Fn(&Measured) -> f64| outcome.rows.iter().map(f).sum::<f64>() / n;
-    let (x, y): (&dyn Fn(&Measured) -> f64, &dyn Fn(&Measured) -> f64) =
-        (&|row| row.at_s, &|row| libm::log(row.point.work.flops()));
-    let (mx, my) = (mean(x), mean(y));
+    let x = |row: &Measured| row.at_s;
+    let y = |row: &Measured| libm::log(row.point.work.flops());
+    let (mx, my) = (mean(&x), mean(&y));
     let cov = mean(&|row| (x(row) - mx) * (y(row) - my));
     let r = cov / (mean(&|row| (x(row) - mx).powi(2)) * mean(&|row| (y(row) - my).powi(2))).sqrt();
     assert!(r.abs() < 4.0 / n.sqrt(), "{r}");
