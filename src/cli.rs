@@ -3,6 +3,7 @@
 //! Results go to standard output, notes and errors to standard error. Exit codes: 0 good, 1 no forecast
 //! (memory, output that cannot be written), 2 bad input, 3 a gate failed.
 
+mod calibrate;
 mod catalog;
 mod cost;
 mod error;
@@ -53,6 +54,8 @@ enum Command {
     Solve(solve::Arguments),
     /// Fit a device's profile to measured kernel times, with its errors on rows it has not seen.
     Fit(fit::Arguments),
+    /// Measure draft and verify kernels on a GPU: what is planned, whether kernels compile, the run itself.
+    Calibrate(calibrate::Arguments),
     /// List the models, drafters, devices and networks that are known by name.
     Catalog(catalog::Arguments),
     /// Print the JSON schema of a scenario.
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Solve(arguments) => solve::run(&arguments),
         Command::Fit(arguments) => fit::run(&arguments),
+        Command::Calibrate(arguments) => calibrate::run(&arguments),
         Command::Catalog(arguments) => catalog::run(&arguments),
         Command::Schema => schema::run(),
     };

@@ -62,6 +62,8 @@ pub mod study;
 
 // Layer 10
 #[cfg(feature = "simulator")]
+pub mod calibrate;
+#[cfg(feature = "simulator")]
 pub mod report;
 
 // Layer 11

@@ -274,6 +274,9 @@ pub struct DeviceProfile {
     pub tier: Tier,
     /// Provenance.
     pub source: String,
+    /// Of a profile whose tier is `measured`: the families that this project measured. The others are as published.
+    #[serde(default)]
+    pub measured: Vec<String>,
     /// Matrix products.
     pub gemm: GemmForms,
     /// Decode and verify attention.
@@ -296,6 +299,18 @@ pub struct DeviceProfile {
     /// Errors on rows that the constants were not fitted on.
     #[serde(default)]
     pub held_out: Vec<HeldOut>,
+}
+
+impl DeviceProfile {
+    /// What a family rests on: a measured profile may carry families over that it did not measure.
+    fn tier_of(&self, family: &str) -> Tier {
+        if self.tier == Tier::Measured { self.measured_or(family, Tier::Published) } else { self.tier }
+    }
+
+    fn measured_or(&self, family: &str, otherwise: Tier) -> Tier {
+        let own = self.tier == Tier::Measured && self.measured.iter().any(|name| name == family);
+        if own { Tier::Measured } else { otherwise }
+    }
 }
 
 /// A problem with a profile.
@@ -386,16 +401,18 @@ impl KernelProfile {
     pub fn confidence(&self, family: Family, fp8: bool) -> Confidence {
         let form = &self.form;
         let (sigma, tier) = match family {
-            Family::Gemm if fp8 => (form.gemm.fp8.sigma, form.tier),
-            Family::Gemm => (form.gemm.bf16.sigma, form.tier),
-            Family::Attention => (form.attention_decode.sigma, form.tier),
+            Family::Gemm if fp8 => (form.gemm.fp8.sigma, form.tier_of("gemm fp8")),
+            Family::Gemm => (form.gemm.bf16.sigma, form.tier_of("gemm bf16")),
+            Family::Attention => (form.attention_decode.sigma, form.tier_of("attention_decode")),
             // No public table has several query tokens over a cache: a proxy by large head groups.
-            Family::VerifyAttention => (form.attention_decode.verify_sigma, Tier::Analytic),
-            Family::Moe if fp8 => (form.moe.fp8.sigma, form.tier),
-            Family::Moe => (form.moe.bf16.sigma, form.tier),
-            Family::Elementwise => (form.elementwise.sigma, form.tier),
-            Family::Collective => (form.all_reduce.sigma, form.tier),
-            _ => (form.sampling.sigma, Tier::Analytic),
+            Family::VerifyAttention => {
+                (form.attention_decode.verify_sigma, form.measured_or("verify_attention", Tier::Analytic))
+            }
+            Family::Moe if fp8 => (form.moe.fp8.sigma, form.tier_of("moe fp8")),
+            Family::Moe => (form.moe.bf16.sigma, form.tier_of("moe bf16")),
+            Family::Elementwise => (form.elementwise.sigma, form.tier_of("elementwise")),
+            Family::Collective => (form.all_reduce.sigma, form.tier_of("all_reduce")),
+            _ => (form.sampling.sigma, form.measured_or("sampling", Tier::Analytic)),
         };
         if self.spread > 0.0 {
             Confidence { log_sigma: sigma.hypot(self.spread), tier: Tier::Analytic }

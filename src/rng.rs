@@ -35,6 +35,8 @@ pub enum Purpose {
     Scoring = 11,
     /// The error of a predicted response length.
     PredictedLength = 12,
+    /// Order, choice and inputs of measurements, and the noise of the made-up device.
+    Calibration = 13,
 }
 
 /// SplitMix64's increment: the golden ratio in 64 bits.

@@ -30,6 +30,8 @@ pub(super) enum CliError {
         path.display()
     )]
     SweepStopped { path: PathBuf, source: io::Error, kept: u64, all: u64 },
+    #[error(transparent)]
+    Measure(#[from] crate::calibrate::bench::BenchError),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot write to standard output: {0}")]

@@ -5,8 +5,9 @@
 //! on the logarithm, the surface by regularised least squares, projected so that more work is never cheaper, and
 //! rounded as it is written. Held-out errors are of that written form, base and surface fitted on the other rows.
 //! A family's sigma is that of its held-out errors (their 90 % quantile over 1.645) with the versions' share in
-//! quadrature. Families without a table stay as they were. Leaves out: elementwise kernels, sampling and the
-//! experts' all-to-all, which are carried over.
+//! quadrature. Families without a table stay as they were, and a profile fitted to this project's own tables names those that
+//! it was fitted for. Leaves out: elementwise kernels and sampling of public tables, and the experts' all-to-all, which
+//! are carried over.
 
 mod attention;
 mod base;
@@ -14,6 +15,7 @@ mod carry;
 mod collective;
 mod emit;
 mod gemm;
+mod memory;
 mod moe;
 mod prefill;
 mod rows;
@@ -158,6 +160,8 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     fit_gemm(&rows, machine, carry, version.gemm, &mut profile, &mut report)?;
     fit_attention(&rows, machine, version.attention, &mut profile, &mut report)?;
     fit_moe(&rows, machine, version.moe, &mut profile, &mut report)?;
+    fit_memory(&rows, machine, version.gemm, &mut profile, &mut report)?;
+    profile.measured = if measured { rows.families() } else { Vec::new() };
     // Collectives share a sigma, which all-reduce gives; the others' errors are shown beside it.
     let mut shared = profile.all_reduce.sigma;
     if !rows.all_reduce.is_empty() {
@@ -271,6 +275,10 @@ fn fit_attention(
         let family = attention::Family { machine, verify_sigma: profile.attention_decode.verify_sigma };
         let mut form = whole(&family, "attention_decode", &rows.decode)?;
         form.sigma = report.take(&attention::held_out(&family, &rows.decode, &rows.decode_hot), 4, version);
+        if rows.verify() >= FEWEST {
+            form.verify_sigma =
+                report.take(&[attention::held_out_queries(&family, &rows.decode)], 1, version);
+        }
         profile.attention_decode = form;
     }
     if !rows.prefill.is_empty() {
@@ -278,6 +286,29 @@ fn fit_attention(
         let mut form = whole(&family, "attention_prefill", &rows.prefill)?;
         form.sigma = report.take(&prefill::held_out(&family, &rows.prefill), 4, version);
         profile.attention_prefill = form;
+    }
+    Ok(())
+}
+
+fn fit_memory(
+    rows: &rows::Rows,
+    machine: Machine,
+    version: f64,
+    profile: &mut DeviceProfile,
+    report: &mut Report,
+) -> Result<(), FitError> {
+    let family = memory::Family { machine };
+    if !rows.elementwise.is_empty() {
+        let line = whole(&family, "elementwise", &rows.elementwise)?;
+        let form = &mut profile.elementwise;
+        (form.t0_us, form.memory_efficiency) = (line.t0_us, line.efficiency);
+        form.sigma = report.take(&memory::held_out(&family, &rows.elementwise, "elementwise"), 2, version);
+    }
+    if !rows.sampling.is_empty() {
+        let line = whole(&family, "sampling", &rows.sampling)?;
+        let form = &mut profile.sampling;
+        (form.t0_us, form.memory_efficiency, form.passes) = (line.t0_us, line.efficiency, 1.0);
+        form.sigma = report.take(&memory::held_out(&family, &rows.sampling, "sampling"), 2, version);
     }
     Ok(())
 }

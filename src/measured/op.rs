@@ -28,11 +28,17 @@ pub enum Op {
     Combine,
     /// Kernels that move `bytes`.
     Elementwise,
+    /// Decode attention under another mask or with other pages.
+    AttentionVariant,
+    /// Sampling and verification over rows of logits; `positions` is 1 or the draft tokens a sequence plus one.
+    Sampling,
+    /// Launches, graphs and round trips: `count` of them.
+    Overhead,
 }
 
 impl Op {
     /// All operations.
-    pub const ALL: [Op; 11] = [
+    pub const ALL: [Op; 14] = [
         Op::Gemm,
         Op::AttentionDecode,
         Op::AttentionPrefill,
@@ -44,6 +50,9 @@ impl Op {
         Op::Dispatch,
         Op::Combine,
         Op::Elementwise,
+        Op::AttentionVariant,
+        Op::Sampling,
+        Op::Overhead,
     ];
 
     /// Its name in headers.
@@ -60,6 +69,9 @@ impl Op {
             Op::Dispatch => "dispatch",
             Op::Combine => "combine",
             Op::Elementwise => "elementwise",
+            Op::AttentionVariant => "attention_variant",
+            Op::Sampling => "sampling",
+            Op::Overhead => "overhead",
         }
     }
 
@@ -71,7 +83,8 @@ impl Op {
             Op::Moe => &["dtype", "routing"],
             Op::AllReduce | Op::AllGather | Op::ReduceScatter | Op::AllToAll => &["implementation"],
             Op::Dispatch | Op::Combine => &[],
-            Op::Elementwise => &["kernel"],
+            Op::AttentionVariant => &["kv_dtype", "mask"],
+            Op::Elementwise | Op::Sampling | Op::Overhead => &["kernel"],
         }
     }
 
@@ -111,6 +124,17 @@ impl Op {
                 &[("hidden", "features"), ("experts", "experts"), ("topk", "experts"), ("tokens", "tokens")]
             }
             Op::Elementwise => &[("bytes", "bytes")],
+            Op::AttentionVariant => &[
+                ("heads", "heads"),
+                ("kv_heads", "heads"),
+                ("head_dim", "features"),
+                ("batch", "sequences"),
+                ("queries", "tokens"),
+                ("context", "tokens"),
+                ("page", "tokens"),
+            ],
+            Op::Sampling => &[("rows", "rows"), ("vocabulary", "tokens"), ("positions", "tokens")],
+            Op::Overhead => &[("count", "launches")],
         }
     }
 }

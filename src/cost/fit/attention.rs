@@ -175,6 +175,13 @@ impl Fit for Family {
     }
 }
 
+/// Held-out errors of rows with several query tokens, where no row with as many was fitted.
+pub(super) fn held_out_queries(family: &Family, rows: &[Row]) -> Errors {
+    split::hold_out(family, rows, ("verify_attention", "unseen query tokens"), 5, |_, row| {
+        (row.queries > 1.0).then(|| split::key(&[row.queries]))
+    })
+}
+
 /// Held-out errors: random rows, unseen heads, batch, context; and the cache-hot rows that are never fitted.
 pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors> {
     const NAME: &str = "attention_decode";

@@ -1,7 +1,7 @@
 //! From tables to the rows that each family is fitted on; what does not count is left out and counted by reason. A
 //! table whose times cannot be in microseconds is refused whole.
 
-use super::{FEWEST, FitError, attention, gemm, moe, prefill};
+use super::{FEWEST, FitError, attention, gemm, memory, moe, prefill};
 use crate::cost::Machine;
 use crate::measured::{Clocks, Excluded, L2, Op, Reason, Row, Table, screen};
 use crate::profile::{Imbalance, SkewAlpha};
@@ -22,6 +22,8 @@ pub(super) struct Rows {
     pub(super) decode_hot: Vec<attention::Row>,
     pub(super) prefill: Vec<prefill::Row>,
     pub(super) moe: [Vec<moe::Row>; 2],
+    pub(super) elementwise: Vec<memory::Row>,
+    pub(super) sampling: Vec<memory::Row>,
     pub(super) all_reduce: Vec<Row>,
     pub(super) all_gather: Vec<Row>,
     pub(super) reduce_scatter: Vec<Row>,
@@ -61,6 +63,33 @@ impl Reached {
     }
 }
 
+impl Rows {
+    /// Attention rows with several query tokens.
+    pub(super) fn verify(&self) -> usize {
+        self.decode.iter().filter(|row| row.queries > 1.0).count()
+    }
+
+    /// Names of the families that have rows, as profiles name them.
+    pub(super) fn families(&self) -> Vec<String> {
+        [
+            ("gemm bf16", self.gemm[0].len()),
+            ("gemm fp8", self.gemm[1].len()),
+            ("attention_decode", self.decode.len()),
+            ("verify_attention", self.verify()),
+            ("attention_prefill", self.prefill.len()),
+            ("moe bf16", self.moe[0].len()),
+            ("moe fp8", self.moe[1].len()),
+            ("elementwise", self.elementwise.len()),
+            ("sampling", self.sampling.len()),
+            ("all_reduce", self.all_reduce.len()),
+        ]
+        .into_iter()
+        .filter(|(_, rows)| *rows > 0)
+        .map(|(name, _)| name.to_owned())
+        .collect()
+    }
+}
+
 /// Sorts rows into families.
 pub(super) fn sort(
     tables: Vec<Table>,
@@ -74,6 +103,7 @@ pub(super) fn sort(
         screen(&mut table, &mut rows.excluded);
         let sustained = table.header.clocks == Clocks::Sustained;
         let cold = table.header.l2 == L2::Cold;
+        let own = table.header.provider.starts_with("own");
         for row in table.rows {
             let us = row.timing.median;
             match table.header.op {
@@ -147,6 +177,14 @@ pub(super) fn sort(
                     let own = moe::Row::new(layer, [row.axes[6], skew, us], weights, overload);
                     keep(&mut rows.moe[format], &mut rows.excluded, own, false, true);
                 }
+                // A bare copy is a ceiling, not a kernel of a step.
+                Op::Elementwise if own && row.labels[0] == "copy" => rows.excluded.count(Reason::OutOfRange),
+                Op::Elementwise if own => rows.elementwise.push(memory::Row { bytes: row.axes[0], us }),
+                Op::Sampling if own && ["sample", "verify_chain"].contains(&row.labels[0].as_str()) => {
+                    let bytes = 4.0 * row.axes[0] * row.axes[2] * row.axes[1];
+                    rows.sampling.push(memory::Row { bytes, us });
+                }
+                Op::Sampling if own => rows.excluded.count(Reason::OutOfRange),
                 Op::AllReduce => rows.all_reduce.push(row),
                 Op::AllGather => rows.all_gather.push(row),
                 Op::ReduceScatter => rows.reduce_scatter.push(row),

@@ -43,6 +43,7 @@ pub(super) fn transfer(mut form: DeviceProfile, from: &Device, to: &Device) -> D
     form.source = format!("transferred from {}: {}", form.device, form.source);
     form.device.clone_from(&to.id);
     form.tier = Tier::Analytic;
+    form.measured = Vec::new();
     form.held_out = Vec::new();
     form
 }

@@ -1,0 +1,421 @@
+//! The GPU as a bench and as a launcher.
+//!
+//! A sample is one replay of a graph of serial copies between two events. Before the first event the L2 is written over,
+//! which also keeps the device busy until the graph has been launched: the host's launch time stays out of the
+//! sample. Cold operands rotate over sets that together are at least five times the L2, or, where a work is so
+//! small that this would need too many, over as many sets as there are copies: each is then read once after the L2
+//! was written over, and is cold too.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::super::bench::{Bench, BenchError, Opened};
+use super::super::forecast::hash;
+use super::super::kernels::{HEADER, SOURCES};
+use super::super::launch::{LaunchError, Launcher, Program};
+use super::super::programs::{self, Setting};
+use super::super::protocol::REPLAY_S;
+use super::super::session::Device;
+use super::super::tables::Provenance;
+use super::super::work::{Choice, Format, Overhead, Work};
+use super::context::{Context, Event, Functions, Graph, version};
+use super::gemm::Library;
+use super::ready::{self, Ready};
+use super::{compile, library};
+
+/// Most copies in a graph.
+const MOST_COPIES: u64 = 256;
+/// Cold sets together are at least this many times the L2.
+const COLD: u64 = 5;
+/// Bytes that a fetch brings back.
+const FETCHED: usize = 4096;
+
+/// What is open.
+enum Open {
+    Nothing,
+    /// Device time of a graph, over its copies.
+    Graph {
+        graph: Graph,
+        copies: u32,
+    },
+    /// Host time of launching a graph.
+    Launch {
+        graph: Graph,
+    },
+    /// Host time of so many launches one by one, until the device is done.
+    Eager {
+        count: u64,
+    },
+    /// Host time of waiting for an event and copying back.
+    Fetch,
+}
+
+/// A GPU.
+pub struct Cuda {
+    // Dropped in this order: what uses the context before the context.
+    open: Open,
+    ready: Vec<Ready>,
+    gemm: Library,
+    functions: Functions,
+    flawed: BTreeMap<String, Functions>,
+    start: Event,
+    end: Event,
+    context: Context,
+    flush: (u64, u64),
+    scratch: u64,
+    mark: u64,
+    seed: u64,
+    nvrtc: String,
+    begun: Instant,
+}
+
+impl Cuda {
+    pub(super) fn open(folders: &[PathBuf], seed: u64) -> Result<Self, BenchError> {
+        let begun = Instant::now();
+        library::load(folders)?;
+        library::need_driver()?;
+        library::need_nvrtc()?;
+        library::need_cublaslt()?;
+        let mut context = Context::open()?;
+        let functions = context.kernels(&SOURCES, None)?;
+        let gemm = Library::open(&mut context)?;
+        let bytes = 2 * context.facts.l2;
+        let flush = (context.allocate(bytes)?, bytes);
+        let scratch = context.allocate(FETCHED as u64)?;
+        Ok(Cuda {
+            open: Open::Nothing,
+            ready: Vec::new(),
+            gemm,
+            functions,
+            flawed: BTreeMap::new(),
+            start: Event::new()?,
+            end: Event::new()?,
+            mark: context.mark(),
+            context,
+            flush,
+            scratch,
+            seed,
+            nvrtc: compile::version()?,
+            begun,
+        })
+    }
+
+    fn setting(&self) -> Setting {
+        Setting { multiprocessors: self.context.facts.multiprocessors, seed: self.seed }
+    }
+
+    /// Sets of cold operands: enough that they cannot stay in the L2, or one a copy.
+    fn sets(&self, cold: u64, copies: u64) -> u64 {
+        if cold == 0 {
+            return 1;
+        }
+        ((COLD * self.context.facts.l2).div_ceil(cold) + 1).min(copies).max(1)
+    }
+
+    /// Puts a work's operands into memory, in at most so many sets: where it is, its sets, what the library chose.
+    fn make(
+        &mut self,
+        work: &Work,
+        copies: u64,
+        sets: Option<u64>,
+    ) -> Result<(Ready, u64, String), BenchError> {
+        let setting = self.setting();
+        if let Work::Gemm { format, shape, choice } = work {
+            let product = self.gemm.product(*format, *shape)?;
+            let narrow = if *format == Format::Bf16 { 2 } else { 1 };
+            let sets = sets.unwrap_or_else(|| self.sets(narrow * shape[1] * shape[2], copies));
+            let choices = product.choices();
+            let place = (0, sets as usize, self.seed);
+            let mut ready =
+                ready::product(&mut self.context, &self.functions, product, *format, *shape, place)?;
+            if *choice == Choice::Best {
+                self.fastest(&mut ready, choices, copies)?;
+            }
+            let note = match &ready {
+                Ready::Product { product, algorithm, .. } => {
+                    format!("{} (no. {} of {choices})", product.describe(*algorithm), algorithm + 1)
+                }
+                Ready::Program { .. } => String::new(),
+            };
+            return Ok((ready, sets, note));
+        }
+        let Some(program) = programs::program(work, setting) else {
+            return Err(BenchError::Unsupported("no kernel does this".to_owned()));
+        };
+        let [cold, hot] = ready::sizes(&program);
+        let sets = sets.unwrap_or_else(|| self.sets(cold, copies));
+        let needed = cold * sets + hot;
+        if needed > self.context.left() {
+            return Err(BenchError::Memory { needed, free: self.context.left() });
+        }
+        let ready = ready::program(&mut self.context, &self.functions, program, sets as usize, self.seed)?;
+        Ok((ready, sets, String::new()))
+    }
+
+    /// Times each algorithm and keeps the fastest.
+    fn fastest(&mut self, ready: &mut Ready, choices: usize, copies: u64) -> Result<(), BenchError> {
+        let mut best = (f64::INFINITY, 0);
+        for choice in 0..choices {
+            if let Ready::Product { algorithm, .. } = &mut *ready {
+                *algorithm = choice;
+            }
+            let graph = self.graph(copies, &[(&*ready, 1)])?;
+            let mut times = Vec::with_capacity(5);
+            for _ in 0..5 {
+                times.push(self.timed(&graph)?);
+            }
+            times.sort_by(f64::total_cmp);
+            if times[2] < best.0 {
+                best = (times[2], choice);
+            }
+        }
+        if let Ready::Product { algorithm, .. } = ready {
+            *algorithm = best.1;
+        }
+        Ok(())
+    }
+
+    /// A graph of `copies` rounds over the works, each of which advances by one set a round.
+    fn graph(&self, copies: u64, works: &[(&Ready, u64)]) -> Result<Graph, BenchError> {
+        self.context.capture(&mut || {
+            for copy in 0..copies {
+                for (ready, _) in works {
+                    ready.enqueue(&self.context, &self.functions, copy as usize)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Seconds of one replay.
+    fn timed(&self, graph: &Graph) -> Result<f64, BenchError> {
+        let (at, bytes) = self.flush;
+        self.context.set(at, 0x5a, bytes)?;
+        self.start.record(&self.context)?;
+        self.context.replay(graph)?;
+        self.end.record(&self.context)?;
+        self.end.wait()?;
+        self.end.since(&self.start)
+    }
+
+    fn close(&mut self) -> Result<(), BenchError> {
+        self.context.wait()?;
+        self.open = Open::Nothing;
+        self.ready.clear();
+        self.context.release(self.mark);
+        Ok(())
+    }
+
+    fn open_host(&mut self, what: Overhead, count: u64) -> Result<Opened, BenchError> {
+        let empty = programs::empty();
+        let ready = ready::program(&mut self.context, &self.functions, empty, 1, self.seed)?;
+        self.open = match what {
+            Overhead::GraphNodes => Open::Graph { graph: self.graph(count, &[(&ready, 1)])?, copies: 1 },
+            Overhead::GraphLaunch => Open::Launch { graph: self.graph(count, &[(&ready, 1)])? },
+            Overhead::EagerLaunch => Open::Eager { count },
+            Overhead::Fetch => Open::Fetch,
+        };
+        self.ready.push(ready);
+        Ok(Opened { copies: 1, sets: 1, note: String::new() })
+    }
+
+    /// A whole step: works of a layer with one set a layer, then those of the end.
+    fn open_step(&mut self, layers: u64, layer: &[Work], end: &[Work]) -> Result<Opened, BenchError> {
+        let mut notes = Vec::new();
+        for work in layer {
+            let (ready, _, note) = self.make(work, layers, Some(layers))?;
+            self.ready.push(ready);
+            notes.push(note);
+        }
+        for work in end {
+            let (ready, _, _) = self.make(work, 1, Some(1))?;
+            self.ready.push(ready);
+        }
+        let (inner, outer) = self.ready.split_at(layer.len());
+        let graph = self.context.capture(&mut || {
+            for index in 0..layers {
+                for ready in inner {
+                    ready.enqueue(&self.context, &self.functions, index as usize)?;
+                }
+            }
+            outer.iter().try_for_each(|ready| ready.enqueue(&self.context, &self.functions, 0))
+        })?;
+        self.open = Open::Graph { graph, copies: 1 };
+        notes.retain(|note| !note.is_empty());
+        Ok(Opened { copies: 1, sets: layers as u32, note: notes.join("; ") })
+    }
+}
+
+impl Bench for Cuda {
+    fn now_s(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    fn open(&mut self, work: &Work) -> Result<Opened, BenchError> {
+        self.close()?;
+        match work {
+            Work::Host { what, count } => return self.open_host(*what, *count),
+            Work::Step { layers, layer, end, .. } => return self.open_step(*layers, layer, end),
+            _ => {}
+        }
+        let copies = (libm::ceil(REPLAY_S / work.predicted_s()) as u64).clamp(1, MOST_COPIES);
+        let (ready, sets, note) = self.make(work, copies, None)?;
+        let graph = self.graph(copies, &[(&ready, 1)])?;
+        self.ready.push(ready);
+        self.open = Open::Graph { graph, copies: copies as u32 };
+        Ok(Opened { copies: copies as u32, sets: sets as u32, note })
+    }
+
+    fn replay_s(&mut self) -> Result<f64, BenchError> {
+        let host = |begun: Instant| begun.elapsed().as_secs_f64();
+        match &self.open {
+            Open::Nothing => Err(BenchError::Unsupported("nothing is open".to_owned())),
+            Open::Graph { graph, copies } => Ok(self.timed(graph)? / f64::from(*copies)),
+            Open::Launch { graph } => {
+                let begun = Instant::now();
+                self.context.replay(graph)?;
+                let seconds = host(begun);
+                self.context.wait()?;
+                Ok(seconds)
+            }
+            Open::Eager { count } => {
+                let begun = Instant::now();
+                for _ in 0..*count {
+                    self.ready[0].enqueue(&self.context, &self.functions, 0)?;
+                }
+                self.context.wait()?;
+                Ok(host(begun))
+            }
+            Open::Fetch => {
+                self.ready[0].enqueue(&self.context, &self.functions, 0)?;
+                self.end.record(&self.context)?;
+                let begun = Instant::now();
+                self.end.wait()?;
+                let mut bytes = [0_u8; FETCHED];
+                self.context.download(self.scratch, &mut bytes)?;
+                Ok(host(begun))
+            }
+        }
+    }
+
+    fn sm_mhz(&mut self) -> Result<Option<f64>, BenchError> {
+        let launch = programs::clocks();
+        let parameters = launch.parameters(|_| self.scratch);
+        self.context.launch(self.functions.get("clocks")?, &launch, &parameters)?;
+        let mut bytes = [0_u8; 16];
+        self.context.download(self.scratch, &mut bytes)?;
+        let word =
+            |at: usize| bytes[at..at + 8].iter().rev().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+        let (cycles, nanoseconds) = (word(0), word(8));
+        Ok((nanoseconds > 0).then(|| 1e3 * cycles as f64 / nanoseconds as f64))
+    }
+}
+
+impl Launcher for Cuda {
+    fn run(
+        &mut self,
+        program: &Program,
+        data: &mut [Vec<u8>],
+        flaw: Option<&str>,
+    ) -> Result<(), LaunchError> {
+        let name = program.launches.first().map_or("nothing", |launch| launch.kernel);
+        self.run_on(program, data, flaw)
+            .map_err(|error| LaunchError { kernel: name.to_owned(), message: error.to_string() })
+    }
+
+    fn product(
+        &mut self,
+        format: Format,
+        shape: [u64; 3],
+        w: &[u8],
+        x: &[u8],
+    ) -> Result<Option<Vec<u8>>, LaunchError> {
+        let wrong =
+            |error: BenchError| LaunchError { kernel: "cuBLASLt".to_owned(), message: error.to_string() };
+        self.product_of(format, shape, w, x).map(Some).map_err(wrong)
+    }
+}
+
+impl Cuda {
+    fn product_of(
+        &mut self,
+        format: Format,
+        shape: [u64; 3],
+        w: &[u8],
+        x: &[u8],
+    ) -> Result<Vec<u8>, BenchError> {
+        self.close()?;
+        let product = self.gemm.product(format, shape)?;
+        let mut out = vec![0; (2 * shape[0] * shape[1]) as usize];
+        let mut at = [0; 3];
+        for (at, bytes) in at.iter_mut().zip([w.len(), x.len(), out.len()]) {
+            *at = self.context.allocate(bytes as u64)?;
+        }
+        self.context.upload(at[0], w)?;
+        self.context.upload(at[1], x)?;
+        self.context.set(at[2], 0xff, out.len() as u64)?;
+        product.enqueue(&self.context, 0, at)?;
+        self.context.download(at[2], &mut out)?;
+        Ok(out)
+    }
+
+    fn run_on(
+        &mut self,
+        program: &Program,
+        data: &mut [Vec<u8>],
+        flaw: Option<&str>,
+    ) -> Result<(), BenchError> {
+        self.close()?;
+        if let Some(flaw) = flaw.filter(|flaw| !self.flawed.contains_key(*flaw)) {
+            let sources: Vec<_> = SOURCES.into_iter().filter(|(_, text)| text.contains(flaw)).collect();
+            let functions = self.context.kernels(&sources, Some(flaw))?;
+            self.flawed.insert(flaw.to_owned(), functions);
+        }
+        let functions = flaw.and_then(|flaw| self.flawed.get(flaw)).unwrap_or(&self.functions);
+        let mut addresses = Vec::with_capacity(data.len());
+        for bytes in data.iter() {
+            let at = self.context.allocate(bytes.len() as u64)?;
+            self.context.upload(at, bytes)?;
+            addresses.push(at);
+        }
+        for launch in &program.launches {
+            let parameters = launch.parameters(|buffer| addresses[buffer]);
+            self.context.launch(functions.get(launch.kernel)?, launch, &parameters)?;
+        }
+        for (bytes, at) in data.iter_mut().zip(addresses) {
+            self.context.download(at, bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl Device for Cuda {
+    fn provenance(&self) -> Provenance {
+        let facts = &self.context.facts;
+        // Names as the driver gives them: "NVIDIA H200", "NVIDIA H100 80GB HBM3".
+        let device = match &facts.name {
+            name if name.contains("H200") && !name.contains("NVL") => "h200-sxm".to_owned(),
+            name if name.contains("H100") && name.contains("HBM3") => "h100-sxm".to_owned(),
+            name => name.to_lowercase().replace("nvidia ", "").replace(' ', "-"),
+        };
+        let source: String = [HEADER].iter().chain(&SOURCES).map(|(_, text)| *text).collect();
+        let versions = BTreeMap::from([
+            ("gpu".to_owned(), facts.name.clone()),
+            ("cublaslt".to_owned(), Library::version()),
+            ("nvrtc".to_owned(), self.nvrtc.clone()),
+            ("rollcast".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("kernels".to_owned(), format!("{:016x}", hash(source.as_bytes()))),
+        ]);
+        Provenance {
+            device,
+            driver: Some(version(facts.driver)),
+            versions,
+            provider: "own: kernels of this project, products by cuBLASLt".to_owned(),
+        }
+    }
+
+    fn launcher(&mut self) -> Option<&mut dyn Launcher> {
+        Some(self)
+    }
+}

@@ -1,0 +1,342 @@
+//! A run against the clock: which point next, when to look for drift, what to time again, when to stop.
+//!
+//! Points come in random order, so that drift does not look like an effect of shape. Where time is short, the set
+//! with the most value for the seconds that are left is taken (greedy by value over cost, chosen anew every few
+//! points with what points really cost so far). A point starts only if it will end in time at twice that cost, and
+//! sampling itself watches the clock; a reserve at the end covers one call that takes long. What cannot be covered
+//! is a single call longer than the reserve.
+
+use super::bench::{Bench, BenchError, Opened};
+use super::drift::{Reading, Sentinels};
+use super::plan::{Point, cost_s};
+use super::protocol::{End, Protocol};
+use super::statistics::Spread;
+use super::work::Work;
+use crate::rng::{Purpose, Stream};
+
+/// Points between two looks for drift.
+pub const SENTINEL_EVERY: usize = 50;
+/// Points after which the choice is made anew.
+const CHOOSE_EVERY: usize = 32;
+/// Share of the points that are measured again at the end.
+const AGAIN: f64 = 0.10;
+/// A clock below this share of the run's median makes a point suspect.
+const SLOW_CLOCK: f64 = 0.90;
+
+/// How a run's seconds are dealt out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Seconds of the whole run.
+    pub total_s: f64,
+}
+
+impl Budget {
+    /// Kept free at the end, for one call that takes long and for what is written.
+    pub fn reserve_s(&self) -> f64 {
+        (0.05 * self.total_s).max(2.0_f64.min(0.3 * self.total_s))
+    }
+
+    /// When points, steps and repeats must be over.
+    pub fn until(&self) -> [f64; 3] {
+        let end = self.total_s - self.reserve_s();
+        [0.68 * end, 0.88 * end, end]
+    }
+}
+
+/// A measured point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// What.
+    pub point: Point,
+    /// Its times, seconds.
+    pub spread: Spread,
+    /// Why sampling ended.
+    pub end: End,
+    /// How it was made ready.
+    pub opened: Opened,
+    /// Clock of the multiprocessors, MHz.
+    pub sm_mhz: Option<f64>,
+    /// When, seconds since the run began.
+    pub at_s: f64,
+    /// Whether it should not be trusted: unsteady twice, or at a low clock twice.
+    pub unstable: bool,
+}
+
+/// What a run found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outcome {
+    /// Points, in the order in which they were measured.
+    pub rows: Vec<Measured>,
+    /// Points for which there was no time.
+    pub skipped: Vec<Point>,
+    /// Points that the device cannot do, and why.
+    pub refused: Vec<(Work, String)>,
+    /// Readings of the sentinels.
+    pub sentinels: Vec<Reading>,
+    /// First and second time of points that were measured again, seconds.
+    pub again: Vec<[f64; 2]>,
+}
+
+impl Outcome {
+    /// Log-standard-deviation between two measurements of the same point minutes apart.
+    pub fn reproducibility(&self) -> Option<f64> {
+        let squares = self.again.iter().map(|[a, b]| libm::log(b / a) * libm::log(b / a));
+        // The difference of two has twice the variance of one.
+        let n = self.again.len();
+        (n > 0).then(|| libm::sqrt(squares.sum::<f64>() / n as f64 / 2.0))
+    }
+}
+
+/// A run.
+pub struct Run<'a> {
+    bench: &'a mut dyn Bench,
+    protocol: Protocol,
+    budget: Budget,
+    stream: Stream,
+    log: &'a mut dyn FnMut(&str),
+    /// What points cost over what was expected: the largest of the recent ones counts for the guard.
+    costs: Vec<f64>,
+    outcome: Outcome,
+}
+
+impl<'a> Run<'a> {
+    /// A run on a bench whose clock began when the budget did.
+    pub fn new(
+        bench: &'a mut dyn Bench,
+        protocol: Protocol,
+        budget: Budget,
+        seed: u64,
+        log: &'a mut dyn FnMut(&str),
+    ) -> Self {
+        let stream = Stream::new(seed, Purpose::Calibration, &[1]);
+        Run { bench, protocol, budget, stream, log, costs: Vec::new(), outcome: Outcome::default() }
+    }
+
+    /// What was found so far.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// A line of the log.
+    pub fn log(&mut self, line: &str) {
+        (self.log)(line);
+    }
+
+    /// Ends the run.
+    pub fn finish(self) -> Outcome {
+        self.outcome
+    }
+
+    /// Measures points until their share of the time is over.
+    pub fn points(&mut self, points: Vec<Point>) -> Result<(), BenchError> {
+        let until = self.budget.until()[0];
+        let mut left: Vec<Point> = self.shuffled(points);
+        left.reverse();
+        let mut chosen: Vec<bool> = Vec::new();
+        let mut since = 0;
+        let mut looked = false;
+        loop {
+            if self.outcome.rows.len() / SENTINEL_EVERY >= self.rounds_of_sentinels() && !looked {
+                looked = true;
+                self.sentinels(until)?;
+            }
+            if chosen.is_empty() || since >= CHOOSE_EVERY {
+                chosen = self.choose(&left, until - self.bench.now_s());
+                since = 0;
+            }
+            // From the end of a random order, so that taking one out moves nothing that matters.
+            let Some(at) = (0..left.len()).rev().find(|at| chosen[*at]) else {
+                if since == 0 {
+                    break;
+                }
+                since = CHOOSE_EVERY;
+                continue;
+            };
+            let point = left.remove(at);
+            chosen.remove(at);
+            if !self.fits(point.seconds, until) {
+                left.insert(0, point);
+                // A cheaper one may still fit.
+                chosen.insert(0, false);
+                if !chosen.iter().any(|taken| *taken) {
+                    break;
+                }
+                continue;
+            }
+            looked = false;
+            since += 1;
+            if let Some(row) = self.measure(point, until)? {
+                self.outcome.rows.push(row);
+            }
+        }
+        left.reverse();
+        self.outcome.skipped.extend(left);
+        Ok(())
+    }
+
+    /// Measures works in their order, whatever they are worth, until the given time.
+    pub fn ordered(&mut self, points: Vec<Point>, until: f64) -> Result<Vec<Measured>, BenchError> {
+        let mut rows = Vec::new();
+        for point in points {
+            if !self.fits(point.seconds, until) {
+                self.outcome.skipped.push(point);
+                continue;
+            }
+            rows.extend(self.measure(point, until)?);
+        }
+        Ok(rows)
+    }
+
+    /// Times again what was unsteady or at a low clock, then a tenth of all.
+    pub fn again(&mut self) -> Result<(), BenchError> {
+        let until = self.budget.until()[2];
+        self.sentinels(until)?;
+        let clocks: Vec<f64> = self.outcome.rows.iter().filter_map(|row| row.sm_mhz).collect();
+        let mut sorted = clocks;
+        sorted.sort_by(f64::total_cmp);
+        let usual = crate::math::quantile_sorted(&sorted, 0.5);
+        let suspect =
+            |row: &Measured| row.spread.unstable() || row.sm_mhz.is_some_and(|mhz| mhz < SLOW_CLOCK * usual);
+        let (mut first, rest): (Vec<usize>, Vec<usize>) =
+            (0..self.outcome.rows.len()).partition(|at| suspect(&self.outcome.rows[*at]));
+        let suspects = first.len();
+        let rest = self.shuffled(rest);
+        let share = libm::ceil(AGAIN * self.outcome.rows.len() as f64) as usize;
+        first.extend(rest.into_iter().take(share));
+        for (i, at) in first.into_iter().enumerate() {
+            let point = self.outcome.rows[at].point.clone();
+            if !self.fits(point.seconds, until) {
+                if i < suspects {
+                    self.outcome.rows[at].unstable = true;
+                }
+                continue;
+            }
+            let Some(second) = self.measure(point, until)? else { continue };
+            if i < suspects {
+                let still = suspect(&second);
+                self.outcome.rows[at] = Measured { unstable: still, ..second };
+            } else {
+                let pair = [self.outcome.rows[at].spread.median, second.spread.median];
+                self.outcome.again.push(pair);
+            }
+        }
+        self.sentinels(until)
+    }
+
+    fn rounds_of_sentinels(&self) -> usize {
+        self.outcome.sentinels.len().div_ceil(Sentinels::WORKS)
+    }
+
+    fn sentinels(&mut self, until: f64) -> Result<(), BenchError> {
+        for (index, work) in Sentinels::works().into_iter().enumerate() {
+            let seconds = cost_s(&self.protocol, &work);
+            if !self.fits(seconds, until) {
+                continue;
+            }
+            match self.bench.open(&work) {
+                Ok(_) => {}
+                Err(error) if error.is_local() => continue,
+                Err(error) => return Err(error),
+            }
+            if let Some(sampled) = self.protocol.sample(self.bench, until)? {
+                let at_s = self.bench.now_s();
+                self.outcome.sentinels.push(Reading {
+                    sentinel: index,
+                    at_s,
+                    seconds: sampled.spread.median,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// One point from beginning to end; none where the time was over or the device refused.
+    fn measure(&mut self, point: Point, until: f64) -> Result<Option<Measured>, BenchError> {
+        let begun = self.bench.now_s();
+        let opened = match self.bench.open(&point.work) {
+            Ok(opened) => opened,
+            Err(error) if error.is_local() => {
+                (self.log)(&format!("refused: {}: {error}", point.work));
+                self.outcome.refused.push((point.work, error.to_string()));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let sampled = self.protocol.sample(self.bench, until)?;
+        let sm_mhz = if self.bench.now_s() < until { self.bench.sm_mhz()? } else { None };
+        let took = self.bench.now_s() - begun;
+        self.costs.push(took / point.seconds);
+        let Some(sampled) = sampled else {
+            self.outcome.skipped.push(point);
+            return Ok(None);
+        };
+        (self.log)(&format!(
+            "{begun:8.2} s  {:<70} {:>12.3} us  n {:>2}  +-{:.2} %  x{} over {}  {}",
+            point.work.to_string(),
+            1e6 * sampled.spread.median,
+            sampled.spread.n,
+            100.0 * sampled.spread.half_width(),
+            opened.copies,
+            opened.sets,
+            opened.note
+        ));
+        Ok(Some(Measured {
+            point,
+            spread: sampled.spread,
+            end: sampled.end,
+            opened,
+            sm_mhz,
+            at_s: begun,
+            unstable: false,
+        }))
+    }
+
+    /// Whether work of these expected seconds will be over in time even at twice what work costs here.
+    fn fits(&self, seconds: f64, until: f64) -> bool {
+        let recent = self.costs.iter().rev().take(50).copied().fold(1.0, f64::max);
+        // A rare stall in one of the last points must not stop the run: it is what the reserve is for.
+        let guard = 2.0 * self.ratio().max(recent.min(4.0) / 2.0);
+        self.bench.now_s() + guard * seconds <= until
+    }
+
+    /// What points cost over what was expected, median of the recent ones.
+    fn ratio(&self) -> f64 {
+        let mut recent: Vec<f64> = self.costs.iter().rev().take(100).copied().collect();
+        if recent.is_empty() {
+            return 1.0;
+        }
+        recent.sort_by(f64::total_cmp);
+        let mean = recent.iter().sum::<f64>() / recent.len() as f64;
+        mean.max(crate::math::quantile_sorted(&recent, 0.5))
+    }
+
+    fn choose(&self, left: &[Point], seconds: f64) -> Vec<bool> {
+        let mut seconds = seconds / self.ratio();
+        if left.iter().map(|point| point.seconds).sum::<f64>() <= seconds {
+            return vec![true; left.len()];
+        }
+        let mut order: Vec<usize> = (0..left.len()).collect();
+        let density = |at: &usize| left[*at].value / left[*at].seconds;
+        order.sort_by(|a, b| density(b).total_cmp(&density(a)));
+        let mut chosen = vec![false; left.len()];
+        for at in order {
+            if left[at].seconds <= seconds {
+                seconds -= left[at].seconds;
+                chosen[at] = true;
+            }
+        }
+        chosen
+    }
+
+    /// Fisher and Yates.
+    fn shuffled<T>(&mut self, mut items: Vec<T>) -> Vec<T> {
+        for i in (1..items.len()).rev() {
+            let j = (self.stream.uniform() * (i + 1) as f64) as usize;
+            items.swap(i, j.min(i));
+        }
+        items
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! `rollcast calibrate plan | check | run`: measure kernels on a GPU. Only this file opens the run's files.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::error::CliError;
+use crate::calibrate::cuda;
+use crate::calibrate::plan::{self, Family, cost_s};
+use crate::calibrate::protocol::Protocol;
+use crate::calibrate::scheduler::Budget;
+use crate::calibrate::session::{self, Device, Options, Rehearsal};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Print what a run would measure and the seconds that are expected; needs no GPU.
+    Plan(PlanArguments),
+    /// Compile every kernel and look at its machine code; needs NVRTC, no GPU.
+    Check(CheckArguments),
+    /// Measure, on an H100 or H200.
+    Run(RunArguments),
+}
+
+#[derive(Debug, Args)]
+struct PlanArguments {
+    /// Seconds of the run.
+    #[arg(long, default_value_t = 540.0, value_parser = seconds)]
+    budget_s: f64,
+    /// Families to measure; all by default.
+    #[arg(long, value_delimiter = ',', value_name = "FAMILY")]
+    families: Vec<FamilyChoice>,
+    /// Every point, not only a line a family.
+    #[arg(long)]
+    points: bool,
+}
+
+#[derive(Debug, Args)]
+struct CheckArguments {
+    /// Folders with libnvrtc, where the system does not find it by itself.
+    #[arg(long, value_name = "DIR")]
+    cuda_lib_dir: Vec<PathBuf>,
+    /// Folder with nvdisasm; by default it is looked for in PATH.
+    #[arg(long, value_name = "DIR")]
+    cuda_bin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    #[command(flatten)]
+    plan: PlanArguments,
+    /// Folders with libnvrtc and libcublasLt, where the system does not find them by itself.
+    #[arg(long, value_name = "DIR")]
+    cuda_lib_dir: Vec<PathBuf>,
+    /// Where tables, checks and the log are written.
+    #[arg(long, short, value_name = "DIR", default_value = "reports/calibration")]
+    out: PathBuf,
+    /// Of the random order and of the kernels' inputs.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Go through a run on a made-up device: shows what is written, measures nothing.
+    #[arg(long)]
+    rehearse: bool,
+}
+
+/// A family by name.
+#[derive(Debug, Clone, Copy)]
+struct FamilyChoice(Family);
+
+impl ValueEnum for FamilyChoice {
+    fn value_variants<'a>() -> &'a [Self] {
+        const {
+            &[
+                FamilyChoice(Family::Copy),
+                FamilyChoice(Family::Gemm),
+                FamilyChoice(Family::GemmGrid),
+                FamilyChoice(Family::GemmFp8),
+                FamilyChoice(Family::GemmBest),
+                FamilyChoice(Family::Verify),
+                FamilyChoice(Family::Tree),
+                FamilyChoice(Family::Prefill),
+                FamilyChoice(Family::Elementwise),
+                FamilyChoice(Family::Sampling),
+                FamilyChoice(Family::Overhead),
+                FamilyChoice(Family::Step),
+            ]
+        }
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.0.name()))
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(s) if (1.0..=86_400.0).contains(&s) => Ok(s),
+        _ => Err("expected seconds from 1 to 86400".to_owned()),
+    }
+}
+
+impl PlanArguments {
+    fn families(&self) -> Vec<Family> {
+        let given: Vec<Family> = self.families.iter().map(|choice| choice.0).collect();
+        if given.is_empty() { Family::all().collect() } else { given }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    match &arguments.what {
+        What::Plan(plan) => print_plan(plan),
+        What::Check(check) => print_check(check),
+        What::Run(run) => measure(run),
+    }
+}
+
+fn print_plan(arguments: &PlanArguments) -> Result<ExitCode, CliError> {
+    let protocol = Protocol::default();
+    let families = arguments.families();
+    let points = plan::points(&protocol, &families);
+    let mut text = format!("{:<12} {:>7} {:>9}\n", "family", "points", "seconds");
+    let mut total = 0.0;
+    // Writing into a string cannot fail.
+    for family in &families {
+        let own: Vec<_> = points.iter().filter(|point| point.family == *family).collect();
+        let mut line = |n: usize, seconds: f64| {
+            total += seconds;
+            let _ = writeln!(text, "{:<12} {n:>7} {seconds:>9.1}", family.name());
+        };
+        if *family == Family::Step {
+            let steps = plan::steps();
+            line(steps.len(), steps.iter().map(|work| cost_s(&protocol, work)).sum());
+        } else {
+            line(own.len(), own.iter().map(|point| point.seconds).sum());
+        }
+    }
+    let budget = Budget { total_s: arguments.budget_s };
+    let [points_s, steps_s, again_s] = budget.until();
+    let _ = writeln!(
+        text,
+        "{:<12} {:>7} {total:>9.1}\n\nof {} s: points until {points_s:.0}, whole steps until {steps_s:.0}, repeats until {again_s:.0}",
+        "all", "", arguments.budget_s
+    );
+    if arguments.points {
+        text += "\n";
+        for point in &points {
+            let _ = writeln!(text, "{:>8.4} s  {:.2e}  {}", point.seconds, point.value, point.work);
+        }
+    }
+    super::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_check(arguments: &CheckArguments) -> Result<ExitCode, CliError> {
+    let folder = arguments.cuda_bin_dir.as_deref();
+    let found = cuda::check(&arguments.cuda_lib_dir, &|cubin| disassembled(cubin, folder))?;
+    super::print(&found.text)?;
+    Ok(if found.passed { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// What nvdisasm says of a cubin; none where it is not there or does not run. It reads files only, and a name with the
+/// process's id keeps two runs apart.
+fn disassembled(cubin: &[u8], folder: Option<&Path>) -> Option<String> {
+    let program = folder.map_or_else(|| PathBuf::from("nvdisasm"), |folder| folder.join("nvdisasm"));
+    let file = std::env::temp_dir().join(format!("rollcast-{}.cubin", std::process::id()));
+    fs::write(&file, cubin).ok()?;
+    let output = std::process::Command::new(program).arg("-c").arg(&file).output();
+    let removed = fs::remove_file(&file);
+    let output = output.ok().filter(|output| output.status.success() && removed.is_ok())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn measure(arguments: &RunArguments) -> Result<ExitCode, CliError> {
+    let options = Options {
+        budget_s: arguments.plan.budget_s,
+        seed: arguments.seed,
+        families: arguments.plan.families(),
+    };
+    // The device first: without one no folder is made.
+    let mut device: Box<dyn Device> = if arguments.rehearse {
+        Box::new(Rehearsal::new(arguments.seed))
+    } else {
+        Box::new(cuda::open(&arguments.cuda_lib_dir, arguments.seed)?)
+    };
+    let folder = &arguments.out;
+    let wrong = |path: &PathBuf| {
+        let path = path.clone();
+        move |source| CliError::Write { path, source }
+    };
+    fs::create_dir_all(folder).map_err(wrong(folder))?;
+    let path = folder.join("log");
+    let mut file = fs::File::create(&path).map_err(wrong(&path))?;
+    let mut failed: Option<std::io::Error> = None;
+    // Line by line, so that a run that is cut off leaves what it measured.
+    let mut log = |line: &str| {
+        if let Err(error) = writeln!(file, "{line}") {
+            failed = Some(error);
+        }
+    };
+    let report = session::run(device.as_mut(), &options, &mut log)?;
+    if let Some(source) = failed {
+        return Err(CliError::Write { path, source });
+    }
+    for (name, text) in &report.files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(wrong(&path))?;
+    }
+    super::print(&report.screen)?;
+    Ok(if report.correct { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}

@@ -1,0 +1,52 @@
+//! The CUDA kernels' own source, run thread by thread on the host (`kernels/host`), against f64 references: every check
+//! of a GPU run at small sizes. Needs a C++ compiler; says so and passes where there is none.
+
+#![cfg(feature = "simulator")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it skipped"
+)]
+
+#[path = "kernels/host.rs"]
+mod host;
+
+use std::time::Duration;
+
+use host::Host;
+use rollcast::calibrate::correctness::{self, BUGS, Effort};
+use rollcast::calibrate::launch::Launcher;
+use rollcast::calibrate::programs::{self, Setting};
+
+#[test]
+fn kernels_compute_what_they_should_and_planted_bugs_are_found() {
+    let Some(mut host) = Host::build(&BUGS) else { return };
+    let mut lines = String::new();
+    let limit = Duration::from_secs(3600);
+    let checks = correctness::run(&mut host, 1, Effort::Small, limit, &mut |check| {
+        lines.push_str(&check.to_string());
+        lines.push('\n');
+    });
+    let failed: Vec<String> = checks.iter().filter(|c| !c.passed).map(ToString::to_string).collect();
+    assert!(failed.is_empty(), "{}\nof\n{lines}", failed.join("\n"));
+    assert!(checks.len() > 50, "{} checks", checks.len());
+    println!("{lines}");
+}
+
+#[test]
+fn a_copy_copies_and_a_wrong_struct_is_refused() {
+    let Some(mut host) = Host::build(&[]) else { return };
+    let setting = Setting { multiprocessors: 2, seed: 1 };
+    for bytes in [16, 4096 * 16, 3 * 2048 * 16 + 16] {
+        let program = programs::copy(bytes, setting);
+        let from: Vec<u8> = (0..bytes).map(|i| (i * 31 % 251) as u8).collect();
+        let mut data = vec![from.clone(), vec![0xff; bytes as usize]];
+        host.run(&program, &mut data, None).unwrap();
+        assert!(data[1] == from, "{bytes} bytes");
+    }
+    let mut program = programs::copy(16, setting);
+    program.launches[0].scalars.pop();
+    program.launches[0].scalars.pop();
+    let error = host.run(&program, &mut [vec![0; 16], vec![0; 16]], None).unwrap_err();
+    assert!(error.message.contains("24 bytes, 16 were given"), "{error}");
+}

@@ -1,0 +1,111 @@
+//! A launcher that hands programs to `kernels/host/run.cpp`, compiled here.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rollcast::calibrate::launch::{LaunchError, Launcher, Program, Scalar};
+
+/// Host programs by planted bug; "" is the one without.
+pub(crate) struct Host {
+    programs: BTreeMap<String, Child>,
+    _folder: tempfile::TempDir,
+}
+
+impl Host {
+    /// Compiles one program for each bug and one without; none, and a line that says so, where there is no compiler.
+    pub(crate) fn build(bugs: &[&str]) -> Option<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+        if Command::new(&compiler).arg("--version").output().is_err() {
+            println!("SKIPPED: no C++ compiler `{compiler}` to run the kernels' source with");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut compiling = Vec::new();
+        for bug in std::iter::once(&"").chain(bugs) {
+            let out = folder.path().join(format!("host{bug}"));
+            let mut command = Command::new(&compiler);
+            command.args(["-std=c++17", "-O1", "-Wall", "-o"]).arg(&out);
+            if !bug.is_empty() {
+                command.arg(format!("-D{bug}"));
+            }
+            compiling.push((*bug, out, command.arg(root.join("kernels/host/run.cpp")).spawn().unwrap()));
+        }
+        let programs = compiling
+            .into_iter()
+            .map(|(bug, out, mut child)| {
+                assert!(child.wait().unwrap().success(), "the kernels' source does not compile on the host");
+                let run = Command::new(out).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                (bug.to_owned(), run)
+            })
+            .collect();
+        Some(Host { programs, _folder: folder })
+    }
+}
+
+fn encoded(program: &Program, data: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let number = |bytes: &mut Vec<u8>, x: u32| bytes.extend(x.to_le_bytes());
+    number(&mut bytes, data.len() as u32);
+    for buffer in data {
+        bytes.extend((buffer.len() as u64).to_le_bytes());
+        bytes.extend(buffer);
+    }
+    number(&mut bytes, program.launches.len() as u32);
+    for launch in &program.launches {
+        number(&mut bytes, launch.kernel.len() as u32);
+        bytes.extend(launch.kernel.as_bytes());
+        launch.grid.iter().for_each(|x| number(&mut bytes, *x));
+        number(&mut bytes, launch.threads);
+        number(&mut bytes, launch.shared);
+        number(&mut bytes, launch.pointers.len() as u32);
+        for pointer in &launch.pointers {
+            bytes.extend(pointer.map_or(-1, |x| x as i32).to_le_bytes());
+        }
+        number(&mut bytes, launch.scalars.len() as u32);
+        for scalar in &launch.scalars {
+            bytes.extend(match scalar {
+                Scalar::I32(x) => x.to_le_bytes(),
+                Scalar::F32(x) => x.to_le_bytes(),
+            });
+        }
+    }
+    bytes
+}
+
+impl Launcher for Host {
+    fn run(
+        &mut self,
+        program: &Program,
+        data: &mut [Vec<u8>],
+        flaw: Option<&str>,
+    ) -> Result<(), LaunchError> {
+        let child = self.programs.get_mut(flaw.unwrap_or_default()).unwrap();
+        let (input, output) = (child.stdin.as_mut().unwrap(), child.stdout.as_mut().unwrap());
+        input.write_all(&encoded(program, data)).unwrap();
+        input.flush().unwrap();
+        let mut length = [0; 4];
+        output.read_exact(&mut length).unwrap();
+        let length = u32::from_le_bytes(length) as usize;
+        if length > 0 {
+            let mut text = vec![0; length];
+            output.read_exact(&mut text).unwrap();
+            let message = String::from_utf8(text).unwrap();
+            return Err(LaunchError { kernel: program.launches[0].kernel.to_owned(), message });
+        }
+        data.iter_mut().for_each(|buffer| output.read_exact(buffer).unwrap());
+        Ok(())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        for child in self.programs.values_mut() {
+            // It ends by itself when its input does.
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
+    }
+}
