@@ -451,6 +451,6 @@ fn a_reader_that_goes_away_is_no_error() {
     }
     let shell = format!("{} catalog | head -1", Path::new(&program).display());
     let output = Command::new("sh").args(["-c", &shell]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "models");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("models"));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

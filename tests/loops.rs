@@ -3,6 +3,7 @@
 
 #![cfg(feature = "simulator")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "laws and figures beside ours are the point")]
 
 mod common;
 

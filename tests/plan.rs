@@ -379,9 +379,9 @@ fn four_times_the_gpus_generate_twice_and_train_three_times_as_fast() {
         "4x the GPUs: generation {generation:.2}x (published 1.95), training {training:.2}x (published 3.04)"
     );
     assert!((1.5..2.6).contains(&generation), "{generation}");
-    // One efficiency for all sizes: training scales with GPUs until a sequence fills a rank. The answer says so.
-    assert!((3.0..=4.0 + 1e-9).contains(&training), "{training}");
-    assert!(result.notes.iter().any(|note| note.contains("more GPUs train less well than this says")));
+    // Ranks wait for the fullest at every optimizer step, and with more of them each has fewer samples to even out.
+    assert!((2.5..3.5).contains(&training), "{training}");
+    assert!(result.notes.iter().any(|note| note.contains("wide layouts train less well than this says")));
 }
 
 #[test]

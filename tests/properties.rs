@@ -213,7 +213,10 @@ fn amiss(value: &Value, path: &str) -> Option<String> {
         Value::Null => {
             // Processor seconds may be unknown; what a resolved run leaves open is no number.
             // A run of many steps is there where it was asked for.
-            let allowed = path.ends_with(".cpu_s") || path.starts_with(".resolved.") || path == ".whole_run";
+            let allowed = path.ends_with(".cpu_s")
+                || path.starts_with(".resolved.")
+                || path == ".whole_run"
+                || path.ends_with("].draft_tokens");
             (!allowed).then(|| format!("{path} is not a number"))
         }
         Value::Number(number) => {
@@ -357,7 +360,8 @@ fn equal_lengths() -> impl Strategy<Value = Equal> {
                  prompt_tokens: {{ constant: {{ tokens: {prompt} }} }}\n  \
                  response_tokens: {{ constant: {{ tokens: {response} }} }}\n\
                  generation: {{ engine: {engine}, overhead: {overhead}, layout: {{ tp: {tp} }}, max_num_seqs: {seqs}, \
-                 enforce_eager: {eager}, router: {router} }}\nspeculation: {speculation}\nrl_steps: 1\n"
+                 enforce_eager: {eager}, router: {router} }}\nspeculation: {speculation}\n\
+                 training: {{ update_seconds: 0 }}\nrl_steps: 1\n"
             );
             // No replica has more than an even share and one group.
             let queues = seqs < prompts * samples * tp.parse::<u32>().unwrap_or(1) / gpus + samples;

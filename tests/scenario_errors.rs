@@ -381,7 +381,7 @@ fn planned_keys_are_refused_with_that_word() {
 layout: { tp: 1 } => layout: { pp: 2 }
     12:17 generation.layout.pp: `2` is | planned and not built yet | built: 1
 seed: 1 => tail: { drop: 64 }
-    23:1 tail: planned and not built yet
+    23:9 tail.drop: unknown key | cap
 schedule: => candidates: [1]\n  schedule:
     17:16 speculation.candidates[0]: found `1` | a map of drafter
 schedule: => candidates: [{ candidates: [] }]\n  schedule:

@@ -1,5 +1,7 @@
 //! Sections on RL steps in a row: what running ahead does to the samples, how steps follow each other, the whole run.
 
+use std::fmt::Write as _;
+
 use super::figures::{percent, seconds, usd};
 use super::html::{Table, figure, paragraph};
 use super::plot::{self, BASELINE, FORECAST, GENERATION, Lines, TRAINER};
@@ -31,7 +33,8 @@ pub(super) fn ahead(result: &RunResult) -> String {
         on.staleness_mean, on.staleness_max, off.staleness_mean, off.staleness_max
     );
     if on.wasted_token_share > 0.0 || off.wasted_token_share > 0.0 {
-        text += &format!(
+        _ = write!(
+            text,
             " {} of the generated tokens are thrown away (baseline {}).",
             percent(on.wasted_token_share),
             percent(off.wasted_token_share)

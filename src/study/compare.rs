@@ -155,7 +155,8 @@ pub(super) fn alone(
         return Err(format!("the loop came to a halt after {} of {steps} RL steps", short.len()));
     }
     let priced = Priced::new(&side, &normals, &beyond);
-    if priced.step_s.iter().any(|seconds| !(*seconds * steps as f64 <= LONGEST)) {
+    // No number is too long as well.
+    if !priced.step_s.iter().all(|seconds| *seconds * steps as f64 <= LONGEST) {
         return Err(format!("all steps take more than {LONGEST:.0} s together"));
     }
     let arm = summarise::arm(&side, &priced);

@@ -87,9 +87,9 @@ mod tests {
         match &node.value {
             Value::Map(entries) => {
                 let all = entries.iter().filter(|(_, n)| n.value != Value::Null);
-                all.map(|(key, n)| format!("{:?}:({})", key.name, bare(n))).collect()
+                all.map(|(key, n)| format!("{:?}:({})", key.name, bare(n))).collect::<Vec<_>>().concat()
             }
-            Value::Seq(items) => items.iter().map(|n| format!("[{}]", bare(n))).collect(),
+            Value::Seq(items) => items.iter().map(|n| format!("[{}]", bare(n))).collect::<Vec<_>>().concat(),
             other => format!("{other:?}"),
         }
     }

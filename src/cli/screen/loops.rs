@@ -1,5 +1,7 @@
 //! The lines of a loop that runs ahead or throws away, of a drafter that is trained, and of a whole run.
 
+use std::fmt::Write as _;
+
 use super::{paragraph, seconds, usd};
 use crate::report::alone;
 use crate::result::{LoopStats, RunResult, UpdateInterval, WholeRun};
@@ -36,17 +38,18 @@ fn stats(result: &RunResult) -> String {
         beside(busy)
     );
     if on.wasted_prompts_per_trained > 0.0 {
-        text += &format!(
+        _ = write!(
+            text,
             "; {:.1} % of response tokens are thrown away, {:.2} prompts for each that is trained",
             100.0 * on.wasted_token_share,
             on.wasted_prompts_per_trained
         );
     }
     if on.length_bias.abs() >= 0.005 {
-        text += &format!("; trained responses are {:+.1} % as long as all", 100.0 * on.length_bias);
+        _ = write!(text, "; trained responses are {:+.1} % as long as all", 100.0 * on.length_bias);
     }
     if on.usd_per_trained_prompt.mean > 0.0 {
-        text += &format!("; {} a trained prompt", usd(on.usd_per_trained_prompt.mean));
+        _ = write!(text, "; {} a trained prompt", usd(on.usd_per_trained_prompt.mean));
     }
     text
 }
@@ -80,13 +83,13 @@ fn whole(run: &WholeRun, alone: bool) -> String {
         of(run.forecast_hours.p95)
     );
     if !alone {
-        text += &format!("; baseline {}", of(run.baseline_hours.mean));
+        _ = write!(text, "; baseline {}", of(run.baseline_hours.mean));
         if run.baseline_usd.mean > 0.0 {
-            text += &format!(", {}", usd(run.baseline_usd.mean));
+            _ = write!(text, ", {}", usd(run.baseline_usd.mean));
         }
         match run.payback_steps {
             Some(steps) if steps > 0.0 => {
-                text += &format!("; the drafter has paid for itself after {steps:.0} RL steps")
+                _ = write!(text, "; the drafter has paid for itself after {steps:.0} RL steps");
             }
             Some(_) => {}
             None => text += "; the drafter never pays for itself",

@@ -1,5 +1,7 @@
 //! What the terminal shows of a plan: the best one, what stands beside it, what would change it, what was left out.
 
+use std::fmt::Write as _;
+
 use super::{numbers, paragraph, seconds, table, usd};
 use crate::study::plan::{Choice, LimitKind, OtherKind, PlanResult};
 
@@ -209,7 +211,7 @@ pub(in crate::cli) fn explained(all: &[(usize, String, String)]) -> String {
         text += &paragraph(&candidate.to_string(), &format!("{title}: {fate}"));
     }
     if all.len() > SHOWN {
-        text += &format!("... and {} more; --out DIR writes all into plan.csv\n", all.len() - SHOWN);
+        _ = writeln!(text, "... and {} more; --out DIR writes all into plan.csv", all.len() - SHOWN);
     }
     text
 }

@@ -49,7 +49,9 @@ pub(in crate::report) fn lines(data: &Lines<'_>, size: Size) -> String {
             }
             pen.line(&line, Paint::Series(*series), 2.0);
             if !data.stepped && points.len() <= MARKED {
-                line.iter().for_each(|at| pen.circle(*at, 3.0, Paint::Series(*series), 1.0));
+                for at in &line {
+                    pen.circle(*at, 3.0, Paint::Series(*series), 1.0);
+                }
             }
         }
     })

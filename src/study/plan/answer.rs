@@ -364,12 +364,11 @@ fn left_out(space: &Space, fates: &[Fate]) -> Vec<LeftOut> {
             Fate::OverLimit { kind, .. } => format!("over the limit on {}", kind.key()),
             other => other.reason().to_owned(),
         };
-        match all.iter_mut().find(|known| known.reason == reason) {
-            Some(known) => known.count += 1,
-            None => {
-                let example = format!("{}: {}", space.title(candidate), fate.text(space));
-                all.push(LeftOut { reason, count: 1, example });
-            }
+        if let Some(known) = all.iter_mut().find(|known| known.reason == reason) {
+            known.count += 1;
+        } else {
+            let example = format!("{}: {}", space.title(candidate), fate.text(space));
+            all.push(LeftOut { reason, count: 1, example });
         }
     }
     all.sort_by(|a, b| b.count.cmp(&a.count).then(a.reason.cmp(&b.reason)));
@@ -378,7 +377,7 @@ fn left_out(space: &Space, fates: &[Fate]) -> Vec<LeftOut> {
 
 fn notes(goal: &Goal, within: &[&Finalist<'_>], space: &Space) -> Vec<String> {
     let mut notes = vec![
-        "Training is operations over one efficiency (MFU), whatever the layout and the number of GPUs: it scales with GPUs until one sequence fills a rank. Pipeline bubbles and wide collectives are inside the MFU, so more GPUs train less well than this says.".to_owned(),
+        "Training is operations over one efficiency (MFU) on the rank that has most of them, with pipeline bubbles and the exchange of gradients; the collectives of wide tensor and expert parallelism are inside the MFU, so wide layouts train less well than this says.".to_owned(),
     ];
     let varies = |name: &str| space.values().iter().any(|(column, _)| column == name);
     if ["train_tp", "train_pp", "train_cp", "train_ep"].iter().any(|name| varies(name)) {

@@ -44,6 +44,6 @@ fn whole(space: &Space, text: &mut String) {
     if let Ok(path) = path.canonicalize()
         && let Some(found) = path.to_str()
     {
-        *text = found.to_owned();
+        found.clone_into(text);
     }
 }

@@ -227,7 +227,7 @@ impl Builder<'_> {
         entries
     }
 
-    fn label(&self, asked: Option<LoopPreset>) -> String {
+    fn label(asked: Option<LoopPreset>) -> String {
         asked.map_or_else(|| "as written".to_owned(), name)
     }
 
@@ -241,12 +241,12 @@ impl Builder<'_> {
         if self.document.has("pools") {
             overrides.insert(0, (self.key("pools"), self.null()));
         }
-        let whole = total <= kind.per_node || total % kind.per_node == 0;
+        let whole = total <= kind.per_node || total.is_multiple_of(kind.per_node);
         let impossible = (!whole).then(|| format!("{total} GPUs are no whole nodes of {}", kind.per_node));
         let device = kind.device.clone();
         let none = || "-".to_owned();
         let labels =
-            vec![self.label(asked), total.to_string(), none(), none(), device.clone(), none(), none()];
+            vec![Self::label(asked), total.to_string(), none(), none(), device.clone(), none(), none()];
         Placement { entry: Entry { labels, overrides }, kinds: [device.clone(), device], impossible }
     }
 
@@ -272,7 +272,7 @@ impl Builder<'_> {
         if self.document.has("cluster") {
             overrides.push((self.key("cluster"), self.null()));
         }
-        let whole = |gpus: u64, kind: &Kind| gpus <= kind.per_node || gpus % kind.per_node == 0;
+        let whole = |gpus: u64, kind: &Kind| gpus <= kind.per_node || gpus.is_multiple_of(kind.per_node);
         let impossible = if generating == 0 || training == 0 {
             Some(format!("{total} GPUs are too few for two pools"))
         } else if !whole(generating, generator) || !whole(training, trainer) {
@@ -281,7 +281,7 @@ impl Builder<'_> {
             None
         };
         let labels = vec![
-            self.label(asked),
+            Self::label(asked),
             total.to_string(),
             generating.to_string(),
             training.to_string(),

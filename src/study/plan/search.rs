@@ -88,7 +88,13 @@ pub fn rows(space: &Space) -> u64 {
     space.len() as u64 * RUNGS
 }
 
+/// What became of candidates so far, and those that are still open.
+type Resolved = (Vec<Option<Fate>>, HashMap<usize, Open>);
+/// A candidate's figures, or why there are none.
+type Simulated = (usize, Result<Figures, String>);
+
 /// Searches. `known` are rows of an earlier search of the same space.
+#[expect(clippy::implicit_hasher, reason = "rows of a journal, whose maps are std's")]
 pub fn search<E>(
     space: &Space,
     goal: &Goal,
@@ -114,15 +120,19 @@ pub fn search<E>(
         Rule { draws: 1, margin: 0.1, each: 4, across_kinds: false, stay: 8, stay_of_kind: 2 * stay_of_kind };
     let nearest = closest(goal, &seen);
     let (mut seen, out) = halve(goal, seen, first);
-    out.into_iter().for_each(|(candidate, fate)| fates[candidate] = Some(fate));
+    for (candidate, fate) in out {
+        fates[candidate] = Some(fate);
+    }
     if seen.iter().any(|s| open[&s.candidate].draws >= WORTH_A_SECOND) {
         work.tell(Told::Begin(seen.len()))?;
         let all: Vec<usize> = seen.iter().map(|s| s.candidate).collect();
         let figures = work.rung(1, &all, |_| (SECOND, 1))?;
-        seen = work.seen(&open, figures, &mut fates).into_iter().map(|(seen, _)| seen).collect();
+        seen = results_as_seen(&open, figures, &mut fates).into_iter().map(|(seen, _)| seen).collect();
         let second = Rule { draws: SECOND, margin: 0.05, each: 2, across_kinds: true, stay: 6, stay_of_kind };
         let (kept, out) = halve(goal, seen, second);
-        out.into_iter().for_each(|(candidate, fate)| fates[candidate] = Some(fate));
+        for (candidate, fate) in out {
+            fates[candidate] = Some(fate);
+        }
         seen = kept;
     }
     let mut last: Vec<usize> = seen.iter().map(|s| s.candidate).collect();
@@ -166,7 +176,7 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
     }
 
     /// Resolves every candidate and takes its bound.
-    fn resolve_all(&mut self) -> Result<(Vec<Option<Fate>>, HashMap<usize, Open>), SearchError<E>> {
+    fn resolve_all(&mut self) -> Result<Resolved, SearchError<E>> {
         let space = self.space;
         let lengths: Mutex<HashMap<u64, Arc<Lengths>>> = Mutex::default();
         let mut kinds: Vec<[String; 2]> = Vec::new();
@@ -237,7 +247,7 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
         rung: u64,
         all: &[usize],
         of: impl Fn(usize) -> (u32, u32) + Sync,
-    ) -> Result<Vec<(usize, Result<Figures, String>)>, SearchError<E>> {
+    ) -> Result<Vec<Simulated>, SearchError<E>> {
         let mut done = Vec::with_capacity(all.len());
         let (space, known, stepper) = (self.space, self.known, self.options.stepper);
         for batch in all.chunks(BATCH) {
@@ -262,26 +272,6 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
             self.tell(Told::Done(batch.len()))?;
         }
         Ok(done)
-    }
-
-    /// Results as a rung sees them; failures are fates.
-    fn seen(
-        &self,
-        open: &HashMap<usize, Open>,
-        results: Vec<(usize, Result<Figures, String>)>,
-        fates: &mut [Option<Fate>],
-    ) -> Vec<(Seen, Figures)> {
-        let mut all = Vec::with_capacity(results.len());
-        for (candidate, result) in results {
-            match result {
-                Ok(figures) => {
-                    let Open { facts, kinds, .. } = open[&candidate];
-                    all.push((Seen { candidate, facts, kinds, step_s: figures.mean() }, figures));
-                }
-                Err(why) => fates[candidate] = Some(Fate::Failed(why)),
-            }
-        }
-        all
     }
 
     /// The first rung: candidates in order of their bounds, in turn over what they cost.
@@ -310,7 +300,7 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
             queue.drain(..taken);
             self.tell(Told::Done(left_out))?;
             let results = self.rung(0, &batch, |_| (1, 1))?;
-            seen.extend(self.seen(open, results, fates).into_iter().map(|(seen, _)| seen));
+            seen.extend(results_as_seen(open, results, fates).into_iter().map(|(seen, _)| seen));
         }
         Ok(seen)
     }
@@ -348,7 +338,7 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
         let all: Vec<usize> = over.into_iter().take(NEAREST).map(|(_, candidate)| candidate).collect();
         self.tell(Told::Begin(all.len()))?;
         let results = self.rung(0, &all, |_| (1, 1))?;
-        seen.extend(self.seen(open, results, fates).into_iter().map(|(seen, _)| seen));
+        seen.extend(results_as_seen(open, results, fates).into_iter().map(|(seen, _)| seen));
         Ok(())
     }
 
@@ -361,7 +351,7 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
     ) -> Result<Vec<(usize, Figures)>, SearchError<E>> {
         self.tell(Told::Begin(all.len()))?;
         let results = self.rung(2, all, |candidate| (open[&candidate].draws, open[&candidate].worlds))?;
-        let mut finals = self.seen(open, results, fates);
+        let mut finals = results_as_seen(open, results, fates);
         let met =
             |seen: &Seen, figures: &Figures| self.goal.met(&seen.facts, &figures.seconds) >= self.goal.p;
         finals.sort_by(|(a, f), (b, g)| {
@@ -422,4 +412,22 @@ fn to_row(candidate: usize, rung: u64, result: &Result<Figures, String>) -> Row 
 fn from_row(row: &Row) -> Option<Result<Figures, String>> {
     let [_, figures, error] = row.cells.as_slice() else { return None };
     if error.is_empty() { Figures::from_cell(figures).map(Ok) } else { Some(Err(error.clone())) }
+}
+/// Results as a rung sees them; failures are fates.
+fn results_as_seen(
+    open: &HashMap<usize, Open>,
+    results: Vec<Simulated>,
+    fates: &mut [Option<Fate>],
+) -> Vec<(Seen, Figures)> {
+    let mut all = Vec::with_capacity(results.len());
+    for (candidate, result) in results {
+        match result {
+            Ok(figures) => {
+                let Open { facts, kinds, .. } = open[&candidate];
+                all.push((Seen { candidate, facts, kinds, step_s: figures.mean() }, figures));
+            }
+            Err(why) => fates[candidate] = Some(Fate::Failed(why)),
+        }
+    }
+    all
 }

@@ -70,7 +70,7 @@ pub fn schedules(
         match resolve_engine(&changed) {
             Ok(prepared) => rows.push(row(name, &off, &rollouts(&prepared, stepper))),
             // What the user brought is run or refused.
-            Err(error) if name == OWN_TABLE => return Err(error.into()),
+            Err(error) if name == OWN_TABLE => return Err(error),
             Err(error) => left_out.push(format!("{name}: {error}")),
         }
     }

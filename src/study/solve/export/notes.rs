@@ -110,7 +110,7 @@ fn launch(answer: &Answer, target: Target, configurations: &[Configuration]) -> 
 fn forced(answer: &Answer, target: Target, configurations: &[Configuration]) -> String {
     let asked = answer.asked;
     let acceptance = asked.prepared.resolved.speculation.as_ref().map(|s| &s.acceptance);
-    let rates = acceptance.map(|a| a.rates_over_all()).unwrap_or_default();
+    let rates = acceptance.map(crate::resolved::AcceptanceInput::rates_over_all).unwrap_or_default();
     if matches!(target, Target::Vllm | Target::NemoRl | Target::Verl) {
         let most = configurations.iter().map(|c| c.draft_tokens()).max().unwrap_or(0) as usize;
         let mut survival = 1.0;
