@@ -146,7 +146,10 @@ fn a_rehearsal_writes_what_a_run_writes_and_says_that_it_is_none() {
         assert!(of(&first) == of(&second), "{name} differs between two runs of one seed");
     }
     let mut ops = Vec::new();
-    for name in names.iter().filter(|name| Path::new(name).extension().is_some_and(|e| e == "csv") && *name != "steps.csv") {
+    for name in names
+        .iter()
+        .filter(|name| Path::new(name).extension().is_some_and(|e| e == "csv") && *name != "steps.csv")
+    {
         for table in measured::read(&first.join(name)).unwrap() {
             assert!(table.header.provider.contains("not measured"), "{name}: {}", table.header.provider);
             assert!(

@@ -62,7 +62,7 @@ fn encoded(program: &Program, data: &[Vec<u8>]) -> Vec<u8> {
         number(&mut bytes, launch.shared);
         number(&mut bytes, launch.pointers.len() as u32);
         for pointer in &launch.pointers {
-            bytes.extend(pointer.map_or(-1, |x| x as i32).to_le_bytes());
+            bytes.extend(pointer.map_or(-1, |x| i32::try_from(x).unwrap()).to_le_bytes());
         }
         number(&mut bytes, launch.scalars.len() as u32);
         for scalar in &launch.scalars {
@@ -95,7 +95,9 @@ impl Launcher for Host {
             let message = String::from_utf8(text).unwrap();
             return Err(LaunchError { kernel: program.launches[0].kernel.to_owned(), message });
         }
-        data.iter_mut().for_each(|buffer| output.read_exact(buffer).unwrap());
+        for buffer in &mut *data {
+            output.read_exact(buffer).unwrap();
+        }
         Ok(())
     }
 }
