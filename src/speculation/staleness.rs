@@ -82,7 +82,9 @@ pub fn rates(first: f64, course: Option<&Course>, learner: Option<&Learner>, ste
             if step > 0 {
                 gap += untrained(step - 1) - untrained(step);
                 let due = (step as u32).is_multiple_of(learner.every);
-                let closed = if due { gap * (1.0 - kept) } else { 0.0 };
+                // What trainings under way will close is not there for this one to close again.
+                let left = gap - later.iter().sum::<f64>();
+                let closed = if due { left * (1.0 - kept) } else { 0.0 };
                 later.push(closed);
                 gap -= later.remove(0);
             }
@@ -162,6 +164,20 @@ mod tests {
         let grown = rates(0.7, None, Some(&chat), 100);
         assert!((grown[0] - 0.7).abs() < 1e-12 && (grown[99] - 0.8).abs() < 1e-3);
         assert_eq!(rates(0.7, None, None, 3), [0.7; 3]);
+    }
+
+    #[test]
+    fn a_result_that_lags_closes_no_more_than_there_is() {
+        let falling = Course::Points(vec![(0.0, 0.8), (1.0, 0.6)]);
+        for lag in [0, 1, 5] {
+            let learner = Learner { every: 1, updates: 20.0, recovery: 20.0, lag, initial_gap: 0.0 };
+            let rates = rates(0.8, Some(&falling), Some(&learner), 60);
+            assert!(rates.iter().all(|rate| *rate <= 0.8 + 1e-12), "lag {lag}: {rates:?}");
+            // Nothing reaches the drafter before the lag is over; in the end all is closed.
+            let before = &rates[1..1 + lag as usize];
+            assert!(before.iter().all(|rate| (rate - 0.6).abs() < 1e-12), "lag {lag}: {rates:?}");
+            assert!((rates[59] - 0.8).abs() < 1e-3, "lag {lag}: {rates:?}");
+        }
     }
 
     #[test]
