@@ -91,6 +91,7 @@ fn replicas(times: u32) -> Vec<Vec<(u32, Sample)>> {
         response_tokens: lognormal(7600.0, 0.7, 16_384),
         group_correlation: 0.0,
         response_drift: Vec::new(),
+        response_cap: None,
     };
     let mut samples = Generator::new(&workload, 1, LengthShift::default()).step(0, 0);
     for sample in &mut samples {

@@ -43,6 +43,7 @@ fn samples(requests: u32) -> Vec<(u32, Sample)> {
         response_tokens: lognormal(4000.0, 0.9, 16_384),
         group_correlation: 0.0,
         response_drift: Vec::new(),
+        response_cap: None,
     };
     (0..).zip(Generator::new(&workload, 1, LengthShift::default()).step(0, 0)).collect()
 }

@@ -46,26 +46,22 @@ pub mod resolve;
 
 // Layer 6
 #[cfg(feature = "simulator")]
-pub mod sim;
+pub mod rollout;
 
 // Layer 7
 #[cfg(feature = "simulator")]
-pub mod rollout;
+pub mod rl;
 
 // Layer 8
 #[cfg(feature = "simulator")]
-pub mod rl;
-
-// Layer 9
-#[cfg(feature = "simulator")]
 pub mod study;
 
-// Layer 10
+// Layer 9
 #[cfg(feature = "simulator")]
 pub mod calibrate;
 #[cfg(feature = "simulator")]
 pub mod report;
 
-// Layer 11
+// Layer 10
 #[cfg(feature = "simulator")]
 pub mod cli;

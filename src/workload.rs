@@ -60,14 +60,8 @@ impl Generator {
             correlation: workload.group_correlation,
             drift: workload.response_drift.clone(),
             seed,
-            cap: u32::MAX,
+            cap: workload.response_cap.unwrap_or(u32::MAX),
         }
-    }
-
-    /// The same with responses cut at `cap` tokens.
-    #[must_use]
-    pub fn capped(self, cap: Option<u32>) -> Self {
-        Generator { cap: cap.unwrap_or(u32::MAX), ..self }
     }
 
     /// The samples of one RL step of one draw, group by group.
@@ -114,6 +108,7 @@ mod tests {
             response_tokens: lognormal(4000.0, 0.9, 16_384),
             group_correlation: correlation,
             response_drift: Vec::new(),
+            response_cap: None,
         }
     }
 

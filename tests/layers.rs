@@ -11,14 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer, lowest first.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 11] = [
     &["units", "rng", "math", "estimate", "piece", "yaml"],
     &["scenario", "measured", "profile", "resolved", "result"],
     &["catalog"],
     &["cost", "workload"],
     &["forward", "speculation"],
     &["resolve"],
-    &["sim"],
     &["rollout"],
     &["rl"],
     &["study"],
@@ -368,26 +367,25 @@ fn imports_are_found_in_every_spelling() {
     assert_eq!(found("pub use crate :: cli :: main as other;", 1), ["cli"]);
     assert_eq!(found("fn f() -> crate::result::Arm { let x = crate::rng::mix(1); x }", 1), ["result", "rng"]);
     assert_eq!(
-        found("use super::super::sim::Queue;", 2),
-        ["sim"],
+        found("use super::super::rollout::Job;", 2),
+        ["rollout"],
         "two up from src/cost/gemm.rs is the root"
     );
-    assert_eq!(found("use super::super::{sim, rl::machine};", 2), ["rl", "sim"]);
+    assert_eq!(found("use super::super::{rollout, rl::machine};", 2), ["rl", "rollout"]);
     assert_eq!(found("use super::kv::Pool;", 2), [""; 0], "one up is the module itself");
     assert_eq!(found("let url = 'a'; use crate::cli::x; let t: &'static str = \"\";", 1), ["cli"]);
 }
 
 #[test]
 fn comments_strings_and_tests_import_nothing() {
-    assert_eq!(found("// use crate::cli;\n/* crate::cli /* crate::rl */ */ //! crate::sim", 1), [""; 0]);
+    assert_eq!(found("// use crate::cli;\n/* crate::cli /* crate::rl */ */ //! crate::rollout", 1), [""; 0]);
     assert_eq!(
-        found("let s = \"crate::cli \\\" crate::rl\"; let r = r#\"crate::sim \" crate::rl\"#;", 1),
+        found("let s = \"crate::cli \\\" crate::rl\"; let r = r#\"crate::rollout \" crate::rl\"#;", 1),
         [""; 0]
     );
     assert_eq!(found("let q = '\"'; use crate::math; let e = '\\''; // crate::cli", 1), ["math"]);
-    let tested =
-        "use crate::rng;\n#[cfg(test)]\nmod tests {\n use crate::cli;\n fn f() { {} }\n}\nuse crate::sim;";
-    assert_eq!(found(tested, 1), ["rng", "sim"], "what follows a test module counts again");
+    let tested = "use crate::rng;\n#[cfg(test)]\nmod tests {\n use crate::cli;\n fn f() { {} }\n}\nuse crate::rollout;";
+    assert_eq!(found(tested, 1), ["rng", "rollout"], "what follows a test module counts again");
     assert_eq!(found("#[cfg(test)]\nuse crate::{cli, rl};\nuse crate::rng;", 1), ["rng"]);
     assert_eq!(found("#[cfg(test)]\n#[allow(x)]\npub(crate) mod testing { use crate::cli; }", 1), [""; 0]);
     assert_eq!(without_tests("#[cfg(test)]\nmod tests;\nfn f() {}").1, ["tests"]);

@@ -11,7 +11,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::resolved::{Balance, Model, Precision, Resolved};
+use crate::resolved::{Balance, Model, Resolved};
 
 /// Operations of one forward pass over a sequence of `tokens`.
 pub fn forward_flops(model: &Model, tokens: f64) -> f64 {
@@ -131,10 +131,7 @@ impl Pass {
 /// Training (once through the samples) and one pass for log-probs of a run.
 pub fn passes(resolved: &Resolved) -> (Pass, Pass) {
     let (training, trainer) = (&resolved.training, resolved.training_cluster());
-    let peak = match training.precision {
-        Precision::Fp8 => trainer.device.fp8_tflops.unwrap_or(trainer.device.bf16_tflops),
-        Precision::Bf16 => trainer.device.bf16_tflops,
-    } * 1e12;
+    let peak = trainer.device.peak_flops(training.precision);
     let train = Pass {
         forwards: 3.0 + training.recompute,
         ranks: (trainer.gpus / training.gpus_per_sequence) as usize,

@@ -6,9 +6,7 @@
 use super::ResolveError;
 use super::book::Book;
 use crate::profile::StageProfile;
-use crate::resolved::{
-    Cluster, DrafterTraining, Generation, Precision, Source, Speculation, Training, Workload,
-};
+use crate::resolved::{Cluster, DrafterTraining, Generation, Source, Speculation, Training, Workload};
 use crate::scenario::Scenario;
 use crate::scenario::raw::{self, Course as Given, DrafterLoss, DrafterPlacement};
 use crate::speculation::staleness::{Course, Learner, rates};
@@ -181,11 +179,7 @@ fn learner(
         book.note("training.packing", false, Source::Default, why);
         training.packing = false;
     }
-    let device = &inputs.gpus.device;
-    let peak = match training.precision {
-        Precision::Fp8 => device.fp8_tflops.unwrap_or(device.bf16_tflops),
-        Precision::Bf16 => device.bf16_tflops,
-    } * 1e12;
+    let peak = inputs.gpus.device.peak_flops(training.precision);
     let gpus = f64::from(inputs.gpus.gpus);
     let computed = 6.0 * speculation.drafter.params() * tokens / (gpus * peak * training.mfu.value);
     let seconds = given.seconds.map_or(computed, raw::NonNegative::get);

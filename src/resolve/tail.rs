@@ -20,11 +20,8 @@ pub(super) fn resolve(
     stages: &StageProfile,
 ) -> Result<Tail, ResolveError> {
     let Some(given) = raw else { return Ok(Tail::default()) };
-    let mut tail = Tail {
-        cap: given.cap.map(|n| n.get() as u32),
-        longest_first: given.admission == Some(raw::Admission::LongestFirst),
-        ..Tail::default()
-    };
+    let mut tail =
+        Tail { longest_first: given.admission == Some(raw::Admission::LongestFirst), ..Tail::default() };
     if let Some(isolate) = &given.isolate {
         tail.isolate = Some(isolation(book, isolate, generation)?);
     }

@@ -58,6 +58,7 @@ pub(super) fn resolve(
         prompt_tokens,
         response_tokens,
         group_correlation,
+        response_cap: raw.tail.as_ref().and_then(|tail| tail.cap).map(|cap| cap.get() as u32),
         response_drift: given.response_drift.iter().flatten().map(|[s, f]| (s.get(), f.get())).collect(),
     };
     let max_model_len = if let Some(tokens) = asked_len {

@@ -279,6 +279,16 @@ impl Drafter {
     }
 }
 
+impl Device {
+    /// Peak rate of a number format, FLOP/s; bf16's where there are no fp8 units.
+    pub fn peak_flops(&self, precision: Precision) -> f64 {
+        1e12 * match precision {
+            Precision::Fp8 => self.fp8_tflops.unwrap_or(self.bf16_tflops),
+            Precision::Bf16 => self.bf16_tflops,
+        }
+    }
+}
+
 /// A GPU: datasheet and published figures, each with its source in the catalog file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -139,6 +139,9 @@ pub struct Workload {
     /// Factors on all responses before clipping by RL step, linear between them and flat beyond; empty where lengths stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub response_drift: Vec<(f64, f64)>,
+    /// Longest response that is waited for, tokens (`tail.cap`): longer ones are cut as they are drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_cap: Option<u32>,
 }
 
 impl Workload {

@@ -4,11 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::run::Quantity;
 
-/// Remedies for the tail of a rollout; all off is a rollout without any.
+/// Remedies for the tail of a rollout; all off is a rollout without any. The cap is the workload's (`response_cap`).
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Tail {
-    /// Longest response that is waited for, tokens.
-    pub cap: Option<u32>,
     /// Standard deviation of the logarithm of predicted over true length.
     pub log_error: f64,
     /// Whether requests with the longest predicted response reach the engines first.
@@ -42,9 +40,9 @@ pub struct Regrouping {
 }
 
 impl Tail {
-    /// Whether nothing is done.
+    /// Whether samples are dealt, ordered and left where they are as without any remedy.
     pub fn is_off(&self) -> bool {
-        self.cap.is_none() && !self.longest_first && self.isolate.is_none() && self.regroup.is_none()
+        !self.longest_first && self.isolate.is_none() && self.regroup.is_none()
     }
 
     /// Whether predictions are asked for.

@@ -91,19 +91,25 @@ impl StepRecord {
         end.since(start).seconds()
     }
 
-    /// Seconds of its period by the stage that the trainer was in or waited for; a stage that ran while an earlier one
-    /// was still waited for counts once.
+    /// Seconds of its period by the stage that the trainer was in or waited for; they are apart from each other.
+    ///
+    /// Until its first own stage starts, the trainer waits for what comes before it, each second counted for the stage that
+    /// ended first; while it is held by handing over weights, what none of them explains is the hand-over's.
     pub fn exposed(&self) -> [f64; 7] {
-        let mut now = self.before;
-        let mut exposed = self.spans.map(|(start, end)| {
-            let from = start.max(now);
-            now = now.max(end);
-            end.since(from).seconds()
-        });
-        // The samples were there, and the trainer was not free yet.
-        let ends = self.spans[..=Stage::Reward as usize].iter().map(|(_, end)| *end);
-        let whole = ends.fold(self.before, SimTime::max);
-        exposed[Stage::Prepare as usize] += self.free.since(whole).seconds();
+        let own = self.spans[Stage::LogprobOld as usize].0;
+        let mut waited = [Stage::Data, Stage::Prepare, Stage::Generation, Stage::Reward];
+        waited.sort_by_key(|stage| (self.spans[*stage as usize].1, *stage));
+        let mut exposed = self.spans.map(|(start, end)| end.since(start).seconds());
+        let (mut now, mut explained) = (self.before, 0.0);
+        for stage in waited {
+            let (start, end) = self.spans[stage as usize];
+            let (from, to) = (start.max(now), end.min(own));
+            exposed[stage as usize] = to.since(from).seconds();
+            explained += to.min(self.free).since(from).seconds();
+            now = now.max(to);
+        }
+        let held = self.free.since(self.before).seconds();
+        exposed[Stage::Prepare as usize] += (held - explained).max(0.0);
         exposed
     }
 }
@@ -203,4 +209,49 @@ fn train(ready: &Ready, free: SimTime, before: SimTime) -> StepRecord {
     let old = after(old, free);
     let spans = [data, prepare, generation, reward, old, after(reference, free), after(training, free)];
     StepRecord { spans, replica_ends: ready.replica_ends.clone(), before, lag: ready.lag, free }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spans of data, prepare, generation and reward; log-probs from `own` on, a second each, then a second of training.
+    fn record(before: f64, free: f64, spans: [(f64, f64); 4], own: f64) -> StepRecord {
+        let of = |(start, end): (f64, f64)| (SimTime::from_seconds(start), SimTime::from_seconds(end));
+        let [data, prepare, generation, reward] = spans.map(of);
+        let stage = |n: f64| of((own + n, own + n + 1.0));
+        StepRecord {
+            spans: [data, prepare, generation, reward, stage(0.0), stage(1.0), stage(2.0)],
+            replica_ends: Vec::new(),
+            before: SimTime::from_seconds(before),
+            lag: (0.0, 0),
+            free: SimTime::from_seconds(free),
+        }
+    }
+
+    fn close(record: &StepRecord, expected: [f64; 4]) {
+        let exposed = record.exposed();
+        assert!(exposed.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{exposed:?} {expected:?}");
+        assert_eq!(exposed[4..], [1.0, 1.0, 1.0]);
+        assert!((exposed.iter().sum::<f64>() - record.period()).abs() < 1e-9, "all of the period");
+    }
+
+    #[test]
+    fn every_second_has_one_stage() {
+        // In turns: all one after the other.
+        close(
+            &record(100.0, 100.0, [(100.0, 101.0), (101.0, 103.0), (103.0, 110.0), (110.0, 112.0)], 112.0),
+            [1.0, 2.0, 7.0, 2.0],
+        );
+        // Samples were whole at 105; engines then finished what ran, and took weights from 120 to 122.
+        close(
+            &record(100.0, 122.0, [(99.0, 99.0), (120.0, 122.0), (60.0, 105.0), (105.0, 105.0)], 122.0),
+            [0.0, 17.0, 5.0, 0.0],
+        );
+        // Everything was there: nothing is waited for, though engines take weights while the trainer works.
+        close(
+            &record(100.0, 100.0, [(90.0, 90.0), (101.0, 104.0), (50.0, 98.0), (98.0, 99.0)], 100.0),
+            [0.0, 0.0, 0.0, 0.0],
+        );
+    }
 }

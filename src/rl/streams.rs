@@ -304,7 +304,7 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         let (samples, staleness) = self.groups.train(&chosen, self.version);
         let stages = self.supply.stages(step as u64, &samples);
         self.lookahead = (stages[1..].iter().sum::<f64>()).max(0.05);
-        let start = self.groups.first_started_at(&chosen);
+        let first = self.groups.first_started_at(&chosen);
         let before = SimTime::from_seconds(self.settings.data);
         let loading = SimTime::from_seconds(self.settings.load);
         let prepare =
@@ -315,6 +315,8 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         } else {
             (data_start, data_start)
         };
+        // Where nothing runs ahead, engines generate from their weights on, though the first samples may be thrown away.
+        let start = if self.settings.mode.lead == 0.0 { first.min(prepare.1) } else { first };
         if !self.settings.mode.split {
             self.held = true;
             if self.settings.mode.partial_rollouts {

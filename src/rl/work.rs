@@ -77,8 +77,7 @@ impl<'a> Simulation<'a> {
         Simulation {
             prepared,
             cost: Memo::new(&prepared.engine),
-            generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths)
-                .capped(resolved.tail.cap),
+            generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
             acceptance,
             acceptance_shift,
             schedule,

@@ -174,7 +174,7 @@ mod tests {
             let rates = rates(0.8, Some(&falling), Some(&learner), 60);
             assert!(rates.iter().all(|rate| *rate <= 0.8 + 1e-12), "lag {lag}: {rates:?}");
             // Nothing reaches the drafter before the lag is over; in the end all is closed.
-            let before = &rates[1..1 + lag as usize];
+            let before = &rates[1..=lag as usize];
             assert!(before.iter().all(|rate| (rate - 0.6).abs() < 1e-12), "lag {lag}: {rates:?}");
             assert!((rates[59] - 0.8).abs() < 1e-3, "lag {lag}: {rates:?}");
         }

@@ -110,7 +110,6 @@ pub(super) fn completions(side: &Side<'_>) -> Vec<Completion> {
 pub(super) fn response_lengths(side: &Side<'_>, shift: InputShift) -> Vec<LengthBin> {
     let workload = &side.prepared.resolved.workload;
     let samples = Generator::new(workload, side.prepared.resolved.seed, shift.lengths)
-        .capped(side.prepared.resolved.tail.cap)
         .step(0, side.first_counted() as u64);
     let longest = samples.iter().map(|sample| sample.response).max().unwrap_or(0).max(1);
     let width = longest.div_ceil(LENGTH_BINS).max(1);

@@ -70,8 +70,10 @@ fn training(interval: &UpdateInterval) -> String {
 }
 
 fn whole(run: &WholeRun, alone: bool) -> String {
+    // One unit for all.
+    let days = run.forecast_hours.mean >= 48.0;
     let of = |hours: f64| {
-        if hours >= 48.0 { format!("{:.1} days", hours / 24.0) } else { format!("{hours:.1} hours") }
+        if days { format!("{:.1} days", hours / 24.0) } else { format!("{hours:.1} hours") }
     };
     let cost =
         if run.forecast_usd.mean > 0.0 { format!(", {}", usd(run.forecast_usd.mean)) } else { String::new() };

@@ -4,6 +4,9 @@ use super::{numbers, seconds};
 use crate::report::{alone, drafts};
 use crate::result::{Arm, RunResult};
 
+/// Share of a step below which idle seconds are rounding.
+const IDLE: f64 = 0.001;
+
 /// Seconds of each stage on the critical path, and of the step.
 pub(super) fn table(result: &RunResult) -> String {
     let (off, on) = (&result.baseline, &result.forecast);
@@ -40,6 +43,11 @@ pub(super) fn table(result: &RunResult) -> String {
         }
         let band = format!("{} - {}", seconds(low[stage]), seconds(high[stage]));
         table.add_row(row(name, a[stage], b[stage], band, basis.label()));
+    }
+    // What is left of the step: nobody's.
+    let (a, b) = (off.exposed_s.idle, on.exposed_s.idle);
+    if a > IDLE * off.step_s.mean || b > IDLE * on.step_s.mean {
+        table.add_row(row("idle", a, b, String::new(), ""));
     }
     let band = format!("{} - {}", seconds(on.step_s.p05), seconds(on.step_s.p95));
     table.add_row(row("step", off.step_s.mean, on.step_s.mean, band, ""));

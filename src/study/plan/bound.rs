@@ -18,7 +18,7 @@ use crate::forward::Engine;
 use crate::forward::training::{self, forward_flops};
 use crate::piece::Shape;
 use crate::resolve::Prepared;
-use crate::resolved::{GroupOrder, Precision, Resolved, ScheduleInput};
+use crate::resolved::{GroupOrder, Resolved, ScheduleInput};
 use crate::rollout::assign;
 use crate::workload::{Generator, LengthShift, Sample};
 
@@ -91,31 +91,18 @@ pub(super) fn step_seconds(prepared: &Prepared, lengths: &Lengths) -> f64 {
     steps.iter().map(|samples| around + rollout(samples) + trainer(samples)).sum::<f64>() / counted
 }
 
-/// Rate of the trainer, FLOP/s of one GPU, at an efficiency of 1.
-fn peak(resolved: &Resolved) -> f64 {
-    let device = &resolved.training_cluster().device;
-    1e12 * match resolved.training.precision {
-        Precision::Fp8 => device.fp8_tflops.unwrap_or(device.bf16_tflops),
-        Precision::Bf16 => device.bf16_tflops,
-    }
-}
-
-/// Forward passes of training and of each log-prob pass with the efficiency of each.
-fn passes(resolved: &Resolved) -> [(f64, f64); 2] {
+/// Log-prob passes of an RL step.
+fn logprobs(resolved: &Resolved) -> f64 {
     let training = &resolved.training;
-    let logprobs = f64::from(u8::from(training.old_logprobs) + u8::from(training.reference_logprobs));
-    let forwards = (3.0 + training.recompute) * f64::from(training.epochs);
-    [(forwards, training.mfu.value), (logprobs, training.logprob_mfu.value)]
+    f64::from(u8::from(training.old_logprobs) + u8::from(training.reference_logprobs))
 }
 
 /// Seconds of training and log-probs on samples: the simulation's own.
 fn training(resolved: &Resolved, samples: &[Sample]) -> f64 {
     let lengths: Vec<f64> = samples.iter().map(|s| f64::from(s.prompt + s.response)).collect();
-    let training = &resolved.training;
-    let logprobs = f64::from(u8::from(training.old_logprobs) + u8::from(training.reference_logprobs));
     let (train, logprob) = training::passes(resolved);
-    f64::from(training.epochs) * train.seconds(&resolved.model, &lengths)
-        + logprobs * logprob.seconds(&resolved.model, &lengths)
+    f64::from(resolved.training.epochs) * train.seconds(&resolved.model, &lengths)
+        + logprobs(resolved) * logprob.seconds(&resolved.model, &lengths)
 }
 
 /// The least seconds of training on any batches of `steps` RL steps, of all groups that could be among them.
@@ -138,8 +125,9 @@ fn least_training(resolved: &Resolved, lengths: &Lengths, steps: usize) -> f64 {
     groups.sort_by(f64::total_cmp);
     let least: f64 = groups.iter().take(steps * resolved.workload.prompts_per_step as usize).sum();
     let gpus = f64::from(resolved.training_cluster().gpus);
-    let pass = |(forwards, efficiency): (f64, f64)| forwards * least / gpus / (peak(resolved) * efficiency);
-    passes(resolved).map(pass).iter().sum()
+    let (train, logprob) = training::passes(resolved);
+    let even = |pass: training::Pass| pass.forwards * least / (gpus * pass.rate);
+    f64::from(resolved.training.epochs) * even(train) + logprobs(resolved) * even(logprob)
 }
 
 /// Seconds that engines work for these samples at least, all replicas together.
