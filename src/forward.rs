@@ -67,7 +67,7 @@ impl Engine {
         let rank = self.fullest_rank(shape);
         let rows = self.software.rows(&rank, self.proposal_share());
         self.target_step(shape, &rank, &rows, context, &mut piece);
-        self.software.launches(self.model.layers, &rows, context, &mut piece);
+        self.software.launches(&self.model, self.layout, &rows, context, &mut piece);
         if let Some(loaded) = &self.drafter {
             self.draft_round(loaded, shape, &rank, context, &mut piece);
         }

@@ -10,7 +10,9 @@ mod residual;
 mod stages;
 mod transfer;
 
-pub use engines::{BatchTable, CaptureCounts, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine};
+pub use engines::{
+    BatchTable, CaptureCounts, EagerLaunches, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine,
+};
 pub use stages::{StageDefault, StageProfile, stages};
 
 use std::sync::OnceLock;

@@ -29,6 +29,22 @@ pub enum CaptureCounts {
     Requests,
 }
 
+/// What the host does to launch a step kernel by kernel: seconds for one launch, and how many a layer has.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EagerLaunches {
+    /// Host time of one launch, the framework's around it included.
+    pub launch_us: f64,
+    /// Launches of a dense layer on one GPU.
+    pub layer: f64,
+    /// More where q and k are normalised.
+    pub qk_norm: f64,
+    /// More where experts take the place of a dense MLP.
+    pub experts: f64,
+    /// More where several GPUs share a layer.
+    pub all_reduces: f64,
+}
+
 /// Software costs and defaults of one engine.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,8 +77,8 @@ pub struct EngineProfile {
     pub ahead_hides_draft: f64,
     /// Whether requests without a draft are padded to the width of those with one.
     pub pads_drafts: bool,
-    /// Host time to launch one transformer layer without a CUDA graph.
-    pub eager_layer_us: f64,
+    /// Launching kernels one by one, without a CUDA graph.
+    pub eager: EagerLaunches,
     /// What the seams between the pieces of a step cost in each layer.
     pub piecewise_layer_us: f64,
     /// Log-sigma of the engine's software family.
@@ -344,7 +360,10 @@ mod tests {
     fn every_engine_has_sane_constants_and_rising_versions() {
         for id in ["vllm", "sglang"] {
             let engine = engine(id, None).unwrap_or_else(|error| panic!("{id}: {error}"));
-            assert!(engine.iteration_gap_us >= 0.0 && engine.piecewise_layer_us < engine.eager_layer_us);
+            assert!(
+                engine.iteration_gap_us >= 0.0
+                    && engine.piecewise_layer_us < engine.eager.launch_us * engine.eager.layer
+            );
             let since: Vec<_> = engine.versions.iter().map(|entry| parse(&entry.since)).collect();
             assert!(since.iter().all(Option::is_some) && since.windows(2).all(|pair| pair[0] < pair[1]));
             for entry in &engine.versions {
