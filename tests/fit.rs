@@ -163,6 +163,22 @@ fn times_in_another_unit_are_refused() {
 }
 
 #[test]
+fn caches_of_other_formats_do_not_hide_a_wrong_unit() {
+    // Nine tenths of the peak in bf16, and rows of half the bytes beside them, all in nanoseconds.
+    let mut text = "kv_dtype,heads,kv_heads,head_dim,batch,kv_len,latency_us,flag\n".to_owned();
+    for batch in [8.0, 16.0, 32.0, 64.0, 128.0] {
+        for context in [4096.0, 8192.0, 16_384.0, 32_768.0] {
+            for (format, bytes) in [("bf16", 2.0), ("fp8", 1.0)] {
+                let us = batch * context * 8.0 * 128.0 * 2.0 * bytes / (0.93 * 4.8e12) * 1e6;
+                writeln!(text, "{format},32,8,128,{batch},{context},{},0", 1e3 * us).unwrap();
+            }
+        }
+    }
+    let table = Table::new("h200_attn_decode.csv", &text);
+    run(&["fit", table.path().to_str().unwrap()]).exits(2).says(&["no row reaches 0.1 %"]);
+}
+
+#[test]
 fn own_tables_round_trip() {
     let table = &measured::read_text("own.csv", &synthetic()).unwrap()[0];
     let back = &measured::read_text("own.csv", &measured::write(table)).unwrap()[0];

@@ -205,12 +205,10 @@ impl Decoder<'_> {
             None => f64::from(model.intermediate) / self.tp(),
         };
         // bf16 in and out: add + norm reads two and writes one, and reads its own result once more.
-        let mut kernels = vec![6.0 * hidden, 6.0 * hidden, 4.0 * (q + 2.0 * kv)];
-        if model.experts.is_none() {
-            // Fused expert kernels hold their activation.
-            kernels.push(6.0 * widest);
-        }
-        for bytes_per_token in kernels {
+        let kernels = [6.0 * hidden, 6.0 * hidden, 4.0 * (q + 2.0 * kv), 6.0 * widest];
+        // Fused expert kernels hold their activation.
+        let of_their_own = if model.experts.is_none() { 4 } else { 3 };
+        for bytes_per_token in &kernels[..of_their_own] {
             let seconds = self.kernels.elementwise(pass.tokens * bytes_per_token);
             add_plain(
                 piece,

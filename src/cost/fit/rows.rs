@@ -132,9 +132,13 @@ pub(super) fn sort(
                     // A cache that fits the L2 is read faster than from memory.
                     let bytes = if own.bytes() > 2e8 { own.bytes() } else { 0.0 };
                     let share = (own.flops() / machine.bf16).max(bytes / machine.bandwidth) / (us * 1e-6);
-                    reached.take(share);
                     let fast = share > 1.0;
-                    let fits = row.labels[0] == "bf16" && row.axes[2] == 128.0 && own.in_range();
+                    // Bytes and operations are those of a bf16 cache with heads of 128.
+                    let known = row.labels[0] == "bf16" && row.axes[2] == 128.0;
+                    if known {
+                        reached.take(share);
+                    }
+                    let fits = known && own.in_range();
                     let to = if own.counts() {
                         &mut rows.decode
                     } else {
@@ -153,10 +157,12 @@ pub(super) fn sort(
                         tokens: row.axes[4],
                         us,
                     };
-                    let fits = row.labels[0] == "bf16" && row.axes[2] == 128.0 && own.counts();
+                    let known = row.labels[0] == "bf16" && row.axes[2] == 128.0;
                     let share = own.flops() / (machine.bf16 * us * 1e-6);
-                    reached.take(share);
-                    keep(&mut rows.prefill, &mut rows.excluded, own, share > 1.0, fits);
+                    if known {
+                        reached.take(share);
+                    }
+                    keep(&mut rows.prefill, &mut rows.excluded, own, share > 1.0, known && own.counts());
                 }
                 Op::Moe => {
                     let layer: [f64; 6] = std::array::from_fn(|i| row.axes[i]);
