@@ -268,6 +268,11 @@ impl Work {
         floor + (self.bytes() / BANDWIDTH).max(self.flops() / peak)
     }
 
+    /// Whether it has operands that serving reads from memory, and not from the cache.
+    pub fn reads_memory(&self) -> bool {
+        !matches!(self, Work::Tokens { .. } | Work::Host { .. } | Work::Step { .. })
+    }
+
     /// Bytes of device memory that one set of cold operands takes.
     pub fn footprint(&self) -> f64 {
         self.bytes() * 1.1 + 1e6
