@@ -185,10 +185,11 @@ impl Cuda {
                 *algorithm = choice;
             }
             match self.quick_s(copies, ready) {
-                Ok(seconds) if best.is_none_or(|(least, _)| seconds < least) => {
-                    best = Some((seconds, choice))
+                Ok(seconds) => {
+                    if best.is_none_or(|(least, _)| seconds < least) {
+                        best = Some((seconds, choice));
+                    }
                 }
-                Ok(_) => {}
                 Err(error) if error.is_local() => why = error,
                 Err(error) => return Err(error),
             }

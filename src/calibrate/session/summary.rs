@@ -85,25 +85,22 @@ pub(super) fn screen(outcome: &Outcome, bars: &[Bar], checks: &[Check], seconds:
         Some(error) => format!("BROKEN, and what was measured until then stays: {error}\n"),
         None => String::new(),
     };
-    text += &format!(
-        "{} points in {seconds:.1} s, {} left out, {} refused, {} unsteady\n",
+    // Writing into a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{} points in {seconds:.1} s, {} left out, {} refused, {} unsteady",
         outcome.rows.len(),
         outcome.skipped.len(),
         outcome.refused.len(),
         outcome.rows.iter().filter(|row| row.unstable).count()
     );
     let failed: Vec<&Check> = checks.iter().filter(|check| !check.passed).collect();
-    // Writing into a string cannot fail.
-    match (checks.len(), failed.len()) {
-        (0, _) => text += "correctness: not checked, there is no kernel to run\n",
-        (all, 0) => _ = writeln!(text, "correctness: all {all} checks passed"),
-        (all, n) => {
-            _ = writeln!(
-                text,
-                "correctness: {n} of {all} checks FAILED: all rows are flagged, and none counts"
-            )
-        }
-    }
+    let verdict = match (checks.len(), failed.len()) {
+        (0, _) => "not checked, there is no kernel to run".to_owned(),
+        (all, 0) => format!("all {all} checks passed"),
+        (all, n) => format!("{n} of {all} checks FAILED: all rows are flagged, and none counts"),
+    };
+    let _ = writeln!(text, "correctness: {verdict}");
     for check in failed {
         let _ = writeln!(text, "  {check}");
     }
