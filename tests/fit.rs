@@ -130,11 +130,9 @@ fn a_table_of_its_own_format_is_fitted_and_what_does_not_count_is_counted() {
     let mean: f64 = line.split_whitespace().rev().nth(2).unwrap().parse().unwrap();
     assert!(mean < 2.0, "a smooth law is found to 2 %: {line}");
     let text = fs::read_to_string(&out).unwrap();
-    assert!(
-        text.contains("device: h200-sxm\ntier: analytic\n") || text.contains("tier: measured"),
-        "{}",
-        &text[..200]
-    );
+    assert!(text.contains("device: h200-sxm\ntier: measured\n"), "{}", &text[..200]);
+    assert!(text.contains("source: \"measured: own: test; other families: "), "{}", &text[..400]);
+    assert!(text.contains("\nmeasured: [\"gemm bf16\"]\n"), "{}", &text[..600]);
     // The same table again gives the same text.
     let again = table.folder.path().join("again.yaml");
     run(&["fit", table.path().to_str().unwrap(), "-o", again.to_str().unwrap()]).exits(0);
@@ -160,6 +158,27 @@ fn times_in_another_unit_are_refused() {
             "are its times in microseconds?",
         ]);
     }
+}
+
+#[test]
+fn a_table_of_which_no_row_counts_measures_nothing() {
+    let table = Table::new("own.csv", &synthetic().replace(",20,0\n", ",20,1\n"));
+    let out = table.folder.path().join("profile.yaml");
+    run(&["fit", table.path().to_str().unwrap(), "-o", out.to_str().unwrap()])
+        .exits(2)
+        .says(&["a fit needs 20"]);
+    let text = synthetic();
+    let of_kernel = |line: &&str| !line.starts_with("bf16") || line.ends_with(",20,0");
+    let flagged: Vec<&str> = text.lines().filter(of_kernel).collect();
+    let table = Table::new("own.csv", &(flagged.join("\n") + "\n").replace(",20,0\n", ",20,1\n"));
+    let out = table.folder.path().join("profile.yaml");
+    run(&["fit", table.path().to_str().unwrap(), "-o", out.to_str().unwrap()]).exits(0);
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(
+        text.contains("device: h200-sxm\ntier: published\n") && !text.contains("\nmeasured:"),
+        "{}",
+        &text[..400]
+    );
 }
 
 #[test]
