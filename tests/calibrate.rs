@@ -254,10 +254,19 @@ fn own_tables_are_fitted_as_measured_and_what_they_do_not_hold_stays_published()
     let (said, own) = fit(true);
     assert!(own.contains("\ntier: measured\n"), "{}", &own[..400]);
     let measured = own.lines().find(|line| line.starts_with("measured: ")).unwrap();
-    for family in ["gemm bf16", "gemm fp8", "attention_decode", "verify_attention", "elementwise", "sampling"]
-    {
+    for family in [
+        "gemm bf16",
+        "gemm fp8",
+        "attention_decode",
+        "verify_attention",
+        "elementwise",
+        "sampling",
+        "verification",
+    ] {
         assert!(measured.contains(&format!("\"{family}\"")), "{measured}");
     }
     assert!(!measured.contains("moe"), "{measured}");
+    assert!(own.contains(", verification: { t0_us: "), "verification has a line of its own");
+    assert!(own.contains("\nsource: \"measured: own: a test; other families: "), "{}", &own[..400]);
     assert!(said.contains("verify_attention  unseen query tokens"), "{said}");
 }

@@ -110,7 +110,7 @@ pub struct Report {
     pub screen: String,
     /// Whether every check of correctness passed.
     pub correct: bool,
-    /// What ended it before its time.
+    /// What ended it before its time, or why nothing was measured.
     pub broken: Option<BenchError>,
 }
 
@@ -188,11 +188,13 @@ pub fn run(device: &mut dyn Device, options: &Options, sink: &mut dyn Sink) -> R
     let summary = pretty(&summary::summary(&journal.provenance, options, &found, correct));
     journal.so_far(&outcome);
     journal.sink.file("run.json", &summary);
-    Report {
-        screen: summary::screen(&outcome, &bars, &checks, seconds),
-        correct: all_pass,
-        broken: outcome.broken,
-    }
+    let screen = summary::screen(&outcome, &bars, &checks, seconds);
+    // A device that refuses everything may be whole, and still nothing was measured.
+    let first = outcome.refused.into_iter().next().filter(|_| outcome.rows.is_empty());
+    let all_refused = first.map(|(work, why)| {
+        BenchError::Unsupported(format!("no point was measured; the first was refused: {work}: {why}"))
+    });
+    Report { screen, correct: all_pass, broken: outcome.broken.or(all_refused) }
 }
 
 /// `&mut dyn Device` as the bench that it is.

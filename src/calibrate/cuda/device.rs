@@ -1,13 +1,11 @@
 //! The GPU as a bench and as a launcher.
 //!
-//! A sample is one replay of a graph of serial copies between two events. In front of the first event stand, in this
-//! order: a write over twice the L2, so that it holds nothing of the work; a read of twice the L2 elsewhere, because
-//! the lines that were written would else go back to memory inside the sample and take bandwidth from it; and a kernel
-//! that waits for as long as the host needs to launch the graph, so that the device never waits for the host inside
-//! the sample. (To refuse samples whose launch took too long would keep only what a quick host launches quickly.) Cold
-//! operands rotate over sets that together are at least five times the L2, or, where a work is so small that this
-//! would need too many, over as many sets as there are copies: each is then read once after the L2 was written over,
-//! and is cold too. Hot ones are one set, and the L2 is left as it is.
+//! How a sample is taken is in `sample`. Cold operands rotate over sets that together are at least five times the L2, or,
+//! where a work is so small that this would need too many, over as many sets as there are copies: each is then read once
+//! after the L2 was written over, and is cold too. Hot ones are one set, and the L2 is left as it is.
+
+mod launcher;
+mod sample;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,9 +14,9 @@ use std::time::Instant;
 use super::super::bench::{Bench, BenchError, Opened};
 use super::super::forecast::hash;
 use super::super::kernels::{HEADER, SOURCES};
-use super::super::launch::{Launch, LaunchError, Launcher, Program};
+use super::super::launch::Launcher;
 use super::super::programs::{self, Setting};
-use super::super::protocol::{REPLAY_S, cover_s, more_copies};
+use super::super::protocol::{REPLAY_S, more_copies};
 use super::super::session::Device;
 use super::super::tables::Provenance;
 use super::super::work::{Choice, Format, Overhead, Work};
@@ -26,13 +24,12 @@ use super::context::{Context, Event, Functions, Graph, version};
 use super::gemm::Library;
 use super::ready::{self, Ready};
 use super::{compile, library};
+use sample::of_graph;
 
 /// Most copies in a graph.
 const MOST_COPIES: u64 = 256;
 /// Cold sets together are at least this many times the L2.
 const COLD: u64 = 5;
-/// A replay that lasts longer needs no second look before it is sampled.
-const LONG_S: f64 = 2e-3;
 /// Bytes that a fetch brings back.
 const FETCHED: usize = 4096;
 
@@ -58,18 +55,6 @@ enum Open {
     },
     /// Host time of waiting for an event and copying back.
     Fetch,
-}
-
-/// A graph as what is open, before anything is known of its launch.
-fn of_graph(graph: Graph, copies: u32, cold: bool) -> Open {
-    let cover_s = cover_s(graph.nodes, 0.0);
-    Open::Graph { graph, copies, cover_s, cold }
-}
-
-/// One replay: seconds between its events, and of the host's call that launched it.
-struct Timed {
-    device_s: f64,
-    launch_s: f64,
 }
 
 /// A GPU.
@@ -174,91 +159,6 @@ impl Cuda {
         }
         let ready = ready::program(&mut self.context, &self.functions, program, sets as usize, self.seed)?;
         Ok((ready, sets, String::new()))
-    }
-
-    /// Times each algorithm and keeps the fastest. One that cannot run is passed over; if none can, the work is refused.
-    fn fastest(&mut self, ready: &mut Ready, choices: usize, copies: u64) -> Result<(), BenchError> {
-        let mut best: Option<(f64, usize)> = None;
-        let mut why = BenchError::Unsupported("no algorithm was timed".to_owned());
-        for choice in 0..choices {
-            if let Ready::Product { algorithm, .. } = &mut *ready {
-                *algorithm = choice;
-            }
-            match self.quick_s(copies, ready) {
-                Ok(seconds) => {
-                    if best.is_none_or(|(least, _)| seconds < least) {
-                        best = Some((seconds, choice));
-                    }
-                }
-                Err(error) if error.is_local() => why = error,
-                Err(error) => return Err(error),
-            }
-        }
-        let Some((_, choice)) = best else { return Err(why) };
-        if let Ready::Product { algorithm, .. } = ready {
-            *algorithm = choice;
-        }
-        Ok(())
-    }
-
-    /// The median of five replays.
-    fn quick_s(&self, copies: u64, ready: &Ready) -> Result<f64, BenchError> {
-        let graph = self.graph(copies, ready)?;
-        let cover_s = cover_s(graph.nodes, 0.0);
-        let mut times = [0.0; 5];
-        for time in &mut times {
-            *time = self.timed(&graph, cover_s, true)?.device_s;
-        }
-        times.sort_by(f64::total_cmp);
-        Ok(times[2])
-    }
-
-    /// A graph of so many copies, each of which advances by one set.
-    fn graph(&self, copies: u64, ready: &Ready) -> Result<Graph, BenchError> {
-        self.context.capture(&mut || {
-            (0..copies).try_for_each(|copy| ready.enqueue(&self.context, &self.functions, copy as usize))
-        })
-    }
-
-    /// One replay.
-    fn timed(&self, graph: &Graph, cover_s: f64, cold: bool) -> Result<Timed, BenchError> {
-        if cold {
-            let (bytes, [written, read]) = self.flush;
-            self.context.set(written, 0x5a, bytes)?;
-            self.enqueue(&programs::read_launch(bytes, None, self.setting()), read)?;
-        }
-        self.enqueue(&programs::spin((1e9 * cover_s) as u64), 0)?;
-        self.start.record(&self.context)?;
-        let begun = Instant::now();
-        self.context.replay(graph)?;
-        let launch_s = begun.elapsed().as_secs_f64();
-        self.end.record(&self.context)?;
-        self.end.wait()?;
-        Ok(Timed { device_s: self.end.since(&self.start)?, launch_s })
-    }
-
-    /// A launch on one buffer.
-    fn enqueue(&self, launch: &Launch, at: u64) -> Result<(), BenchError> {
-        self.context.launch(self.functions.get(launch.kernel)?, launch, &launch.parameters(|_| at))
-    }
-
-    /// Replays what is open twice (a long one once): loads what is loaded late, and finds how long the host takes to launch
-    /// it. Seconds of the last replay.
-    fn settle(&mut self) -> Result<f64, BenchError> {
-        let (mut device_s, mut least_s) = (0.0, f64::INFINITY);
-        for _ in 0..2 {
-            let Open::Graph { graph, cover_s, cold, .. } = &self.open else { return Ok(0.0) };
-            let timed = self.timed(graph, *cover_s, *cold)?;
-            device_s = timed.device_s;
-            least_s = timed.launch_s.min(least_s);
-            if device_s > LONG_S {
-                break;
-            }
-        }
-        if let Open::Graph { graph, cover_s: cover, .. } = &mut self.open {
-            *cover = cover_s(graph.nodes, least_s);
-        }
-        Ok(device_s)
     }
 
     fn close(&mut self) -> Result<(), BenchError> {
@@ -393,84 +293,6 @@ impl Bench for Cuda {
             |at: usize| bytes[at..at + 8].iter().rev().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
         let (cycles, nanoseconds) = (word(0), word(8));
         Ok((nanoseconds > 0).then(|| 1e3 * cycles as f64 / nanoseconds as f64))
-    }
-}
-
-impl Launcher for Cuda {
-    fn run(
-        &mut self,
-        program: &Program,
-        data: &mut [Vec<u8>],
-        flaw: Option<&str>,
-    ) -> Result<(), LaunchError> {
-        let name = program.launches.first().map_or("nothing", |launch| launch.kernel);
-        self.run_on(program, data, flaw)
-            .map_err(|error| LaunchError { kernel: name.to_owned(), message: error.to_string() })
-    }
-
-    fn product(
-        &mut self,
-        format: Format,
-        shape: [u64; 3],
-        w: &[u8],
-        x: &[u8],
-    ) -> Result<Option<Vec<u8>>, LaunchError> {
-        let wrong =
-            |error: BenchError| LaunchError { kernel: "cuBLASLt".to_owned(), message: error.to_string() };
-        self.product_of(format, shape, w, x).map(Some).map_err(wrong)
-    }
-}
-
-impl Cuda {
-    fn product_of(
-        &mut self,
-        format: Format,
-        shape: [u64; 3],
-        w: &[u8],
-        x: &[u8],
-    ) -> Result<Vec<u8>, BenchError> {
-        self.close()?;
-        let product = self.gemm.product(format, shape)?;
-        let mut out = vec![0; (2 * shape[0] * shape[1]) as usize];
-        let mut at = [0; 3];
-        for (at, bytes) in at.iter_mut().zip([w.len(), x.len(), out.len()]) {
-            *at = self.context.allocate(bytes as u64)?;
-        }
-        self.context.upload(at[0], w)?;
-        self.context.upload(at[1], x)?;
-        self.context.set(at[2], 0xff, out.len() as u64)?;
-        product.enqueue(&self.context, 0, at)?;
-        self.context.download(at[2], &mut out)?;
-        Ok(out)
-    }
-
-    fn run_on(
-        &mut self,
-        program: &Program,
-        data: &mut [Vec<u8>],
-        flaw: Option<&str>,
-    ) -> Result<(), BenchError> {
-        self.close()?;
-        if let Some(flaw) = flaw.filter(|flaw| !self.flawed.contains_key(*flaw)) {
-            let sources: Vec<_> = SOURCES.into_iter().filter(|(_, text)| text.contains(flaw)).collect();
-            let functions = self.context.kernels(&sources, Some(flaw))?;
-            self.flawed.insert(flaw.to_owned(), functions);
-        }
-        let functions = flaw.and_then(|flaw| self.flawed.get(flaw)).unwrap_or(&self.functions);
-        let mut addresses = Vec::with_capacity(data.len());
-        for bytes in data.iter() {
-            let at = self.context.allocate(bytes.len() as u64)?;
-            self.context.upload(at, bytes)?;
-            addresses.push(at);
-        }
-        for launch in &program.launches {
-            let parameters = launch.parameters(|buffer| addresses[buffer]);
-            self.context.launch(functions.get(launch.kernel)?, launch, &parameters)?;
-        }
-        for (bytes, at) in data.iter_mut().zip(addresses) {
-            self.context.download(at, bytes)?;
-        }
-        Ok(())
     }
 }
 

@@ -95,8 +95,8 @@ fn tables_are_given_out_while_the_run_goes_on() {
     assert_eq!(times("run.json"), 1);
 }
 
-/// A device whose kernels do not run.
-struct Wrong(Fake);
+/// A device whose kernels do not run, and that may refuse all work.
+struct Wrong(Fake, bool);
 
 impl Bench for Wrong {
     fn now_s(&self) -> f64 {
@@ -104,6 +104,9 @@ impl Bench for Wrong {
     }
 
     fn open(&mut self, work: &Work) -> Result<Opened, BenchError> {
+        if self.1 {
+            return Err(BenchError::Unsupported("no graph".to_owned()));
+        }
         self.0.open(work)
     }
 
@@ -139,7 +142,7 @@ impl Device for Wrong {
 #[test]
 fn where_a_check_fails_no_row_counts() {
     let mut kept = Kept::default();
-    let report = run(&mut Wrong(Fake::new(3)), &options(&[Family::Verify]), &mut kept);
+    let report = run(&mut Wrong(Fake::new(3), false), &options(&[Family::Verify]), &mut kept);
     assert!(!report.correct && report.broken.is_none());
     assert!(report.screen.contains("none counts"), "{}", report.screen);
     let tables = measured::read_text("attention_decode.csv", kept.text("attention_decode.csv"));
@@ -149,4 +152,13 @@ fn where_a_check_fails_no_row_counts() {
     assert_eq!((tables[0].rows.len(), excluded.0.get(&Reason::Flagged)), (0, Some(&rows)));
     // Where nothing could be checked, rows stand as they are.
     assert!(with(Fake::new(3), &[Family::Verify]).1.text("attention_decode.csv").contains(",0\n"));
+}
+
+#[test]
+fn where_every_point_is_refused_the_run_has_failed() {
+    let mut kept = Kept::default();
+    let report = run(&mut Wrong(Fake::new(3), true), &options(&[Family::Verify]), &mut kept);
+    let why = report.broken.map(|error| error.to_string()).unwrap_or_default();
+    assert!(why.starts_with("no point was measured") && why.ends_with("no graph"), "{why}");
+    assert!(kept.text("run.json").contains("no graph"));
 }
