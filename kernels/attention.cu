@@ -20,7 +20,7 @@ struct AttentionParams {
   const int* context;     // [batch]: tokens in the cache, new ones included
   const u64* tree;        // [queries], or null for a chain
   bf16* out;              // as q
-  float* partial;         // [batch, kv_heads, tiles, splits, rows, 128 + 2]
+  float* partial;         // [batch, kv_heads, tiles, splits, rows, 128 + 4]: sums, maximum, mass, two unused
   int* arrived;           // [batch, kv_heads, tiles], zero
   int queries;
   int kv_heads;
@@ -37,6 +37,8 @@ const int DIM = 128;
 const int TILE = 64;
 const int CHUNKS = DIM / 8;          // of 16 bytes in a row
 const int TILE_BYTES = TILE * DIM * 2;
+const int PART = DIM + 4;            // floats of a row's part, a multiple of 16 bytes
+const int AT_ONCE = 8;               // loads in flight when parts are added
 
 DEVICE bf16* at(unsigned char* tile, int row, int chunk) {
   return (bf16*)(tile + row * (DIM * 2) + ((chunk ^ (row & 7)) << 4));
@@ -210,7 +212,7 @@ struct Attention {
 
     // Each thread takes whole rows' pieces of 2 features from here on.
     const long long place = ((long long)sequence * p.kv_heads + head) * tiles_of_rows + tile_of_rows;
-    float* part = p.partial + (place * p.splits + split) * ROWS * (DIM + 2);
+    float* part = p.partial + (place * p.splits + split) * ROWS * PART;
     for (int i = threadIdx.x; i < ROWS * DIM / 2; i += THREADS) {
       const int row = i / (DIM / 2), column = i % (DIM / 2) * 2;
       float most = -INFINITY_F, sum = 0.f;
@@ -226,11 +228,11 @@ struct Attention {
           *(u32*)(p.out + row_offset(p, sequence, head, first_row + row) + column) = pack(x * over, y * over);
         }
       } else {
-        part[row * (DIM + 2) + column] = x;
-        part[row * (DIM + 2) + column + 1] = y;
+        part[row * PART + column] = x;
+        part[row * PART + column + 1] = y;
         if (column == 0) {
-          part[row * (DIM + 2) + DIM] = most;
-          part[row * (DIM + 2) + DIM + 1] = sum;
+          part[row * PART + DIM] = most;
+          part[row * PART + DIM + 1] = sum;
         }
       }
     }
@@ -238,24 +240,58 @@ struct Attention {
 
     int* flag = (int*)(stats + KEY_WARPS * ROWS * 2);
     if (!last_to_arrive(p.arrived + place, p.splits, flag)) return;
-    const float* all = p.partial + place * p.splits * ROWS * (DIM + 2);
-    for (int i = threadIdx.x; i < ROWS * DIM / 2; i += THREADS) {
-      const int row = i / (DIM / 2), column = i % (DIM / 2) * 2;
+    const float* all = p.partial + place * p.splits * ROWS * PART;
+    merge(p, all, sums, sequence, head, first_row);
+  }
+
+  // The splits of a tile of rows added up. Loads come from the L2 here, and each waits for hundreds of cycles: so none
+  // waits for another. Maxima and sums of all splits come first, all at once, and become each split's weight; then
+  // the parts are added under weights that are known. `weights` holds ROWS x DIM floats, which are two for each row and
+  // split: there are at most DIM / 2 splits.
+  static DEVICE void merge(const AttentionParams& p, const float* all, float* weights, int sequence, int head,
+                           int first_row) {
+    const int rows = p.queries * p.group, entries = p.splits * ROWS;
+    float* masses = weights + entries;
+    UNROLL_BY(4) for (int i = threadIdx.x; i < entries; i += THREADS) {
+      const float* own = all + (long long)i * PART + DIM;
+      weights[i] = load_fresh(own);
+      masses[i] = load_fresh(own + 1);
+    }
+    __syncthreads();
+    // LANES threads of one warp a row.
+    const int LANES = THREADS / ROWS;
+    const int row_of = threadIdx.x / LANES, lane_of = threadIdx.x % LANES;
+    float most = -INFINITY_F, sum = 0.f;
+    for (int s = lane_of; s < p.splits; s += LANES) most = fmaxf(most, weights[s * ROWS + row_of]);
+    UNROLL for (int m = LANES / 2; m > 0; m >>= 1) most = fmaxf(most, shuffle_xor(most, m));
+    // A row beyond the last may have seen nothing at all.
+    const float base = most == -INFINITY_F ? 0.f : most;
+    for (int s = lane_of; s < p.splits; s += LANES) {
+      const float share = exp2_fast(weights[s * ROWS + row_of] - base);
+      weights[s * ROWS + row_of] = share;
+      sum += share * masses[s * ROWS + row_of];
+    }
+    UNROLL for (int m = LANES / 2; m > 0; m >>= 1) sum += shuffle_xor(sum, m);
+    const float over = sum > 0.f ? 1.f / sum : 0.f;
+    for (int s = lane_of; s < p.splits; s += LANES) weights[s * ROWS + row_of] *= over;
+    __syncthreads();
+    for (int i = threadIdx.x; i < ROWS * DIM / 4; i += THREADS) {
+      const int row = i / (DIM / 4), column = i % (DIM / 4) * 4;
       if (first_row + row >= rows) continue;
-      float most = -INFINITY_F, sum = 0.f, x = 0.f, y = 0.f;
-      for (int s = 0; s < p.splits; s++) {
-        const float* own = all + ((long long)s * ROWS + row) * (DIM + 2);
-        const float its_max = load_fresh(own + DIM);
-        if (its_max == -INFINITY_F) continue;
-        const float now = fmaxf(most, its_max);
-        const float keep = most == -INFINITY_F ? 0.f : exp2_fast(most - now), add = exp2_fast(its_max - now);
-        sum = sum * keep + load_fresh(own + DIM + 1) * add;
-        x = x * keep + load_fresh(own + column) * add;
-        y = y * keep + load_fresh(own + column + 1) * add;
-        most = now;
+      float x[4] = {0.f, 0.f, 0.f, 0.f};
+      for (int first = 0; first < p.splits; first += AT_ONCE) {
+        UNROLL for (int j = 0; j < AT_ONCE; j++) {
+          // Behind the last split, the last again, for nothing: a loop over a rest would wait for each load.
+          const bool there = first + j < p.splits;
+          const int s = there ? first + j : p.splits - 1;
+          const Vec16 part = load_fresh16(all + ((long long)s * ROWS + row) * PART + column);
+          const float weight = there ? weights[s * ROWS + row] : 0.f;
+          UNROLL for (int k = 0; k < 4; k++) x[k] += weight * __uint_as_float(part.x[k]);
+        }
       }
-      const float over = 1.f / sum;
-      *(u32*)(p.out + row_offset(p, sequence, head, first_row + row) + column) = pack(x * over, y * over);
+      u32* out = (u32*)(p.out + row_offset(p, sequence, head, first_row + row) + column);
+      out[0] = pack(x[0], x[1]);
+      out[1] = pack(x[2], x[3]);
     }
   }
 

@@ -15,6 +15,8 @@ typedef unsigned long long u64;
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Params p)
 #define DEVICE __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define UNROLL_BY(n) PRAGMA(unroll n)
+#define PRAGMA(text) _Pragma(#text)
 #define SHARED_BYTES(name) extern __shared__ __align__(128) unsigned char name[]
 #endif
 
@@ -98,6 +100,13 @@ DEVICE T shuffle_up(T x, int by) {
 // L2 of the whole device: what other blocks wrote before their fence.
 DEVICE float load_fresh(const float* p) { return __ldcg(p); }
 DEVICE int load_fresh(const int* p) { return __ldcg(p); }
+DEVICE Vec16 load_fresh16(const void* p) {
+  Vec16 v;
+  asm volatile("ld.global.cg.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x[0]), "=r"(v.x[1]), "=r"(v.x[2]), "=r"(v.x[3])
+               : "l"(p));
+  return v;
+}
 #endif
 
 DEVICE Vec16 load16(const void* p) { return *(const Vec16*)p; }

@@ -1,5 +1,5 @@
-// What measuring itself needs: a copy for the ceiling of bandwidth, kernels that do nothing, a look at the clock,
-// random contents.
+// What measuring itself needs: a copy for the ceiling of bandwidth, a read that leaves the cache clean, kernels that do
+// nothing for no time or for a given one, a look at the clock, random contents.
 #include "common.cuh"
 
 struct CopyParams {
@@ -21,6 +21,28 @@ KERNEL(copy, CopyParams, 256, 4) {
   }
 }
 
+struct ReadParams {
+  const Vec16* from;
+  u32* out;       // what each thread read, put together; null where nobody asks
+  int low, high;  // vectors of 16 bytes, 64 bits in two halves
+};
+
+// Everything is read and nothing written: what the L2 holds then need not go back to memory.
+KERNEL(read, ReadParams, 256, 4) {
+  const long long n = (long long)(((u64)(u32)p.high << 32) | (u32)p.low);
+  const long long stride = (long long)gridDim.x * blockDim.x * 8;
+  u32 all = 0;
+  for (long long at = (long long)blockIdx.x * blockDim.x * 8 + threadIdx.x; at < n; at += stride) {
+    UNROLL for (int i = 0; i < 8; i++) {
+      if (at + i * (long long)blockDim.x < n) {
+        const Vec16 v = load_stream(p.from + at + i * (long long)blockDim.x);
+        all ^= v.x[0] ^ v.x[1] ^ v.x[2] ^ v.x[3];
+      }
+    }
+  }
+  if (p.out) p.out[blockIdx.x * blockDim.x + threadIdx.x] = all;
+}
+
 struct EmptyParams {
   int* nothing;
 };
@@ -30,6 +52,20 @@ KERNEL(empty, EmptyParams, 32, 1) {
 }
 
 #ifndef ROLLCAST_HOST
+struct SpinParams {
+  int low, high;  // nanoseconds, 64 bits in two halves
+};
+
+KERNEL(spin, SpinParams, 32, 1) {
+  if (threadIdx.x != 0) return;
+  const u64 long_enough = ((u64)(u32)p.high << 32) | (u32)p.low;
+  u64 begin, now;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(begin));
+  do {
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+  } while (now - begin < long_enough);
+}
+
 struct ClockParams {
   u64* out;  // cycles of one multiprocessor, nanoseconds
 };
@@ -83,8 +119,8 @@ KERNEL(fill, FillParams, 256, 4) {
     const u64 bits = mix(mix((u64)p.seed) + i * 0x9e3779b97f4a7c15ull);
     const float u = ((float)(bits >> 40) + 0.5f) * (1.f / 16777216.f);
     const float v = (float)(bits & 0xffffff) * (1.f / 16777216.f);
-    // Box and Muller.
-    const float normal = p.sd * sqrtf(-2.f * logf(u)) * cosf(6.2831853f * v);
+    // Box and Muller. The cosine of a multiple of pi needs no table on the stack to bring its argument near zero.
+    const float normal = p.sd * sqrtf(-2.f * logf(u)) * cospif(2.f * v);
     if (p.kind == 0) ((bf16*)p.out)[i] = to_bf16(normal);
     if (p.kind == 1) ((float*)p.out)[i] = normal;
     if (p.kind == 2) ((float*)p.out)[i] = v;

@@ -43,6 +43,18 @@ DEVICE Stats join(const Stats& a, const Stats& b) {
   return r;
 }
 
+// All of a warp, in every thread.
+DEVICE Stats join_warp(Stats own) {
+  UNROLL for (int m = 16; m > 0; m >>= 1) {
+    Stats other;
+    other.most = shuffle_xor(own.most, m);
+    other.sum = shuffle_xor(own.sum, m);
+    other.where = shuffle_xor(own.where, m);
+    own = join(own, other);
+  }
+  return own;
+}
+
 // Of a chunk, in every thread. `scratch` holds WARPS entries.
 DEVICE Stats stats_of(const float* row, Chunk c, float scale, Stats* scratch) {
   Stats own;
@@ -66,13 +78,7 @@ DEVICE Stats stats_of(const float* row, Chunk c, float scale, Stats* scratch) {
     }
     UNROLL for (int i = 0; i < 4; i++) own.sum += x[i] == -INFINITY_F ? 0.f : exp2_fast(x[i] - own.most);
   }
-  UNROLL for (int m = 16; m > 0; m >>= 1) {
-    Stats other;
-    other.most = shuffle_xor(own.most, m);
-    other.sum = shuffle_xor(own.sum, m);
-    other.where = shuffle_xor(own.where, m);
-    own = join(own, other);
-  }
+  own = join_warp(own);
   if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = own;
   __syncthreads();
   Stats all = scratch[0];
@@ -131,15 +137,16 @@ DEVICE int pick(Chunk c, float target, const Weight& weight, float* shared, int*
 // lets none, the last that weighs anything.
 DEVICE int pick_chunk(const float* sums, int splits, float& target) {
   int last = 0;
+  bool found = false;
   float running = 0.f, before_last = 0.f;
-  for (int s = 0; s < splits; s++) {
+  // To the end, and without a branch: the sums are then read ahead.
+  UNROLL_BY(8) for (int s = 0; s < splits; s++) {
     const float own = sums[s];
-    if (own > 0.f) {
-      last = s;
-      before_last = running;
-      if (running + own > target) break;
-    }
+    const bool here = !found && own > 0.f;
+    last = here ? s : last;
+    before_last = here ? running : before_last;
     running += own;
+    found = found || (here && running > target);
   }
   target -= before_last;
   return last;
@@ -176,20 +183,26 @@ DEVICE bool row_stats_of(const RowParams& p, Stats* scratch, int* flag, Stats& a
     parts[split * 16 + 2] = __int_as_float(own.where);
   }
   if (!last_to_arrive(p.arrived + row, p.splits, flag)) return false;
-  all.most = -INFINITY_F;
-  all.sum = 0.f;
-  all.where = 0x7fffffff;
-  for (int s = 0; s < p.splits; s++) {
+  // Every warp joins all chunks, a lane each: the loads come from the L2, and none waits for another.
+  const int lane = threadIdx.x % 32;
+  UNROLL for (int half = 0; half < MOST_SPLITS / 32; half++) {
+    const int s = half * 32 + lane;
     Stats part;
-    part.most = load_fresh(parts + s * 16);
-    part.sum = load_fresh(parts + s * 16 + 1);
-    part.where = __float_as_int(load_fresh(parts + s * 16 + 2));
-    if (threadIdx.x == 0) {
-      most[s] = part.most;
-      sums[s] = part.sum;
+    part.most = -INFINITY_F;
+    part.sum = 0.f;
+    part.where = 0x7fffffff;
+    if (s < p.splits) {
+      part.most = load_fresh(parts + s * 16);
+      part.sum = load_fresh(parts + s * 16 + 1);
+      part.where = __float_as_int(load_fresh(parts + s * 16 + 2));
+      if (threadIdx.x < 32) {
+        most[s] = part.most;
+        sums[s] = part.sum;
+      }
     }
-    all = join(all, part);
+    all = half == 0 ? part : join(all, part);
   }
+  all = join_warp(all);
   __syncthreads();
   if (threadIdx.x == 0) {
     p.stats[2 * row] = all.most;
@@ -407,7 +420,7 @@ KERNEL(verify_chain, VerifyParams, 256, 4) {
   if ((int)threadIdx.x < p.splits) sums[threadIdx.x] = load_fresh(p.partial + sequence * p.splits + threadIdx.x);
   __syncthreads();
   float total = 0.f;
-  for (int s = 0; s < p.splits; s++) total += sums[s];
+  UNROLL_BY(8) for (int s = 0; s < p.splits; s++) total += sums[s];
   int token;
   if (total > 0.f) {
 #ifdef BUG_REUSE_U

@@ -16,6 +16,8 @@ pub mod forecast;
 pub mod inspect;
 pub mod kernels;
 pub mod launch;
+pub mod models;
+pub mod outcome;
 pub mod plan;
 pub mod programs;
 pub mod protocol;

@@ -149,8 +149,22 @@ pub struct SamplingForm {
     pub memory_efficiency: f64,
     /// Passes over the logits.
     pub passes: f64,
-    /// Log-sigma.
+    /// Log-sigma, of verification too.
     pub sigma: f64,
+    /// Verification, where it was measured apart; otherwise it is priced as sampling.
+    #[serde(default)]
+    pub verification: Option<VerificationForm>,
+}
+
+/// Form of verification by rejection sampling: t0 + bytes/(me·BW), bytes those of all rows of the target's logits and of
+/// one more a sequence. The drafter's rows are in the efficiency.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerificationForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Reached share of the memory bandwidth.
+    pub memory_efficiency: f64,
 }
 
 /// Form of a mixture-of-experts layer: t0 + per_expert·touched + p-norm(compute, memory).

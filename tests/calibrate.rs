@@ -116,7 +116,7 @@ fn a_rehearsal_writes_what_a_run_writes_and_says_that_it_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = ["a", "b"].map(|name| folder.path().join(name));
     let screen = rehearse(&first, &[]).exits(0).out;
-    for words in ["left out for want of time", "correctness: not checked", "no drift", "asked", "found"] {
+    for words in [" 0 left out, 0 refused", "correctness: not checked", "no drift", "asked", "found"] {
         assert!(screen.contains(words), "no `{words}` in\n{screen}");
     }
     rehearse(&second, &[]).exits(0);
@@ -126,12 +126,13 @@ fn a_rehearsal_writes_what_a_run_writes_and_says_that_it_is_none() {
     assert_eq!(
         names,
         [
+            "algorithms.csv",
             "attention_decode.csv",
             "attention_prefill.csv",
             "attention_variant.csv",
             "correctness.json",
             "elementwise.csv",
-            "elementwise_hot.csv",
+            "elementwise_mixed.csv",
             "gemm.csv",
             "gemm_best.csv",
             "log",
@@ -146,10 +147,11 @@ fn a_rehearsal_writes_what_a_run_writes_and_says_that_it_is_none() {
         assert!(of(&first) == of(&second), "{name} differs between two runs of one seed");
     }
     let mut ops = Vec::new();
-    for name in names
-        .iter()
-        .filter(|name| Path::new(name).extension().is_some_and(|e| e == "csv") && *name != "steps.csv")
-    {
+    let measured = |name: &&String| {
+        let plain = ["steps.csv", "algorithms.csv"].contains(&name.as_str());
+        Path::new(name).extension().is_some_and(|e| e == "csv") && !plain
+    };
+    for name in names.iter().filter(measured) {
         for table in measured::read(&first.join(name)).unwrap() {
             assert!(table.header.provider.contains("not measured"), "{name}: {}", table.header.provider);
             assert!(
@@ -162,10 +164,15 @@ fn a_rehearsal_writes_what_a_run_writes_and_says_that_it_is_none() {
         }
     }
     assert!(ops.contains(&(Op::AttentionDecode, L2::Cold)) && ops.contains(&(Op::Sampling, L2::Cold)));
+    assert!(ops.contains(&(Op::Elementwise, L2::Mixed)), "large activations do not fit the cache");
+    let algorithms = fs::read_to_string(first.join("algorithms.csv")).unwrap();
+    assert!(algorithms.contains("\nbf16,1,6144,4096,first,made up (no. 1 of 1)\n"), "{}", &algorithms[..400]);
     let summary: Value = serde_json::from_str(&fs::read_to_string(first.join("run.json")).unwrap()).unwrap();
     assert_eq!(summary["skipped"], serde_json::json!([]), "540 s are enough");
     assert!(summary["seconds"].as_f64().unwrap() <= 540.0);
     assert!(summary["bars"].as_array().unwrap().len() >= 8);
+    assert!(summary["hot"].as_array().unwrap().len() > 200, "{}", summary["hot"]);
+    assert_eq!(summary["broken"], Value::Null);
     let correctness = fs::read_to_string(first.join("correctness.json")).unwrap();
     assert!(
         correctness.contains("\"all_passed\": false"),
@@ -185,6 +192,22 @@ fn a_short_rehearsal_stays_within_its_time_and_says_what_is_missing() {
     let summary: Value = serde_json::from_str(&fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
     assert!(summary["seconds"].as_f64().unwrap() <= 10.0, "{}", summary["seconds"]);
     assert!(summary["skipped"].as_array().unwrap().len() > 100);
+    let bars = summary["bars"].as_array().unwrap();
+    let whole = bars.iter().find(|bar| bar["what"] == "the whole run").unwrap();
+    assert_eq!(whole["bar"], "<= 10 s", "the bar is the budget");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_at_the_end_and_the_others_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder of the table's name.
+    fs::create_dir_all(folder.path().join("gemm.csv/inside")).unwrap();
+    let ended = rehearse(folder.path(), &["--budget-s", "20", "--families", "gemm,verify"]).exits(1);
+    assert!(ended.out.contains("points in "), "{}", ended.out);
+    ended.says(&["cannot write", "gemm.csv"]);
+    for name in ["attention_decode.csv", "run.json", "correctness.json", "log"] {
+        assert!(folder.path().join(name).metadata().unwrap().len() > 0, "{name}");
+    }
 }
 
 #[test]
@@ -199,8 +222,13 @@ fn a_folder_that_cannot_be_written_is_an_error() {
 fn own_tables_are_fitted_as_measured_and_what_they_do_not_hold_stays_published() {
     let folder = tempfile::tempdir().unwrap();
     rehearse(folder.path(), &[]).exits(0);
-    let tables =
-        ["gemm.csv", "attention_decode.csv", "attention_prefill.csv", "elementwise_hot.csv", "sampling.csv"];
+    let tables = [
+        "gemm.csv",
+        "attention_decode.csv",
+        "attention_prefill.csv",
+        "elementwise_mixed.csv",
+        "sampling.csv",
+    ];
     let profile = folder.path().join("profile.yaml");
     let fit = |own: bool| {
         let mut arguments = vec!["fit".to_owned()];
@@ -226,10 +254,19 @@ fn own_tables_are_fitted_as_measured_and_what_they_do_not_hold_stays_published()
     let (said, own) = fit(true);
     assert!(own.contains("\ntier: measured\n"), "{}", &own[..400]);
     let measured = own.lines().find(|line| line.starts_with("measured: ")).unwrap();
-    for family in ["gemm bf16", "gemm fp8", "attention_decode", "verify_attention", "elementwise", "sampling"]
-    {
+    for family in [
+        "gemm bf16",
+        "gemm fp8",
+        "attention_decode",
+        "verify_attention",
+        "elementwise",
+        "sampling",
+        "verification",
+    ] {
         assert!(measured.contains(&format!("\"{family}\"")), "{measured}");
     }
     assert!(!measured.contains("moe"), "{measured}");
+    assert!(own.contains(", verification: { t0_us: "), "verification has a line of its own");
+    assert!(own.contains("\nsource: \"measured: own: a test; other families: "), "{}", &own[..400]);
     assert!(said.contains("verify_attention  unseen query tokens"), "{said}");
 }

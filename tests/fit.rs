@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{root, run};
+use common::{Run, rollcast, root, run};
 use rollcast::measured;
 use rollcast::profile;
 
@@ -130,11 +130,9 @@ fn a_table_of_its_own_format_is_fitted_and_what_does_not_count_is_counted() {
     let mean: f64 = line.split_whitespace().rev().nth(2).unwrap().parse().unwrap();
     assert!(mean < 2.0, "a smooth law is found to 2 %: {line}");
     let text = fs::read_to_string(&out).unwrap();
-    assert!(
-        text.contains("device: h200-sxm\ntier: analytic\n") || text.contains("tier: measured"),
-        "{}",
-        &text[..200]
-    );
+    assert!(text.contains("device: h200-sxm\ntier: measured\n"), "{}", &text[..200]);
+    assert!(text.contains("source: \"measured: own: test; other families: "), "{}", &text[..400]);
+    assert!(text.contains("\nmeasured: [\"gemm bf16\"]\n"), "{}", &text[..600]);
     // The same table again gives the same text.
     let again = table.folder.path().join("again.yaml");
     run(&["fit", table.path().to_str().unwrap(), "-o", again.to_str().unwrap()]).exits(0);
@@ -176,6 +174,27 @@ fn caches_of_other_formats_do_not_hide_a_wrong_unit() {
     }
     let table = Table::new("h200_attn_decode.csv", &text);
     run(&["fit", table.path().to_str().unwrap()]).exits(2).says(&["no row reaches 0.1 %"]);
+}
+
+#[test]
+fn a_table_of_which_no_row_counts_measures_nothing() {
+    let table = Table::new("own.csv", &synthetic().replace(",20,0\n", ",20,1\n"));
+    let out = table.folder.path().join("profile.yaml");
+    run(&["fit", table.path().to_str().unwrap(), "-o", out.to_str().unwrap()])
+        .exits(2)
+        .says(&["a fit needs 20"]);
+    let text = synthetic();
+    let of_kernel = |line: &&str| !line.starts_with("bf16") || line.ends_with(",20,0");
+    let flagged: Vec<&str> = text.lines().filter(of_kernel).collect();
+    let table = Table::new("own.csv", &(flagged.join("\n") + "\n").replace(",20,0\n", ",20,1\n"));
+    let out = table.folder.path().join("profile.yaml");
+    run(&["fit", table.path().to_str().unwrap(), "-o", out.to_str().unwrap()]).exits(0);
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(
+        text.contains("device: h200-sxm\ntier: published\n") && !text.contains("\nmeasured:"),
+        "{}",
+        &text[..400]
+    );
 }
 
 #[test]
@@ -244,7 +263,9 @@ fn the_committed_profiles_are_what_the_tables_give() {
         arguments.extend(tables.iter().map(file));
         let carry = format!("calibration/base/{device}-sxm.yaml");
         arguments.extend(["--carry", &carry, "-o", written.to_str().unwrap()].map(str::to_owned));
-        run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).exits(0);
+        // Half a minute on a quiet machine.
+        let mut command = rollcast();
+        Run::of(command.args(&arguments).timeout(std::time::Duration::from_secs(300))).exits(0);
         let committed = fs::read_to_string(root().join(format!("calibration/{device}-sxm.yaml"))).unwrap();
         assert!(fs::read_to_string(&written).unwrap() == committed, "{device}: another profile");
         assert!(Path::new(&written).metadata().unwrap().len() < 700_000);

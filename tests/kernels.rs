@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use host::Host;
 use rollcast::calibrate::correctness::{self, BUGS, Effort};
-use rollcast::calibrate::launch::Launcher;
+use rollcast::calibrate::launch::{Launcher, Program};
 use rollcast::calibrate::programs::{self, Setting};
 
 #[test]
@@ -49,4 +49,26 @@ fn a_copy_copies_and_a_wrong_struct_is_refused() {
     program.launches[0].scalars.pop();
     let error = host.run(&program, &mut [vec![0; 16], vec![0; 16]], None).unwrap_err();
     assert!(error.message.contains("24 bytes, 16 were given"), "{error}");
+}
+
+#[test]
+fn a_read_reads_everything_and_writes_nothing_where_nobody_asks() {
+    let Some(mut host) = Host::build(&[]) else { return };
+    let setting = Setting { multiprocessors: 1, seed: 1 };
+    for bytes in [16, 5 * 4096 * 16, 3 * 2048 * 16 + 16] {
+        let buffer: Vec<u8> = (0..bytes).map(|i| (i * i % 251) as u8).collect();
+        let words = |bytes: &[u8]| {
+            bytes.chunks(4).fold(0, |all, word| all ^ u32::from_le_bytes(word.try_into().unwrap()))
+        };
+        let launch = programs::read_launch(bytes, Some(1), setting);
+        let threads = (launch.grid[0] * launch.threads) as usize;
+        let program = Program { buffers: Vec::new(), launches: vec![launch] };
+        let mut data = vec![buffer.clone(), vec![0xff; 4 * threads]];
+        host.run(&program, &mut data, None).unwrap();
+        assert_eq!(words(&data[1]), words(&buffer), "{bytes} bytes");
+        let silent = programs::read_launch(bytes, None, setting);
+        let mut data = vec![buffer.clone()];
+        host.run(&Program { buffers: Vec::new(), launches: vec![silent] }, &mut data, None).unwrap();
+        assert!(data[0] == buffer);
+    }
 }

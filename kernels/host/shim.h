@@ -19,6 +19,7 @@
 #define __shared__ static
 #define DEVICE inline
 #define UNROLL
+#define UNROLL_BY(n)
 #define SHARED_BYTES(name) unsigned char* name = host::dynamic
 #define KERNEL(name, Params, threads, blocks)                                                              \
   static void name##_body(const Params& p);                                                                \
@@ -128,6 +129,7 @@ inline unsigned __float_as_uint(float x) {
 inline float __int_as_float(int x) { return __uint_as_float((unsigned)x); }
 inline int __float_as_int(float x) { return (int)__float_as_uint(x); }
 inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
+inline float cospif(float x) { return (float)cos(3.14159265358979323846 * x); }
 inline float exp2_fast(float x) { return exp2f(x); }
 inline int atomicAdd(int* at, int x) {
   int old = *at;
@@ -239,3 +241,4 @@ inline void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigne
 }
 
 #define load_stream(p) load16(p)
+#define load_fresh16(p) load16(p)

@@ -58,6 +58,9 @@ pub trait Bench {
     /// Makes a piece of work ready: operands in memory, a graph of serial copies. What was open before is closed.
     fn open(&mut self, work: &Work) -> Result<Opened, BenchError>;
 
+    /// The same with all copies on one set of operands, so that they find it in the cache as far as it fits there.
+    fn open_hot(&mut self, work: &Work) -> Result<Opened, BenchError>;
+
     /// One replay, timed: seconds of one copy.
     fn replay_s(&mut self) -> Result<f64, BenchError>;
 

@@ -4,6 +4,7 @@
 //! (`attention::relations`); and in law (`laws`), with planted bugs that must be found.
 
 mod attention;
+mod fill;
 mod inputs;
 mod laws;
 mod products;
@@ -59,7 +60,8 @@ pub enum Effort {
 type Runner = fn(&mut dyn Launcher, u64, Effort) -> Result<Vec<Check>, LaunchError>;
 
 /// All checks, cheapest first.
-const CHECKS: [(&str, Runner); 8] = [
+const CHECKS: [(&str, Runner); 9] = [
+    ("random contents", fill::reference),
     ("kernels over tokens", tokens::reference),
     ("kernels over rows", rows::reference),
     ("verification by replay", rows::replay),

@@ -37,7 +37,7 @@ pub fn open(folders: &[PathBuf], seed: u64) -> Result<Cuda, BenchError> {
 pub fn check(folders: &[PathBuf], disassemble: Disassembler) -> Result<Checked, BenchError> {
     library::load(folders)?;
     library::need_nvrtc()?;
-    let mut text = format!("NVRTC {}\n", compile::version()?);
+    let mut text = format!("NVRTC {} from {}\n", compile::version()?, library::loaded().join(", "));
     let mut passed = true;
     for (file, source) in SOURCES {
         let cubin = compile::cubin(file, source, None)?;

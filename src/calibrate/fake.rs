@@ -26,9 +26,14 @@ pub struct Fake {
     pub slower: f64,
     /// Chance that making work ready stalls, and for how many seconds.
     pub stalls: (f64, f64),
+    /// What work takes with its operands in the cache, over what it takes from memory.
+    pub hot: f64,
+    /// Which work, counted from the first, cannot be made ready, and why. A device that is broken stays so.
+    pub fails_at: Option<(usize, BenchError)>,
     pub(super) clock: f64,
     pub(super) stream: Stream,
     pub(super) open: Option<(f64, u32)>,
+    pub(super) opens: usize,
 }
 
 impl Fake {
@@ -42,9 +47,12 @@ impl Fake {
             host_s: 10e-6,
             slower: 1.0,
             stalls: (0.0, 0.0),
+            hot: 0.8,
+            fails_at: None,
             clock: 0.0,
             stream: Stream::new(seed, Purpose::Calibration, &[]),
             open: None,
+            opens: 0,
         }
     }
 
@@ -59,9 +67,21 @@ impl Fake {
         self.slower * bend * work.predicted_s()
     }
 
-    /// Lets virtual time pass.
-    pub fn pass(&mut self, seconds: f64) {
-        self.clock += seconds;
+    fn ready(&mut self, work: &Work, share: f64) -> Result<Opened, BenchError> {
+        let stall = if self.stream.uniform() < self.stalls.0 { self.stalls.1 } else { 0.0 };
+        self.clock += self.open_s + stall;
+        let at = self.opens;
+        self.opens += 1;
+        if let Some((when, error)) = &self.fails_at
+            && (at == *when || at > *when && !error.is_local())
+        {
+            return Err(error.clone());
+        }
+        let one = share * self.truth_s(work);
+        let copies = libm::ceil(REPLAY_S / one).clamp(1.0, 4096.0) as u32;
+        self.open = Some((one, copies));
+        let chosen = if matches!(work, Work::Gemm { .. }) { "made up (no. 1 of 1)" } else { "" };
+        Ok(Opened { copies, sets: 1, note: chosen.to_owned() })
     }
 }
 
@@ -71,12 +91,11 @@ impl Bench for Fake {
     }
 
     fn open(&mut self, work: &Work) -> Result<Opened, BenchError> {
-        let stall = if self.stream.uniform() < self.stalls.0 { self.stalls.1 } else { 0.0 };
-        self.clock += self.open_s + stall;
-        let one = self.truth_s(work);
-        let copies = libm::ceil(REPLAY_S / one).clamp(1.0, 4096.0) as u32;
-        self.open = Some((one, copies));
-        Ok(Opened { copies, sets: 1, note: String::new() })
+        self.ready(work, 1.0)
+    }
+
+    fn open_hot(&mut self, work: &Work) -> Result<Opened, BenchError> {
+        self.ready(work, self.hot)
     }
 
     fn replay_s(&mut self) -> Result<f64, BenchError> {

@@ -1,9 +1,9 @@
 //! What the machine code of a kernel looks like: registers and stack from the file itself, instructions from NVIDIA's
 //! disassembler where there is one.
 //!
-//! A cubin is an ELF file. Its section `.nv.info` lists attributes of kernels, registers of a thread among them; its
-//! layout is not documented, and was read off files beside what cuobjdump prints of them. Spills show as loads from and stores to local memory (LDL, STL), which no kernel here should
-//! have.
+//! A cubin is an ELF file. Its section `.nv.info` lists attributes of kernels, registers and stack of a thread among them;
+//! its layout is not documented, and was read off files beside what cuobjdump prints of them. Registers that spill lie on
+//! the stack, and show as loads from and stores to local memory (LDL, STL), which no kernel here should have.
 
 use std::fmt::Write as _;
 
@@ -42,13 +42,17 @@ pub fn cubin(file: &str, code: &[u8], disassemble: Disassembler) -> Inspected {
 
 fn one(kernel: &Kernel, code: &[u8], assembly: Option<&str>) -> (String, Vec<String>) {
     let mut problems = Vec::new();
-    let Some(registers) = registers(code, kernel.name) else {
+    let Some(registers) = attribute(code, kernel.name, REGISTERS) else {
         return ("is not in the machine code".to_owned(), vec!["no such kernel".to_owned()]);
     };
     if registers > kernel.registers {
         problems.push(format!("{registers} registers, at most {}", kernel.registers));
     }
-    let mut line = format!("{registers:>3} registers of {:>3}", kernel.registers);
+    let stack = attribute(code, kernel.name, STACK).unwrap_or(0);
+    if stack > 0 {
+        problems.push(format!("{stack} bytes of stack a thread: registers spill"));
+    }
+    let mut line = format!("{registers:>3} registers of {:>3}  stack {stack}", kernel.registers);
     if let Some(own) = assembly.map(|all| section(all, kernel.name)) {
         // NA: a cache hint inside the name.
         let count = |what: &str| own.lines().filter(|line| line.replace(".NA", "").contains(what)).count();
@@ -76,15 +80,15 @@ fn section<'a>(assembly: &'a str, name: &str) -> &'a str {
     rest.find(".section\t").map_or(rest, |end| &rest[..end])
 }
 
-/// Registers of a thread of a kernel; none where the file has no such kernel.
-fn registers(code: &[u8], name: &str) -> Option<u32> {
+/// An attribute of a kernel; none where the file has no such kernel.
+fn attribute(code: &[u8], name: &str, attribute: u8) -> Option<u32> {
     let elf = Elf::of(code)?;
     let (symbols, names, info) = (elf.section(".symtab")?, elf.section(".strtab")?, elf.section(".nv.info")?);
     let mut at = 0;
     // Entries: form, attribute, and either a value of two bytes or so many bytes behind.
     while let (Some(head), Some(size)) = (info.get(at..at + 2), number(info, at + 2, 2)) {
         let behind = if head[0] == SIZED { size as usize } else { 0 };
-        if head == [SIZED, REGISTERS] {
+        if head == [SIZED, attribute] {
             let symbol = number(info, at + 4, 4)? as usize * SYMBOL;
             let from = number(symbols, symbol, 4)? as usize;
             let end = from + name.len();
@@ -97,9 +101,11 @@ fn registers(code: &[u8], name: &str) -> Option<u32> {
     None
 }
 
-/// Form of an entry of `.nv.info` whose bytes follow, and the attribute that holds a symbol and its registers.
+/// Form of an entry of `.nv.info` whose bytes follow, and the attributes that hold a symbol and its registers, and a symbol
+/// and the bytes of stack of a thread.
 const SIZED: u8 = 4;
 const REGISTERS: u8 = 0x2f;
+const STACK: u8 = 0x11;
 /// Bytes of an ELF symbol.
 const SYMBOL: usize = 24;
 
@@ -149,14 +155,16 @@ impl<'a> Elf<'a> {
 mod tests {
     use super::*;
 
-    /// An ELF file with the kernel `empty` and its registers, as a cubin has them.
-    fn elf(registers: u32) -> Vec<u8> {
+    /// An ELF file with the kernel `empty`, its registers and its stack, as a cubin has them.
+    fn elf(registers: u32, stack: u32) -> Vec<u8> {
         let names = b"\0.symtab\0.strtab\0.nv.info\0".to_vec();
         let mut symbols = vec![0_u8; 2 * SYMBOL];
         symbols[SYMBOL] = 1;
         let mut info =
-            vec![3, 0x1b, 0xff, 0, SIZED, 0x11, 4, 0, 9, 9, 9, 9, SIZED, REGISTERS, 8, 0, 1, 0, 0, 0];
+            vec![3, 0x1b, 0xff, 0, SIZED, 0x0a, 4, 0, 9, 9, 9, 9, SIZED, REGISTERS, 8, 0, 1, 0, 0, 0];
         info.extend(registers.to_le_bytes());
+        info.extend([SIZED, STACK, 8, 0, 1, 0, 0, 0]);
+        info.extend(stack.to_le_bytes());
         let mut file = vec![0_u8; 64];
         file[..5].copy_from_slice(b"\x7fELF\x02");
         let mut headers = Vec::new();
@@ -176,27 +184,36 @@ mod tests {
     }
 
     #[test]
-    fn registers_are_among_the_attributes() {
-        assert_eq!(registers(&elf(20), "empty"), Some(20));
-        assert_eq!(registers(&elf(20), "empt"), None);
-        assert_eq!(registers(&elf(20), "copy"), None);
-        assert_eq!(registers(b"not a cubin", "empty"), None);
-        assert_eq!(registers(&elf(20)[..100], "empty"), None);
+    fn registers_and_stack_are_among_the_attributes() {
+        assert_eq!(attribute(&elf(20, 8), "empty", REGISTERS), Some(20));
+        assert_eq!(attribute(&elf(20, 8), "empty", STACK), Some(8));
+        assert_eq!(attribute(&elf(20, 8), "empt", REGISTERS), None);
+        assert_eq!(attribute(&elf(20, 8), "copy", REGISTERS), None);
+        assert_eq!(attribute(b"not a cubin", "empty", REGISTERS), None);
+        assert_eq!(attribute(&elf(20, 8)[..100], "empty", REGISTERS), None);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         let none: Disassembler = &|_| None;
-        let fine = cubin("probe.cu", &elf(6), none);
-        assert!(fine.text.contains("empty                      6 registers of  32\n"), "{}", fine.text);
+        let fine = cubin("probe.cu", &elf(6, 0), none);
+        assert!(
+            fine.text.contains("empty                      6 registers of  32  stack 0\n"),
+            "{}",
+            fine.text
+        );
         assert!(!fine.passed, "the other kernels are missing");
-        let kernel =
-            Kernel { name: "empty", source: "probe.cu", threads: 32, registers: 32, instructions: &["HMMA"] };
+        let kernel = Kernel { name: "empty", source: "probe.cu", registers: 32, instructions: &["HMMA"] };
         let assembly = "\t.section\t.text.other,\"ax\"\nHMMA STL\n\t.section\t.text.empty,\"ax\"\n LDL R1\n\t.section\t.x\n HMMA\n";
-        let (_, problems) = one(&kernel, &elf(33), Some(assembly));
+        let (_, problems) = one(&kernel, &elf(33, 16), Some(assembly));
         assert_eq!(
             problems,
-            ["33 registers, at most 32", "1 accesses to local memory: registers spill", "no HMMA"]
+            [
+                "33 registers, at most 32",
+                "16 bytes of stack a thread: registers spill",
+                "1 accesses to local memory: registers spill",
+                "no HMMA"
+            ]
         );
     }
 }

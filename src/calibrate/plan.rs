@@ -12,7 +12,7 @@ pub use steps::steps;
 
 use std::collections::BTreeSet;
 
-use super::protocol::Protocol;
+use super::protocol::{Protocol, cover_s};
 use super::work::Work;
 
 /// Families of points.
@@ -114,13 +114,23 @@ pub(crate) struct Curve {
 /// Seconds of making a point ready: operands, descriptors, capture.
 pub const OPEN_S: f64 = 3e-3;
 
+/// Seconds that stand in front of each sample beside the wait for its launch: twice the L2 written and read.
+const FLUSH_S: f64 = 80e-6;
+
 /// What a point costs, seconds.
 pub fn cost_s(protocol: &Protocol, work: &Work) -> f64 {
     let one = work.predicted_s();
     let copies = libm::ceil(super::protocol::REPLAY_S / one).max(1.0);
+    let nodes = match work {
+        Work::Step { layers, layer, end, .. } => *layers * layer.len() as u64 + end.len() as u64,
+        Work::Host { count, .. } => *count,
+        _ => copies as u64,
+    };
     // Operands are filled at about a third of the bandwidth; a fast work needs many sets of them.
     let fill = (work.footprint() * copies).clamp(0.0, 40e9).min(work.footprint().max(1.2e9)) / 1.2e12;
-    OPEN_S + fill + protocol.cost_s(copies * one)[0]
+    let replay = copies * one + FLUSH_S + cover_s(nodes, 0.0);
+    // Two replays when it is made ready.
+    OPEN_S + fill + 2.0 * replay + protocol.cost_s(replay)[0]
 }
 
 /// The points of these families, each work once. Steps are not among them: they are measured last, after their forecast.

@@ -77,9 +77,39 @@ pub fn copy(bytes: u64, setting: Setting) -> Program {
         threads: 256,
         shared: 0,
         pointers: vec![Some(from), Some(to)],
-        scalars: vec![Scalar::I32((vectors as u32).cast_signed()), Scalar::I32((vectors >> 32) as i32)],
+        scalars: halves(vectors).to_vec(),
     });
     program
+}
+
+/// Reads `bytes` of one buffer and writes nothing, or, where a buffer is named, what each thread read.
+pub fn read_launch(bytes: u64, out: Option<usize>, setting: Setting) -> Launch {
+    let vectors = bytes / 16;
+    Launch {
+        kernel: "read",
+        grid: [vectors.div_ceil(256 * 8).clamp(1, setting.multiprocessors * 4) as u32, 1, 1],
+        threads: 256,
+        shared: 0,
+        pointers: vec![Some(0), out],
+        scalars: halves(vectors).to_vec(),
+    }
+}
+
+/// Keeps one multiprocessor, and so what follows on the stream, waiting.
+pub fn spin(nanoseconds: u64) -> Launch {
+    Launch {
+        kernel: "spin",
+        grid: [1; 3],
+        threads: 32,
+        shared: 0,
+        pointers: Vec::new(),
+        scalars: halves(nanoseconds).to_vec(),
+    }
+}
+
+/// A 64-bit number as two of 32 bits, the low one first.
+fn halves(x: u64) -> [Scalar; 2] {
+    [Scalar::I32((x as u32).cast_signed()), Scalar::I32(((x >> 32) as u32).cast_signed())]
 }
 
 /// A kernel that does nothing.
@@ -104,5 +134,31 @@ pub fn clocks() -> Launch {
         shared: 0,
         pointers: vec![Some(0)],
         scalars: Vec::new(),
+    }
+}
+
+/// What `fill` makes, by the numbers that its source has for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Normal bf16 numbers.
+    Bf16 = 0,
+    /// Normal f32 numbers.
+    F32 = 1,
+    /// Uniform f32 numbers in [0, 1).
+    Uniform = 2,
+    /// Normal e4m3 numbers.
+    E4m3 = 3,
+}
+
+/// Fills a buffer with so many random numbers.
+pub fn fill(elements: u64, kind: Kind, seed: u64, sd: f32, setting: Setting) -> Launch {
+    let [low, high] = halves(elements);
+    Launch {
+        kernel: "fill",
+        grid: [(setting.multiprocessors * 8) as u32, 1, 1],
+        threads: 256,
+        shared: 0,
+        pointers: vec![Some(0)],
+        scalars: vec![low, high, Scalar::I32(kind as i32), Scalar::I32(seed as i32), Scalar::F32(sd)],
     }
 }

@@ -30,6 +30,25 @@ impl Default for Protocol {
 /// Seconds of device time that one replay should last at least: events resolve half a microsecond.
 pub const REPLAY_S: f64 = 200e-6;
 
+/// Least copies of `copies` with which a replay that took `seconds` lasts long enough; none where it does, or where the
+/// most there may be are there. A twentieth more, because the next replay may be the shorter one.
+pub fn more_copies(copies: u64, seconds: f64, most: u64) -> Option<u64> {
+    if seconds >= REPLAY_S || copies >= most || seconds <= 0.0 {
+        return None;
+    }
+    let wanted = libm::ceil(1.05 * copies as f64 * REPLAY_S / seconds) as u64;
+    Some(wanted.clamp(copies + 1, most))
+}
+
+/// Seconds that the device is kept busy in front of a graph of so many nodes, whose launch the host was seen to take so
+/// long for: else the device waits for the host inside the sample. Published launches take 0.9 to 1.0 us a node; twice
+/// what was seen counts where that is more, and no more than four times the estimate, because a host that was held up once
+/// would be waited for in every sample.
+pub fn cover_s(nodes: u64, launch_s: f64) -> f64 {
+    let least = 1.5e-6 * nodes as f64;
+    20e-6 + least.max((2.0 * launch_s).min(4.0 * least))
+}
+
 /// Why sampling ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -39,6 +58,17 @@ pub enum End {
     Cap,
     /// The run's time is over.
     Deadline,
+}
+
+impl End {
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            End::Narrow => "narrow",
+            End::Cap => "cap",
+            End::Deadline => "deadline",
+        }
+    }
 }
 
 /// A sampled point.
@@ -96,5 +126,30 @@ impl Protocol {
             return Ok(None);
         }
         Ok(samples.spread().map(|spread| Sampled { spread, end }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_added_until_a_replay_is_long_enough() {
+        assert_eq!(more_copies(10, 201e-6, 256), None);
+        assert_eq!(more_copies(10, 96e-6, 256), Some(22));
+        assert_eq!(more_copies(10, 199.9e-6, 256), Some(11));
+        assert_eq!(more_copies(100, 10e-6, 256), Some(256));
+        assert_eq!(more_copies(256, 10e-6, 256), None);
+        // An event pair that saw nothing says nothing.
+        assert_eq!(more_copies(1, 0.0, 256), None);
+    }
+
+    #[test]
+    fn a_launch_is_covered_and_a_host_that_was_held_up_once_is_not_waited_for() {
+        let us = |nodes, launch| libm::round(1e6 * cover_s(nodes, launch)) as u64;
+        assert_eq!(us(256, 100e-6), 404);
+        assert_eq!(us(256, 250e-6), 520);
+        assert_eq!(us(256, 30e-3), 1556);
+        assert_eq!(us(1, 3e-6), 26);
     }
 }

@@ -18,6 +18,17 @@ pub fn to_bf16(x: f32) -> u16 {
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
+/// e4m3 to f64: sign, four bits of exponent, three behind the point; no infinities, one NaN of each sign.
+pub fn from_e4m3(bits: u8) -> f64 {
+    let (exponent, behind) = (i32::from(bits >> 3 & 15), f64::from(bits & 7));
+    let size = match (exponent, bits & 7) {
+        (15, 7) => f64::NAN,
+        (0, _) => behind * libm::exp2(-9.0),
+        _ => (1.0 + behind / 8.0) * libm::exp2(f64::from(exponent - 7)),
+    };
+    if bits & 0x80 == 0 { size } else { -size }
+}
+
 /// Bytes as bf16 numbers.
 pub fn bf16s(bytes: &[u8]) -> Vec<f64> {
     bytes.chunks_exact(2).map(|b| from_bf16(u16::from_le_bytes([b[0], b[1]]))).collect()
@@ -143,6 +154,16 @@ mod tests {
         {
             assert_eq!(from_bf16(to_bf16(x)), y);
         }
+    }
+
+    #[test]
+    fn e4m3_by_hand() {
+        for (bits, x) in
+            [(0x00, 0.0), (0x01, 1.0 / 512.0), (0x08, 1.0 / 64.0), (0x38, 1.0), (0xbc, -1.5), (0x7e, 448.0)]
+        {
+            assert_eq!(from_e4m3(bits), x);
+        }
+        assert!(from_e4m3(0x7f).is_nan());
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! with the most value for the seconds that are left is taken (greedy by value over cost, chosen anew every few
 //! points with what points really cost so far). A point starts only if it will end in time at twice that cost, and
 //! sampling itself watches the clock; a reserve at the end covers one call that takes long. What cannot be covered
-//! is a single call longer than the reserve.
+//! is a single call longer than the reserve. A point that the device refuses is left out with its reason; a device that
+//! breaks ends the run there, and what was found until then stays.
 
-use super::bench::{Bench, BenchError, Opened};
+use super::bench::{Bench, BenchError};
 use super::drift::{Reading, Sentinels};
+use super::outcome::{Listener, Measured, Outcome};
 use super::plan::{Point, cost_s};
-use super::protocol::{End, Protocol};
-use super::statistics::Spread;
+use super::protocol::Protocol;
 use super::work::Work;
 use crate::rng::{Purpose, Stream};
 
@@ -43,73 +44,38 @@ impl Budget {
     }
 }
 
-/// A measured point.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
-    /// What.
-    pub point: Point,
-    /// Its times, seconds.
-    pub spread: Spread,
-    /// Why sampling ended.
-    pub end: End,
-    /// How it was made ready.
-    pub opened: Opened,
-    /// Clock of the multiprocessors, MHz.
-    pub sm_mhz: Option<f64>,
-    /// When, seconds since the run began.
-    pub at_s: f64,
-    /// Whether it should not be trusted: unsteady twice, or at a low clock twice.
-    pub unstable: bool,
-}
-
-/// What a run found.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Outcome {
-    /// Points, in the order in which they were measured.
-    pub rows: Vec<Measured>,
-    /// Points for which there was no time.
-    pub skipped: Vec<Point>,
-    /// Points that the device cannot do, and why.
-    pub refused: Vec<(Work, String)>,
-    /// Readings of the sentinels.
-    pub sentinels: Vec<Reading>,
-    /// First and second time of points that were measured again, seconds.
-    pub again: Vec<[f64; 2]>,
-}
-
-impl Outcome {
-    /// Log-standard-deviation between two measurements of the same point minutes apart.
-    pub fn reproducibility(&self) -> Option<f64> {
-        let squares = self.again.iter().map(|[a, b]| libm::log(b / a) * libm::log(b / a));
-        // The difference of two has twice the variance of one.
-        let n = self.again.len();
-        (n > 0).then(|| libm::sqrt(squares.sum::<f64>() / n as f64 / 2.0))
-    }
+/// How a look at a point ended.
+enum Ended {
+    Measured(Measured),
+    /// The device cannot do it, and why.
+    Refused(String),
+    /// The time was over, or the device broke.
+    NotReached,
 }
 
 /// A run.
-pub struct Run<'a> {
+pub struct Run<'a, L: Listener> {
     bench: &'a mut dyn Bench,
     protocol: Protocol,
     budget: Budget,
     stream: Stream,
-    log: &'a mut dyn FnMut(&str),
+    listener: &'a mut L,
     /// What points cost over what was expected: the largest of the recent ones counts for the guard.
     costs: Vec<f64>,
     outcome: Outcome,
 }
 
-impl<'a> Run<'a> {
+impl<'a, L: Listener> Run<'a, L> {
     /// A run on a bench whose clock began when the budget did.
     pub fn new(
         bench: &'a mut dyn Bench,
         protocol: Protocol,
         budget: Budget,
         seed: u64,
-        log: &'a mut dyn FnMut(&str),
+        listener: &'a mut L,
     ) -> Self {
         let stream = Stream::new(seed, Purpose::Calibration, &[1]);
-        Run { bench, protocol, budget, stream, log, costs: Vec::new(), outcome: Outcome::default() }
+        Run { bench, protocol, budget, stream, listener, costs: Vec::new(), outcome: Outcome::default() }
     }
 
     /// What was found so far.
@@ -117,9 +83,9 @@ impl<'a> Run<'a> {
         &self.outcome
     }
 
-    /// A line of the log.
-    pub fn log(&mut self, line: &str) {
-        (self.log)(line);
+    /// Who hears of it.
+    pub fn listener(&mut self) -> &mut L {
+        self.listener
     }
 
     /// Ends the run.
@@ -128,17 +94,17 @@ impl<'a> Run<'a> {
     }
 
     /// Measures points until their share of the time is over.
-    pub fn points(&mut self, points: Vec<Point>) -> Result<(), BenchError> {
+    pub fn points(&mut self, points: Vec<Point>) {
         let until = self.budget.until()[0];
         let mut left: Vec<Point> = self.shuffled(points);
         left.reverse();
         let mut chosen: Vec<bool> = Vec::new();
         let mut since = 0;
         let mut looked = false;
-        loop {
+        while self.outcome.broken.is_none() {
             if self.outcome.rows.len() / SENTINEL_EVERY >= self.rounds_of_sentinels() && !looked {
                 looked = true;
-                self.sentinels(until)?;
+                self.sentinels(until);
             }
             if chosen.is_empty() || since >= CHOOSE_EVERY {
                 chosen = self.choose(&left, until - self.bench.now_s());
@@ -165,34 +131,40 @@ impl<'a> Run<'a> {
             }
             looked = false;
             since += 1;
-            if let Some(row) = self.measure(point, until)? {
-                self.outcome.rows.push(row);
+            match self.measure(&point, until) {
+                Ended::Measured(row) => self.outcome.rows.push(row),
+                Ended::Refused(why) => self.outcome.refused.push((point.work, why)),
+                Ended::NotReached => self.outcome.skipped.push(point),
             }
         }
         left.reverse();
         self.outcome.skipped.extend(left);
-        Ok(())
+        self.listener.so_far(&self.outcome);
     }
 
     /// Measures works in their order, whatever they are worth, until the given time.
-    pub fn ordered(&mut self, points: Vec<Point>, until: f64) -> Result<Vec<Measured>, BenchError> {
+    pub fn ordered(&mut self, points: Vec<Point>, until: f64) -> Vec<Measured> {
         let mut rows = Vec::new();
         for point in points {
-            if !self.fits(point.seconds, until) {
+            if self.outcome.broken.is_some() || !self.fits(point.seconds, until) {
                 self.outcome.skipped.push(point);
                 continue;
             }
-            rows.extend(self.measure(point, until)?);
+            match self.measure(&point, until) {
+                Ended::Measured(row) => rows.push(row),
+                Ended::Refused(why) => self.outcome.refused.push((point.work, why)),
+                Ended::NotReached => self.outcome.skipped.push(point),
+            }
         }
-        Ok(rows)
+        rows
     }
 
-    /// Times again what was unsteady or at a low clock, then a tenth of all.
-    pub fn again(&mut self) -> Result<(), BenchError> {
+    /// Times again what was unsteady or at a low clock, then a tenth of all; these also with operands in the cache, which
+    /// bounds what a cache that is not quite cold can be worth.
+    pub fn again(&mut self) {
         let until = self.budget.until()[2];
-        self.sentinels(until)?;
-        let clocks: Vec<f64> = self.outcome.rows.iter().filter_map(|row| row.sm_mhz).collect();
-        let mut sorted = clocks;
+        self.sentinels(until);
+        let mut sorted: Vec<f64> = self.outcome.rows.iter().filter_map(|row| row.sm_mhz).collect();
         sorted.sort_by(f64::total_cmp);
         let usual = crate::math::quantile_sorted(&sorted, 0.5);
         let suspect =
@@ -200,95 +172,121 @@ impl<'a> Run<'a> {
         let (mut first, rest): (Vec<usize>, Vec<usize>) =
             (0..self.outcome.rows.len()).partition(|at| suspect(&self.outcome.rows[*at]));
         let suspects = first.len();
+        for at in &first {
+            // Until a second look clears it.
+            self.outcome.rows[*at].unstable = true;
+        }
         let rest = self.shuffled(rest);
         let share = libm::ceil(AGAIN * self.outcome.rows.len() as f64) as usize;
         first.extend(rest.into_iter().take(share));
         for (i, at) in first.into_iter().enumerate() {
             let point = self.outcome.rows[at].point.clone();
-            if !self.fits(point.seconds, until) {
-                if i < suspects {
-                    self.outcome.rows[at].unstable = true;
-                }
+            if self.outcome.broken.is_some() || !self.fits(point.seconds, until) {
                 continue;
             }
-            let Some(second) = self.measure(point, until)? else { continue };
+            let Ended::Measured(second) = self.measure(&point, until) else { continue };
             if i < suspects {
                 let still = suspect(&second);
                 self.outcome.rows[at] = Measured { unstable: still, ..second };
             } else {
                 let pair = [self.outcome.rows[at].spread.median, second.spread.median];
                 self.outcome.again.push(pair);
+                self.hot(&point, second.spread.median, until);
             }
         }
-        self.sentinels(until)
+        self.sentinels(until);
     }
 
     fn rounds_of_sentinels(&self) -> usize {
         self.outcome.sentinels.len().div_ceil(Sentinels::WORKS)
     }
 
-    fn sentinels(&mut self, until: f64) -> Result<(), BenchError> {
+    fn sentinels(&mut self, until: f64) {
         for (index, work) in Sentinels::works().into_iter().enumerate() {
-            let seconds = cost_s(&self.protocol, &work);
-            if !self.fits(seconds, until) {
+            if self.outcome.broken.is_some() || !self.fits(cost_s(&self.protocol, &work), until) {
                 continue;
             }
-            match self.bench.open(&work) {
-                Ok(_) => {}
-                Err(error) if error.is_local() => continue,
-                Err(error) => return Err(error),
-            }
-            if let Some(sampled) = self.protocol.sample(self.bench, until)? {
-                let at_s = self.bench.now_s();
-                self.outcome.sentinels.push(Reading {
-                    sentinel: index,
-                    at_s,
-                    seconds: sampled.spread.median,
-                });
+            let opened = self.bench.open(&work);
+            match opened.and_then(|_| self.protocol.sample(self.bench, until)) {
+                Ok(Some(sampled)) => {
+                    let at_s = self.bench.now_s();
+                    let seconds = sampled.spread.median;
+                    self.outcome.sentinels.push(Reading { sentinel: index, at_s, seconds });
+                }
+                Ok(None) => {}
+                Err(error) => self.failed(&work, error),
             }
         }
-        Ok(())
+        self.listener.so_far(&self.outcome);
     }
 
-    /// One point from beginning to end; none where the time was over or the device refused.
-    fn measure(&mut self, point: Point, until: f64) -> Result<Option<Measured>, BenchError> {
-        let begun = self.bench.now_s();
-        let opened = match self.bench.open(&point.work) {
-            Ok(opened) => opened,
-            Err(error) if error.is_local() => {
-                (self.log)(&format!("refused: {}: {error}", point.work));
-                self.outcome.refused.push((point.work, error.to_string()));
-                return Ok(None);
+    /// Says that a work failed; where the device is broken, that ends the run.
+    fn failed(&mut self, work: &Work, error: BenchError) {
+        if error.is_local() {
+            self.listener.line(&format!("refused: {work}: {error}"));
+        } else {
+            self.listener.line(&format!("BROKEN: {work}: {error}: nothing more is measured"));
+            self.outcome.broken = Some(error);
+        }
+    }
+
+    /// One point from beginning to end.
+    fn measure(&mut self, point: &Point, until: f64) -> Ended {
+        match self.attempt(point, until) {
+            Ok(Some(row)) => Ended::Measured(row),
+            Ok(None) => Ended::NotReached,
+            Err(error) => {
+                let why = error.is_local().then(|| error.to_string());
+                self.failed(&point.work, error);
+                why.map_or(Ended::NotReached, Ended::Refused)
             }
-            Err(error) => return Err(error),
-        };
+        }
+    }
+
+    /// A row; none where the time was over before it had its fewest samples.
+    fn attempt(&mut self, point: &Point, until: f64) -> Result<Option<Measured>, BenchError> {
+        let begun = self.bench.now_s();
+        let opened = self.bench.open(&point.work)?;
         let sampled = self.protocol.sample(self.bench, until)?;
         let sm_mhz = if self.bench.now_s() < until { self.bench.sm_mhz()? } else { None };
         let took = self.bench.now_s() - begun;
         self.costs.push(took / point.seconds);
-        let Some(sampled) = sampled else {
-            self.outcome.skipped.push(point);
-            return Ok(None);
-        };
-        (self.log)(&format!(
-            "{begun:8.2} s  {:<70} {:>12.3} us  n {:>2}  +-{:.2} %  x{} over {}  {}",
+        let Some(sampled) = sampled else { return Ok(None) };
+        self.listener.line(&format!(
+            "{begun:8.2} s  {:<70} {:>12.3} us  n {:>2}  +-{:.2} %  {:<8}  x{} over {}  {}",
             point.work.to_string(),
             1e6 * sampled.spread.median,
             sampled.spread.n,
             100.0 * sampled.spread.half_width(),
+            sampled.end.name(),
             opened.copies,
             opened.sets,
             opened.note
         ));
         Ok(Some(Measured {
-            point,
+            point: point.clone(),
+            unstable: sampled.spread.unstable(),
             spread: sampled.spread,
             end: sampled.end,
             opened,
             sm_mhz,
             at_s: begun,
-            unstable: false,
         }))
+    }
+
+    /// The same work with all copies on one set of operands.
+    fn hot(&mut self, point: &Point, cold_s: f64, until: f64) {
+        if !point.work.reads_memory() || self.outcome.broken.is_some() || !self.fits(point.seconds, until) {
+            return;
+        }
+        let opened = self.bench.open_hot(&point.work);
+        match opened.and_then(|_| self.protocol.sample(self.bench, until)) {
+            Ok(Some(sampled)) => {
+                self.outcome.hot.push((point.work.clone(), [cold_s, sampled.spread.median]));
+            }
+            Ok(None) => {}
+            Err(error) => self.failed(&point.work, error),
+        }
     }
 
     /// Whether work of these expected seconds will be over in time even at twice what work costs here.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::forecast::Frozen;
+use super::outcome::Measured;
 use super::plan::Family;
-use super::scheduler::Measured;
 use super::work::{Choice, Format, HEAD_DIM, Mask, RowKernel, Work};
 use crate::measured::{self, Clocks, Header, L2, Op, Row, Table, VERSION};
 
@@ -31,6 +31,13 @@ struct Place {
     axes: Vec<u64>,
 }
 
+fn dtype(format: Format) -> &'static str {
+    match format {
+        Format::Bf16 => "bf16",
+        Format::Fp8 => "fp8",
+    }
+}
+
 fn place(row: &Measured) -> Option<Place> {
     let bf16 = || "bf16".to_owned();
     let cold = |file, op, labels, axes| Some(Place { file, op, l2: L2::Cold, labels, axes });
@@ -40,8 +47,7 @@ fn place(row: &Measured) -> Option<Place> {
         }
         Work::Gemm { format, shape, choice } => {
             let file = if *choice == Choice::Best { "gemm_best.csv" } else { "gemm.csv" };
-            let label = if *format == Format::Bf16 { bf16() } else { "fp8".to_owned() };
-            cold(file, Op::Gemm, vec![label], shape.to_vec())
+            cold(file, Op::Gemm, vec![dtype(*format).to_owned()], shape.to_vec())
         }
         Work::Attention { mask, heads: [h, kv], batch, queries, context, page } => {
             let axes = vec![*h, *kv, HEAD_DIM, *batch, *queries, *context];
@@ -57,11 +63,11 @@ fn place(row: &Measured) -> Option<Place> {
             let axes = vec![*h, *kv, HEAD_DIM, *batch, *tokens];
             cold("attention_prefill.csv", Op::AttentionPrefill, vec![bf16()], axes)
         }
-        // Engines find activations and logits where the kernel before left them.
+        // As engines have it: activations are where the kernel before left them, in the cache as far as they fit there.
         Work::Tokens { kernel, .. } => Some(Place {
-            file: "elementwise_hot.csv",
+            file: "elementwise_mixed.csv",
             op: Op::Elementwise,
-            l2: L2::Hot,
+            l2: L2::Mixed,
             labels: vec![kernel.name().to_owned()],
             axes: vec![row.point.work.bytes() as u64],
         }),
@@ -81,8 +87,8 @@ fn place(row: &Measured) -> Option<Place> {
     }
 }
 
-/// File names and texts of all tables that have rows.
-pub fn tables(rows: &[Measured], provenance: &Provenance) -> Vec<(String, String)> {
+/// File names and texts of all tables that have rows. Where rows are not to be trusted, each is flagged.
+pub fn tables(rows: &[Measured], provenance: &Provenance, trusted: bool) -> Vec<(String, String)> {
     let mut all: BTreeMap<&'static str, Table> = BTreeMap::new();
     for row in rows {
         let Some(place) = place(row) else { continue };
@@ -106,7 +112,7 @@ pub fn tables(rows: &[Measured], provenance: &Provenance) -> Vec<(String, String
             labels: place.labels,
             axes: place.axes.into_iter().map(|x| x as f64).collect(),
             timing: row.spread.timing(),
-            flagged: row.unstable,
+            flagged: row.unstable || !trusted,
         });
     }
     // Sorted by shape: the order of measurement is random, and is in the log.
@@ -114,12 +120,36 @@ pub fn tables(rows: &[Measured], provenance: &Provenance) -> Vec<(String, String
         let axes = a.axes.iter().zip(&b.axes).map(|(x, y)| x.total_cmp(y));
         a.labels.cmp(&b.labels).then(axes.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then))
     };
-    all.into_values()
+    let mut files: Vec<(String, String)> = all
+        .into_values()
         .map(|mut table| {
             table.rows.sort_by(order);
             (table.name.clone(), measured::write(&table))
         })
-        .collect()
+        .collect();
+    files.extend(algorithms(rows).map(|text| ("algorithms.csv".to_owned(), text)));
+    files
+}
+
+/// What the library chose for each product; none where there is no product.
+fn algorithms(rows: &[Measured]) -> Option<String> {
+    let mut chosen: Vec<([u64; 3], &'static str, bool, &str)> = rows
+        .iter()
+        .filter_map(|row| match &row.point.work {
+            Work::Gemm { format, shape, choice } => {
+                Some((*shape, dtype(*format), *choice == Choice::Best, row.opened.note.as_str()))
+            }
+            _ => None,
+        })
+        .collect();
+    chosen.sort_unstable();
+    let mut text = "dtype,m,n,k,choice,algorithm\n".to_owned();
+    for ([m, n, k], dtype, best, note) in &chosen {
+        let choice = if *best { "best" } else { "first" };
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{dtype},{m},{n},{k},{choice},{note}");
+    }
+    (!chosen.is_empty()).then_some(text)
 }
 
 /// Steps beside their forecasts.

@@ -175,7 +175,8 @@ impl Work {
     /// A kernel over tokens; sizes that it does not have are zero, so that equal works are equal.
     pub fn tokens(kernel: TokenKernel, tokens: u64, width: u64, heads: [u64; 2]) -> Self {
         let (width, heads) = match kernel {
-            TokenKernel::RopeAppend | TokenKernel::KvCompact => (0, heads),
+            TokenKernel::RopeAppend => (0, heads),
+            TokenKernel::KvCompact => (0, [0, heads[1]]),
             TokenKernel::DraftToTarget => (0, [0, 0]),
             _ => (width, [0, 0]),
         };
@@ -268,15 +269,23 @@ impl Work {
         floor + (self.bytes() / BANDWIDTH).max(self.flops() / peak)
     }
 
+    /// Whether it has operands that serving reads from memory, and not from the cache.
+    pub fn reads_memory(&self) -> bool {
+        !matches!(self, Work::Tokens { .. } | Work::Host { .. } | Work::Step { .. })
+    }
+
     /// Bytes of device memory that one set of cold operands takes.
     pub fn footprint(&self) -> f64 {
         self.bytes() * 1.1 + 1e6
     }
 }
 
-/// The draft's vocabulary where the target's is this: EAGLE-3's reduced one.
+/// EAGLE-3's reduced vocabulary.
+pub const DRAFT_VOCABULARY: u64 = 32_000;
+
+/// The draft's vocabulary where the target's is this.
 pub fn draft_vocabulary(target: u64) -> u64 {
-    target.min(32_000)
+    target.min(DRAFT_VOCABULARY)
 }
 
 impl TokenKernel {
@@ -370,6 +379,9 @@ mod tests {
         // 201 MB of weights.
         assert!((gate_up.bytes() / 201.3e6 - 1.0).abs() < 1e-3);
         assert_eq!(gate_up.flops(), 2.0 * 24_576.0 * 4096.0);
+        // Works of one kernel and size are one work.
+        let compact = |heads| Work::tokens(TokenKernel::KvCompact, 8, 4096, heads);
+        assert_eq!(compact([32, 8]), compact([40, 8]));
         let fp8 = Work::Gemm { format: Format::Fp8, shape: [1, 24_576, 4096], choice: Choice::First };
         assert!(fp8.bytes() < 0.51 * gate_up.bytes());
     }

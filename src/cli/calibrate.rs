@@ -13,7 +13,7 @@ use crate::calibrate::cuda;
 use crate::calibrate::plan::{self, Family, cost_s};
 use crate::calibrate::protocol::Protocol;
 use crate::calibrate::scheduler::Budget;
-use crate::calibrate::session::{self, Device, Options, Rehearsal};
+use crate::calibrate::session::{self, Device, Options, Rehearsal, Sink};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -179,6 +179,47 @@ fn disassembled(cubin: &[u8], folder: Option<&Path>) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// The folder of a run. Files that cannot be written do not end the run: the first failure is told at its end.
+struct Folder {
+    path: PathBuf,
+    log: fs::File,
+    failed: Option<CliError>,
+}
+
+fn cannot(path: &Path) -> impl FnOnce(std::io::Error) -> CliError {
+    let path = path.to_owned();
+    move |source| CliError::Write { path, source }
+}
+
+impl Folder {
+    fn new(path: &Path) -> Result<Self, CliError> {
+        fs::create_dir_all(path).map_err(cannot(path))?;
+        let log = path.join("log");
+        let file = fs::File::create(&log).map_err(cannot(&log))?;
+        Ok(Folder { path: path.to_owned(), log: file, failed: None })
+    }
+
+    fn note(&mut self, done: Result<(), CliError>) {
+        if let Err(error) = done {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+impl Sink for Folder {
+    fn line(&mut self, line: &str) {
+        let done = writeln!(self.log, "{line}").map_err(cannot(&self.path.join("log")));
+        self.note(done);
+    }
+
+    /// Under another name first: whoever ends this process finds whole files.
+    fn file(&mut self, name: &str, text: &str) {
+        let (path, part) = (self.path.join(name), self.path.join(format!(".{name}.part")));
+        let done = fs::write(&part, text).and_then(|()| fs::rename(&part, &path)).map_err(cannot(&path));
+        self.note(done);
+    }
+}
+
 fn measure(arguments: &RunArguments) -> Result<ExitCode, CliError> {
     let options = Options {
         budget_s: arguments.plan.budget_s,
@@ -191,29 +232,15 @@ fn measure(arguments: &RunArguments) -> Result<ExitCode, CliError> {
     } else {
         Box::new(cuda::open(&arguments.cuda_lib_dir, arguments.seed)?)
     };
-    let folder = &arguments.out;
-    let wrong = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| CliError::Write { path, source }
-    };
-    fs::create_dir_all(folder).map_err(wrong(folder))?;
-    let path = folder.join("log");
-    let mut file = fs::File::create(&path).map_err(wrong(&path))?;
-    let mut failed: Option<std::io::Error> = None;
-    // Line by line, so that a run that is cut off leaves what it measured.
-    let mut log = |line: &str| {
-        if let Err(error) = writeln!(file, "{line}") {
-            failed = Some(error);
-        }
-    };
-    let report = session::run(device.as_mut(), &options, &mut log)?;
-    if let Some(source) = failed {
-        return Err(CliError::Write { path, source });
-    }
-    for (name, text) in &report.files {
-        let path = folder.join(name);
-        fs::write(&path, text).map_err(wrong(&path))?;
-    }
+    let mut folder = Folder::new(&arguments.out)?;
+    let report = session::run(device.as_mut(), &options, &mut folder);
     super::print(&report.screen)?;
+    // Only now, when all that could be written is.
+    if let Some(error) = folder.failed {
+        return Err(error);
+    }
+    if let Some(error) = report.broken {
+        return Err(error.into());
+    }
     Ok(if report.correct { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }

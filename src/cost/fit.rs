@@ -27,8 +27,8 @@ mod transfer;
 use super::Machine;
 use crate::catalog::{self, CatalogError};
 use crate::estimate::Tier;
-use crate::measured::{Excluded, Op, Table};
-use crate::profile::{self, DeviceProfile, HeldOut, ProfileError};
+use crate::measured::{Excluded, Header, Op, Table};
+use crate::profile::{self, DeviceProfile, HeldOut, ProfileError, VerificationForm};
 use crate::resolved::Precision;
 
 pub use carry::Carry;
@@ -120,6 +120,20 @@ impl Report {
     }
 }
 
+/// Whose figures a measured profile holds: the tables' and, for the families that they do not have, those there were.
+fn source(header: &Header, before: &str) -> String {
+    const OWN: &str = "measured: ";
+    const OTHERS: &str = "; other families: ";
+    let mut parts = vec![header.provider.clone()];
+    parts.extend(header.versions.iter().map(|(name, version)| format!("{name} {version}")));
+    // A profile that was measured before keeps the source of what is still not measured.
+    let before = match before.split_once(OTHERS) {
+        Some((first, rest)) if first.starts_with(OWN) => rest,
+        _ => before,
+    };
+    format!("{OWN}{}{OTHERS}{before}", parts.join(", "))
+}
+
 fn thousandths(x: f64) -> f64 {
     libm::round(x * 1e3) / 1e3
 }
@@ -143,7 +157,10 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     let mut profile = profile::device(&id)?.form;
     profile.device.clone_from(&id);
     let measured = tables.iter().all(|table| table.header.provider.starts_with("own"));
-    profile.tier = if measured { Tier::Measured } else { Tier::Published };
+    let header = first.header.clone();
+    if !measured {
+        profile.tier = Tier::Published;
+    }
     let mut version = carry::Versions { gemm: 0.06, attention: 0.06, moe: 0.07, collective: 0.05 };
     if let Some(carry) = carry {
         version = carry.version_sigma;
@@ -162,6 +179,11 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     fit_moe(&rows, machine, version.moe, &mut profile, &mut report)?;
     fit_memory(&rows, machine, version.gemm, &mut profile, &mut report)?;
     profile.measured = if measured { rows.families() } else { Vec::new() };
+    if !profile.measured.is_empty() {
+        // Tables of which no row counts make nothing measured.
+        profile.tier = Tier::Measured;
+        profile.source = source(&header, &profile.source);
+    }
     // Collectives share a sigma, which all-reduce gives; the others' errors are shown beside it.
     let mut shared = profile.all_reduce.sigma;
     if !rows.all_reduce.is_empty() {
@@ -310,6 +332,13 @@ fn fit_memory(
         (form.t0_us, form.memory_efficiency, form.passes) = (line.t0_us, line.efficiency, 1.0);
         form.sigma = report.take(&memory::held_out(&family, &rows.sampling, "sampling"), 2, version);
     }
+    if !rows.verification.is_empty() {
+        let line = whole(&family, "verification", &rows.verification)?;
+        let form = &mut profile.sampling;
+        form.verification = Some(VerificationForm { t0_us: line.t0_us, memory_efficiency: line.efficiency });
+        let errors = memory::held_out(&family, &rows.verification, "verification");
+        form.sigma = report.take(&errors, 2, version).max(form.sigma);
+    }
     Ok(())
 }
 
@@ -337,4 +366,29 @@ fn fit_moe(
         *(if i == 0 { &mut profile.moe.bf16 } else { &mut profile.moe.fp8 }) = form;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measured::{Clocks, L2, VERSION};
+
+    #[test]
+    fn a_measured_profile_names_its_tables_and_what_it_still_owes_to_others() {
+        let header = |version: &str| Header {
+            rollcast_measured: VERSION,
+            device: "h200-sxm".to_owned(),
+            driver: None,
+            versions: [("cublaslt".to_owned(), version.to_owned())].into(),
+            provider: "own: kernels".to_owned(),
+            l2: L2::Cold,
+            clocks: Clocks::Burst,
+            op: Op::Gemm,
+            axes: std::collections::BTreeMap::new(),
+        };
+        let first = source(&header("13.0"), "public tables");
+        assert_eq!(first, "measured: own: kernels, cublaslt 13.0; other families: public tables");
+        let again = source(&header("13.1"), &first);
+        assert_eq!(again, "measured: own: kernels, cublaslt 13.1; other families: public tables");
+    }
 }

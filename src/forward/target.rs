@@ -80,7 +80,12 @@ impl Engine {
         // Gathering the vocabulary shards moves half of what an all-reduce of them would.
         let gather = self.kernels.all_reduce(rows * vocab * 2.0, self.layout.tp, false);
         add_timed(piece, "logits gather", Family::Collective, gather, 0.5);
-        let operator = if rank.draft_tokens > 0 { "verification sampling" } else { "sampling" };
-        add_plain(piece, operator, Family::Sampling, self.kernels.sampling(rows, vocab), Bound::Memory);
+        let (operator, seconds) = if rank.draft_tokens > 0 {
+            let sequences = f64::from(rank.decoding);
+            ("verification sampling", self.kernels.verification(sequences, rows, vocab))
+        } else {
+            ("sampling", self.kernels.sampling(rows, vocab))
+        };
+        add_plain(piece, operator, Family::Sampling, seconds, Bound::Memory);
     }
 }

@@ -66,6 +66,9 @@ impl TransferFile {
         }
         share(&mut form.elementwise.memory_efficiency, memory);
         share(&mut form.sampling.memory_efficiency, memory);
+        if let Some(verification) = &mut form.sampling.verification {
+            share(&mut verification.memory_efficiency, memory);
+        }
         form.device = self.device;
         form.source = self.source;
         form.tier = Tier::Analytic;

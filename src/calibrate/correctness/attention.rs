@@ -4,7 +4,7 @@ use super::inputs::contents;
 use super::{Check, Effort, check};
 use crate::calibrate::launch::{LaunchError, Launcher};
 use crate::calibrate::programs::Setting;
-use crate::calibrate::programs::attention::{PLACES, Shape, binary_tree, program};
+use crate::calibrate::programs::attention::{MOST_SPLITS, PLACES, Shape, binary_tree, program};
 use crate::calibrate::reference::{attention, bf16s, distance};
 use crate::calibrate::work::HEAD_DIM;
 
@@ -25,6 +25,9 @@ fn shapes(effort: Effort) -> Vec<(Shape, Option<u64>)> {
         (shape([8, 2], 8, &[100], 16), Some(2)),
         (shape([16, 1], 4, &[150], 256), Some(3)),
         (shape([4, 1], 32, &[90], 16), Some(2)),
+        // As many splits as there may be, most of them without a key.
+        (shape([4, 1], 4, &[200], 16), Some(MOST_SPLITS)),
+        (shape([4, 1], 32, &[90], 16), Some(MOST_SPLITS)),
         (tree(shape([4, 1], 8, &[140, 9], 16)), Some(3)),
         (tree(shape([4, 1], 16, &[70], 16)), Some(1)),
     ];

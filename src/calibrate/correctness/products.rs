@@ -3,7 +3,7 @@
 use super::inputs::contents;
 use super::{Check, Effort, check};
 use crate::calibrate::launch::{Buffer, Fill, LaunchError, Launcher, Program};
-use crate::calibrate::reference::{bf16s, distance};
+use crate::calibrate::reference::{bf16s, distance, from_e4m3};
 use crate::calibrate::work::Format;
 
 /// y = x · Wᵀ in bf16; fp8 differs by its operands' format only, whose values here are exact in bf16 too.
@@ -36,7 +36,7 @@ pub(super) fn reference(
         }
         let [w8, x8] = [&w, &x].map(|values| values.iter().map(|v| eighths(*v)).collect::<Vec<u8>>());
         if let Some(found) = launcher.product(Format::Fp8, shape, &w8, &x8)? {
-            let [w, x] = [&w8, &x8].map(|bytes| bytes.iter().map(|b| value(*b)).collect::<Vec<f64>>());
+            let [w, x] = [&w8, &x8].map(|bytes| bytes.iter().map(|b| from_e4m3(*b)).collect::<Vec<f64>>());
             let off = distance(&bf16s(&found), &right(&w, &x));
             // Fast accumulation keeps fewer bits between steps.
             checks.push(check(format!("cuBLASLt fp8 {m}x{n}x{k}"), off, 2e-2));
@@ -49,14 +49,4 @@ pub(super) fn reference(
 fn eighths(x: f64) -> u8 {
     let size = [0x00, 0x30, 0x38, 0x3c][(x.abs() * 1e4) as usize % 4];
     if x < 0.0 { size | 0x80 } else { size }
-}
-
-fn value(bits: u8) -> f64 {
-    let size = match bits & 0x7f {
-        0x30 => 0.5,
-        0x38 => 1.0,
-        0x3c => 1.5,
-        _ => 0.0,
-    };
-    if bits & 0x80 == 0 { size } else { -size }
 }

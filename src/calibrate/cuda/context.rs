@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
+use std::ptr;
 
 use cudarc::driver::sys::CUdevice_attribute as A;
 use cudarc::driver::{DriverError, result, sys};
 
 use super::super::bench::BenchError;
+use super::super::inspect;
 use super::super::kernels::KERNELS;
 use super::super::launch::Launch;
 use super::{compile, library};
@@ -20,6 +22,12 @@ const ALIGN: u64 = 1024;
 
 pub(super) fn wrong(call: &'static str) -> impl Fn(DriverError) -> BenchError {
     move |error| BenchError::Call { call, message: error.to_string() }
+}
+
+/// Of calls that make one work ready or put it on the stream: what cannot be done is that work, and the others may go on.
+/// A context that is broken says so again at the next wait.
+fn refused(call: &'static str) -> impl Fn(DriverError) -> BenchError {
+    move |error| BenchError::Unsupported(format!("{call}: {error}"))
 }
 
 /// A context on the first GPU, one stream, one arena.
@@ -37,7 +45,8 @@ pub(super) struct Context {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) name: String,
-    pub(super) driver: i32,
+    /// Of CUDA, that the driver speaks.
+    pub(super) cuda: i32,
     pub(super) multiprocessors: u64,
     pub(super) l2: u64,
 }
@@ -47,11 +56,11 @@ impl Context {
         library::need_driver()?;
         let none = |error: DriverError| BenchError::NoDevice(format!("no GPU that CUDA can use: {error}"));
         result::init().map_err(none)?;
-        let mut driver = 0;
+        let mut cuda = 0;
         // SAFETY: writes one number.
-        unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result().map_err(none)?;
-        if driver < OLDEST {
-            let message = format!("the driver speaks CUDA {}, this needs 12.8 or newer", version(driver));
+        unsafe { sys::cuDriverGetVersion(&raw mut cuda) }.result().map_err(none)?;
+        if cuda < OLDEST {
+            let message = format!("the driver speaks CUDA {}, this needs 12.8 or newer", version(cuda));
             return Err(BenchError::NoDevice(message));
         }
         let device = result::device::get(0).map_err(none)?;
@@ -78,7 +87,7 @@ impl Context {
         let size = free.saturating_sub(SPARE).max(1 << 28);
         // SAFETY: plain device memory, freed in `drop`.
         let arena = unsafe { result::malloc_sync(size) }.map_err(wrong("cuMemAlloc"))?;
-        let facts = Facts { name, driver, multiprocessors, l2 };
+        let facts = Facts { name, cuda, multiprocessors, l2 };
         Ok(Context { device, stream, arena, size: size as u64, used: 0, facts })
     }
 
@@ -162,7 +171,7 @@ impl Context {
                 &mut pointers,
             )
         }
-        .map_err(wrong("cuLaunchKernel"))
+        .map_err(refused("cuLaunchKernel"))
     }
 
     /// What `enqueue` puts on the stream, as a graph that is ready to run.
@@ -176,22 +185,35 @@ impl Context {
         let enqueued = enqueue();
         // SAFETY: as above.
         let graph = unsafe { result::stream::end_capture(self.stream) };
-        enqueued?;
-        let graph = graph.map_err(wrong("cuStreamEndCapture"))?;
-        // SAFETY: the graph was just made, and is not needed once there is an executable one.
+        let graph = match (enqueued, graph) {
+            (Ok(()), graph) => graph.map_err(refused("cuStreamEndCapture"))?,
+            (Err(error), graph) => {
+                if let Ok(graph) = graph {
+                    // SAFETY: the graph was just made, and nothing else knows it.
+                    unsafe { result::graph::destroy(graph) }.map_err(wrong("cuGraphDestroy"))?;
+                }
+                return Err(error);
+            }
+        };
+        let mut nodes = 0;
+        // SAFETY: the graph was just made, and is not needed once there is an executable one; asked for no nodes, the
+        // first call writes their number.
         let executable = unsafe {
+            let counted = sys::cuGraphGetNodes(graph, ptr::null_mut(), &raw mut nodes).result();
             let executable = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags_enum(0));
             result::graph::destroy(graph).map_err(wrong("cuGraphDestroy"))?;
-            executable.map_err(wrong("cuGraphInstantiate"))?
+            counted.map_err(wrong("cuGraphGetNodes"))?;
+            executable.map_err(refused("cuGraphInstantiate"))?
         };
+        let graph = Graph { executable, nodes: nodes as u64 };
         // SAFETY: both live.
-        unsafe { result::graph::upload(executable, self.stream) }.map_err(wrong("cuGraphUpload"))?;
-        Ok(Graph { executable })
+        unsafe { result::graph::upload(graph.executable, self.stream) }.map_err(refused("cuGraphUpload"))?;
+        Ok(graph)
     }
 
     pub(super) fn replay(&self, graph: &Graph) -> Result<(), BenchError> {
         // SAFETY: both live.
-        unsafe { result::graph::launch(graph.executable, self.stream) }.map_err(wrong("cuGraphLaunch"))
+        unsafe { result::graph::launch(graph.executable, self.stream) }.map_err(refused("cuGraphLaunch"))
     }
 
     #[expect(clippy::unused_self, reason = "modules belong to the context that is current")]
@@ -201,9 +223,10 @@ impl Context {
         sources: &[(&str, &str)],
         flaw: Option<&str>,
     ) -> Result<Functions, BenchError> {
-        let mut functions = BTreeMap::new();
+        let mut functions = Functions::default();
         for (file, source) in sources {
             let code = compile::cubin(file, source, flaw)?;
+            functions.notes += &inspect::cubin(file, &code, &|_| None).text;
             // SAFETY: a whole cubin; the driver copies it.
             let module = unsafe { result::module::load_data(code.as_ptr().cast()) }
                 .map_err(wrong("cuModuleLoadData"))?;
@@ -223,10 +246,10 @@ impl Context {
                     unsafe { result::function::set_function_attribute(function, carve_out, 100) }
                         .map_err(wrong("cuFuncSetAttribute"))?;
                 }
-                functions.insert(kernel.name, function);
+                functions.named.insert(kernel.name, function);
             }
         }
-        Ok(Functions(functions))
+        Ok(functions)
     }
 }
 
@@ -243,14 +266,17 @@ impl Drop for Context {
     }
 }
 
-/// Kernels by name.
-#[derive(Debug)]
-pub(super) struct Functions(BTreeMap<&'static str, sys::CUfunction>);
+/// Kernels by name, and what their machine code looks like.
+#[derive(Debug, Default)]
+pub(super) struct Functions {
+    named: BTreeMap<&'static str, sys::CUfunction>,
+    pub(super) notes: String,
+}
 
 impl Functions {
     pub(super) fn get(&self, name: &str) -> Result<sys::CUfunction, BenchError> {
         let missing = || BenchError::Unsupported(format!("no kernel {name}"));
-        self.0.get(name).copied().ok_or_else(missing)
+        self.named.get(name).copied().ok_or_else(missing)
     }
 }
 
@@ -258,6 +284,8 @@ impl Functions {
 #[derive(Debug)]
 pub(super) struct Graph {
     executable: sys::CUgraphExec,
+    /// Its nodes.
+    pub(super) nodes: u64,
 }
 
 impl Drop for Graph {

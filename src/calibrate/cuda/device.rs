@@ -1,10 +1,11 @@
 //! The GPU as a bench and as a launcher.
 //!
-//! A sample is one replay of a graph of serial copies between two events. Before the first event the L2 is written over,
-//! which also keeps the device busy until the graph has been launched: the host's launch time stays out of the
-//! sample. Cold operands rotate over sets that together are at least five times the L2, or, where a work is so
-//! small that this would need too many, over as many sets as there are copies: each is then read once after the L2
-//! was written over, and is cold too.
+//! How a sample is taken is in `sample`. Cold operands rotate over sets that together are at least five times the L2, or,
+//! where a work is so small that this would need too many, over as many sets as there are copies: each is then read once
+//! after the L2 was written over, and is cold too. Hot ones are one set, and the L2 is left as it is.
+
+mod launcher;
+mod sample;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,9 +14,9 @@ use std::time::Instant;
 use super::super::bench::{Bench, BenchError, Opened};
 use super::super::forecast::hash;
 use super::super::kernels::{HEADER, SOURCES};
-use super::super::launch::{LaunchError, Launcher, Program};
+use super::super::launch::Launcher;
 use super::super::programs::{self, Setting};
-use super::super::protocol::REPLAY_S;
+use super::super::protocol::{REPLAY_S, more_copies};
 use super::super::session::Device;
 use super::super::tables::Provenance;
 use super::super::work::{Choice, Format, Overhead, Work};
@@ -23,6 +24,7 @@ use super::context::{Context, Event, Functions, Graph, version};
 use super::gemm::Library;
 use super::ready::{self, Ready};
 use super::{compile, library};
+use sample::of_graph;
 
 /// Most copies in a graph.
 const MOST_COPIES: u64 = 256;
@@ -38,6 +40,10 @@ enum Open {
     Graph {
         graph: Graph,
         copies: u32,
+        /// Seconds that the device is kept busy before it.
+        cover_s: f64,
+        /// Whether the cache holds nothing of it before.
+        cold: bool,
     },
     /// Host time of launching a graph.
     Launch {
@@ -62,7 +68,8 @@ pub struct Cuda {
     start: Event,
     end: Event,
     context: Context,
-    flush: (u64, u64),
+    /// Bytes of twice the L2, and where so many are: to be written over, and to be read.
+    flush: (u64, [u64; 2]),
     scratch: u64,
     mark: u64,
     seed: u64,
@@ -81,7 +88,8 @@ impl Cuda {
         let functions = context.kernels(&SOURCES, None)?;
         let gemm = Library::open(&mut context)?;
         let bytes = 2 * context.facts.l2;
-        let flush = (context.allocate(bytes)?, bytes);
+        let flush = (bytes, [context.allocate(bytes)?, context.allocate(bytes)?]);
+        context.set(flush.1[1], 0, bytes)?;
         let scratch = context.allocate(FETCHED as u64)?;
         Ok(Cuda {
             open: Open::Nothing,
@@ -153,52 +161,6 @@ impl Cuda {
         Ok((ready, sets, String::new()))
     }
 
-    /// Times each algorithm and keeps the fastest.
-    fn fastest(&mut self, ready: &mut Ready, choices: usize, copies: u64) -> Result<(), BenchError> {
-        let mut best = (f64::INFINITY, 0);
-        for choice in 0..choices {
-            if let Ready::Product { algorithm, .. } = &mut *ready {
-                *algorithm = choice;
-            }
-            let graph = self.graph(copies, &[(&*ready, 1)])?;
-            let mut times = Vec::with_capacity(5);
-            for _ in 0..5 {
-                times.push(self.timed(&graph)?);
-            }
-            times.sort_by(f64::total_cmp);
-            if times[2] < best.0 {
-                best = (times[2], choice);
-            }
-        }
-        if let Ready::Product { algorithm, .. } = ready {
-            *algorithm = best.1;
-        }
-        Ok(())
-    }
-
-    /// A graph of `copies` rounds over the works, each of which advances by one set a round.
-    fn graph(&self, copies: u64, works: &[(&Ready, u64)]) -> Result<Graph, BenchError> {
-        self.context.capture(&mut || {
-            for copy in 0..copies {
-                for (ready, _) in works {
-                    ready.enqueue(&self.context, &self.functions, copy as usize)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Seconds of one replay.
-    fn timed(&self, graph: &Graph) -> Result<f64, BenchError> {
-        let (at, bytes) = self.flush;
-        self.context.set(at, 0x5a, bytes)?;
-        self.start.record(&self.context)?;
-        self.context.replay(graph)?;
-        self.end.record(&self.context)?;
-        self.end.wait()?;
-        self.end.since(&self.start)
-    }
-
     fn close(&mut self) -> Result<(), BenchError> {
         self.context.wait()?;
         self.open = Open::Nothing;
@@ -211,12 +173,13 @@ impl Cuda {
         let empty = programs::empty();
         let ready = ready::program(&mut self.context, &self.functions, empty, 1, self.seed)?;
         self.open = match what {
-            Overhead::GraphNodes => Open::Graph { graph: self.graph(count, &[(&ready, 1)])?, copies: 1 },
-            Overhead::GraphLaunch => Open::Launch { graph: self.graph(count, &[(&ready, 1)])? },
+            Overhead::GraphNodes => of_graph(self.graph(count, &ready)?, 1, true),
+            Overhead::GraphLaunch => Open::Launch { graph: self.graph(count, &ready)? },
             Overhead::EagerLaunch => Open::Eager { count },
             Overhead::Fetch => Open::Fetch,
         };
         self.ready.push(ready);
+        self.settle()?;
         Ok(Opened { copies: 1, sets: 1, note: String::new() })
     }
 
@@ -241,9 +204,32 @@ impl Cuda {
             }
             outer.iter().try_for_each(|ready| ready.enqueue(&self.context, &self.functions, 0))
         })?;
-        self.open = Open::Graph { graph, copies: 1 };
+        self.open = of_graph(graph, 1, true);
+        self.settle()?;
         notes.retain(|note| !note.is_empty());
         Ok(Opened { copies: 1, sets: layers as u32, note: notes.join("; ") })
+    }
+}
+
+impl Cuda {
+    /// So many copies of a work.
+    fn open_copies(&mut self, work: &Work, copies: u64, cold: bool) -> Result<Opened, BenchError> {
+        self.close()?;
+        let (ready, sets, note) = self.make(work, copies, (!cold).then_some(1))?;
+        let graph = self.graph(copies, &ready)?;
+        self.ready.push(ready);
+        self.open = of_graph(graph, copies as u32, cold);
+        Ok(Opened { copies: copies as u32, sets: sets as u32, note })
+    }
+
+    fn open_work(&mut self, work: &Work, cold: bool) -> Result<Opened, BenchError> {
+        let copies = (libm::ceil(REPLAY_S / work.predicted_s()) as u64).clamp(1, MOST_COPIES);
+        let opened = self.open_copies(work, copies, cold)?;
+        // A work that is faster than expected needs more copies for as long a replay.
+        let Some(more) = more_copies(copies, self.settle()?, MOST_COPIES) else { return Ok(opened) };
+        let opened = self.open_copies(work, more, cold)?;
+        self.settle()?;
+        Ok(opened)
     }
 }
 
@@ -255,23 +241,23 @@ impl Bench for Cuda {
     fn open(&mut self, work: &Work) -> Result<Opened, BenchError> {
         self.close()?;
         match work {
-            Work::Host { what, count } => return self.open_host(*what, *count),
-            Work::Step { layers, layer, end, .. } => return self.open_step(*layers, layer, end),
-            _ => {}
+            Work::Host { what, count } => self.open_host(*what, *count),
+            Work::Step { layers, layer, end, .. } => self.open_step(*layers, layer, end),
+            _ => self.open_work(work, true),
         }
-        let copies = (libm::ceil(REPLAY_S / work.predicted_s()) as u64).clamp(1, MOST_COPIES);
-        let (ready, sets, note) = self.make(work, copies, None)?;
-        let graph = self.graph(copies, &[(&ready, 1)])?;
-        self.ready.push(ready);
-        self.open = Open::Graph { graph, copies: copies as u32 };
-        Ok(Opened { copies: copies as u32, sets: sets as u32, note })
+    }
+
+    fn open_hot(&mut self, work: &Work) -> Result<Opened, BenchError> {
+        self.open_work(work, false)
     }
 
     fn replay_s(&mut self) -> Result<f64, BenchError> {
         let host = |begun: Instant| begun.elapsed().as_secs_f64();
         match &self.open {
             Open::Nothing => Err(BenchError::Unsupported("nothing is open".to_owned())),
-            Open::Graph { graph, copies } => Ok(self.timed(graph)? / f64::from(*copies)),
+            Open::Graph { graph, copies, cover_s, cold } => {
+                Ok(self.timed(graph, *cover_s, *cold)?.device_s / f64::from(*copies))
+            }
             Open::Launch { graph } => {
                 let begun = Instant::now();
                 self.context.replay(graph)?;
@@ -300,93 +286,13 @@ impl Bench for Cuda {
     }
 
     fn sm_mhz(&mut self) -> Result<Option<f64>, BenchError> {
-        let launch = programs::clocks();
-        let parameters = launch.parameters(|_| self.scratch);
-        self.context.launch(self.functions.get("clocks")?, &launch, &parameters)?;
+        self.enqueue(&programs::clocks(), self.scratch)?;
         let mut bytes = [0_u8; 16];
         self.context.download(self.scratch, &mut bytes)?;
         let word =
             |at: usize| bytes[at..at + 8].iter().rev().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
         let (cycles, nanoseconds) = (word(0), word(8));
         Ok((nanoseconds > 0).then(|| 1e3 * cycles as f64 / nanoseconds as f64))
-    }
-}
-
-impl Launcher for Cuda {
-    fn run(
-        &mut self,
-        program: &Program,
-        data: &mut [Vec<u8>],
-        flaw: Option<&str>,
-    ) -> Result<(), LaunchError> {
-        let name = program.launches.first().map_or("nothing", |launch| launch.kernel);
-        self.run_on(program, data, flaw)
-            .map_err(|error| LaunchError { kernel: name.to_owned(), message: error.to_string() })
-    }
-
-    fn product(
-        &mut self,
-        format: Format,
-        shape: [u64; 3],
-        w: &[u8],
-        x: &[u8],
-    ) -> Result<Option<Vec<u8>>, LaunchError> {
-        let wrong =
-            |error: BenchError| LaunchError { kernel: "cuBLASLt".to_owned(), message: error.to_string() };
-        self.product_of(format, shape, w, x).map(Some).map_err(wrong)
-    }
-}
-
-impl Cuda {
-    fn product_of(
-        &mut self,
-        format: Format,
-        shape: [u64; 3],
-        w: &[u8],
-        x: &[u8],
-    ) -> Result<Vec<u8>, BenchError> {
-        self.close()?;
-        let product = self.gemm.product(format, shape)?;
-        let mut out = vec![0; (2 * shape[0] * shape[1]) as usize];
-        let mut at = [0; 3];
-        for (at, bytes) in at.iter_mut().zip([w.len(), x.len(), out.len()]) {
-            *at = self.context.allocate(bytes as u64)?;
-        }
-        self.context.upload(at[0], w)?;
-        self.context.upload(at[1], x)?;
-        self.context.set(at[2], 0xff, out.len() as u64)?;
-        product.enqueue(&self.context, 0, at)?;
-        self.context.download(at[2], &mut out)?;
-        Ok(out)
-    }
-
-    fn run_on(
-        &mut self,
-        program: &Program,
-        data: &mut [Vec<u8>],
-        flaw: Option<&str>,
-    ) -> Result<(), BenchError> {
-        self.close()?;
-        if let Some(flaw) = flaw.filter(|flaw| !self.flawed.contains_key(*flaw)) {
-            let sources: Vec<_> = SOURCES.into_iter().filter(|(_, text)| text.contains(flaw)).collect();
-            let functions = self.context.kernels(&sources, Some(flaw))?;
-            self.flawed.insert(flaw.to_owned(), functions);
-        }
-        let functions = flaw.and_then(|flaw| self.flawed.get(flaw)).unwrap_or(&self.functions);
-        let mut addresses = Vec::with_capacity(data.len());
-        for bytes in data.iter() {
-            let at = self.context.allocate(bytes.len() as u64)?;
-            self.context.upload(at, bytes)?;
-            addresses.push(at);
-        }
-        for launch in &program.launches {
-            let parameters = launch.parameters(|buffer| addresses[buffer]);
-            self.context.launch(functions.get(launch.kernel)?, launch, &parameters)?;
-        }
-        for (bytes, at) in data.iter_mut().zip(addresses) {
-            self.context.download(at, bytes)?;
-        }
-        Ok(())
     }
 }
 
@@ -402,6 +308,7 @@ impl Device for Cuda {
         let source: String = [HEADER].iter().chain(&SOURCES).map(|(_, text)| *text).collect();
         let versions = BTreeMap::from([
             ("gpu".to_owned(), facts.name.clone()),
+            ("cuda".to_owned(), version(facts.cuda)),
             ("cublaslt".to_owned(), Library::version()),
             ("nvrtc".to_owned(), self.nvrtc.clone()),
             ("rollcast".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -409,10 +316,15 @@ impl Device for Cuda {
         ]);
         Provenance {
             device,
-            driver: Some(version(facts.driver)),
+            driver: library::driver(),
             versions,
             provider: "own: kernels of this project, products by cuBLASLt".to_owned(),
         }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let files = library::loaded().into_iter().map(|file| format!("loaded: {file}"));
+        files.chain(self.functions.notes.lines().map(str::to_owned)).collect()
     }
 
     fn launcher(&mut self) -> Option<&mut dyn Launcher> {

@@ -21,8 +21,10 @@ pub(super) const WORKSPACE: u64 = 32 << 20;
 /// Algorithms that are asked for.
 const ASKED: c_int = 8;
 
-fn wrong(call: &'static str) -> impl Fn(CublasError) -> BenchError {
-    move |error| BenchError::Call { call, message: error.to_string() }
+/// The library keeps no error: what it cannot do for one shape it may do for the next. A context that is broken shows at
+/// the next wait.
+fn refused(call: &'static str) -> impl Fn(CublasError) -> BenchError {
+    move |error| BenchError::Unsupported(format!("{call}: {error}"))
 }
 
 /// The library, and memory that it may use.
@@ -37,7 +39,7 @@ pub(super) struct Library {
 impl Library {
     /// Opens it; takes workspace out of the arena.
     pub(super) fn open(context: &mut Context) -> Result<Self, BenchError> {
-        let handle = result::create_handle().map_err(wrong("cublasLtCreate"))?;
+        let handle = result::create_handle().map_err(refused("cublasLtCreate"))?;
         let workspace = context.allocate(WORKSPACE)?;
         let scale = context.allocate(4)?;
         context.upload(scale, &1.0_f32.to_le_bytes())?;
@@ -59,13 +61,13 @@ impl Library {
         let out = sys::cudaDataType_t::CUDA_R_16BF;
         let layout = |kind, rows: u64, columns: u64| {
             result::create_matrix_layout(kind, rows, columns, rows.cast_signed())
-                .map_err(wrong("cublasLtMatrixLayoutCreate"))
+                .map_err(refused("cublasLtMatrixLayoutCreate"))
         };
         let descriptor = result::create_matmul_desc(
             sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
             sys::cudaDataType_t::CUDA_R_32F,
         )
-        .map_err(wrong("cublasLtMatmulDescCreate"))?;
+        .map_err(refused("cublasLtMatmulDescCreate"))?;
         let mut product = Product {
             handle: self.handle,
             workspace: self.workspace,
@@ -118,11 +120,11 @@ impl Product {
                 size_of::<T>(),
             )
         }
-        .map_err(wrong("cublasLtMatmulDescSetAttribute"))
+        .map_err(refused("cublasLtMatmulDescSetAttribute"))
     }
 
     fn ask(&self) -> Result<Vec<sys::cublasLtMatmulAlgo_t>, BenchError> {
-        let preference = result::create_matmul_pref().map_err(wrong("cublasLtMatmulPreferenceCreate"))?;
+        let preference = result::create_matmul_pref().map_err(refused("cublasLtMatmulPreferenceCreate"))?;
         let limit = WORKSPACE as usize;
         let mut found: [std::mem::MaybeUninit<sys::cublasLtMatmulHeuristicResult_t>; ASKED as usize] =
             [const { std::mem::MaybeUninit::uninit() }; ASKED as usize];
@@ -198,7 +200,7 @@ impl Product {
                 context.stream.cast(),
             )
         }
-        .map_err(wrong("cublasLtMatmul"))
+        .map_err(refused("cublasLtMatmul"))
     }
 
     /// What an algorithm is: id, tile, stages, split along k, cluster.

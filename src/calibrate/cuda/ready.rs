@@ -3,7 +3,8 @@
 use cudarc::driver::sys::CUdeviceptr;
 
 use super::super::bench::BenchError;
-use super::super::launch::{Buffer, Fill, Launch, Program, Scalar};
+use super::super::launch::{Buffer, Fill, Launch, Program};
+use super::super::programs::{self, Kind, Setting};
 use super::super::work::Format;
 use super::context::{Context, Functions};
 use super::gemm::Product;
@@ -83,7 +84,7 @@ pub(super) fn product(
     (algorithm, sets, seed): (usize, usize, u64),
 ) -> Result<Ready, BenchError> {
     let bytes = if format == Format::Bf16 { 2 } else { 1 };
-    let kind = if format == Format::Bf16 { 0 } else { 3 };
+    let kind = if format == Format::Bf16 { Kind::Bf16 } else { Kind::E4m3 };
     // e4m3 has no digits for 0.02: quantised weights fill its range.
     let sd = if format == Format::Bf16 { 0.02 } else { 1.0 };
     let mut weights = Vec::with_capacity(sets);
@@ -108,33 +109,20 @@ fn fill(
     match &buffer.fill {
         Fill::Zero | Fill::Output => context.set(at, 0, buffer.bytes),
         Fill::Bytes(bytes) => context.upload(at, bytes),
-        Fill::Bf16(sd) => random(context, functions, at, buffer.bytes / 2, (0, seed, *sd)),
-        Fill::F32(sd) => random(context, functions, at, buffer.bytes / 4, (1, seed, *sd)),
-        Fill::Uniform => random(context, functions, at, buffer.bytes / 4, (2, seed, 1.0)),
+        Fill::Bf16(sd) => random(context, functions, at, buffer.bytes / 2, (Kind::Bf16, seed, *sd)),
+        Fill::F32(sd) => random(context, functions, at, buffer.bytes / 4, (Kind::F32, seed, *sd)),
+        Fill::Uniform => random(context, functions, at, buffer.bytes / 4, (Kind::Uniform, seed, 1.0)),
     }
 }
 
-/// Random numbers of a kind: see `fill` in `kernels/probe.cu`.
 fn random(
     context: &Context,
     functions: &Functions,
     at: CUdeviceptr,
     elements: u64,
-    (kind, seed, sd): (i32, u64, f32),
+    (kind, seed, sd): (Kind, u64, f32),
 ) -> Result<(), BenchError> {
-    let launch = Launch {
-        kernel: "fill",
-        grid: [(context.facts.multiprocessors * 8) as u32, 1, 1],
-        threads: 256,
-        shared: 0,
-        pointers: vec![Some(0)],
-        scalars: vec![
-            Scalar::I32((elements as u32).cast_signed()),
-            Scalar::I32((elements >> 32) as i32),
-            Scalar::I32(kind),
-            Scalar::I32(seed as i32),
-            Scalar::F32(sd),
-        ],
-    };
+    let setting = Setting { multiprocessors: context.facts.multiprocessors, seed };
+    let launch = programs::fill(elements, kind, seed, sd, setting);
     context.launch(functions.get("fill")?, &launch, &launch.parameters(|_| at))
 }

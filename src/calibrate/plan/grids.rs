@@ -5,7 +5,10 @@
 use std::collections::BTreeSet;
 
 use super::{Curve, Family};
-use crate::calibrate::work::{Choice, Format, HEAD_DIM, Mask, Overhead, RowKernel, TokenKernel, Work};
+use crate::calibrate::models::{Sizes, drafters, targets};
+use crate::calibrate::work::{
+    Choice, DRAFT_VOCABULARY, Format, HEAD_DIM, Mask, Overhead, RowKernel, TokenKernel, Work,
+};
 
 /// Tokens of products: powers of two, tile sizes, and one token past a tile.
 const M: [u64; 23] = [
@@ -17,17 +20,6 @@ const GRID_M: [u64; 11] = [1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
 const GRID: [u64; 6] = [1024, 2048, 4096, 8192, 16_384, 65_536];
 /// Bytes of KV cache that one point may take.
 const CACHE: u64 = 24_000_000_000;
-
-/// A dense model or the dense part of one: hidden, query heads, KV heads, width of the MLP (0: experts), vocabulary.
-const MODELS: [[u64; 5]; 4] = [
-    [4096, 32, 8, 12_288, 151_936],
-    [5120, 40, 8, 13_824, 152_064],
-    [4096, 64, 4, 0, 151_936],
-    [1024, 16, 8, 3072, 151_936],
-];
-/// EAGLE-3 drafters: hidden, query heads, KV heads, width of the MLP; a reduced vocabulary of 32,000.
-const DRAFTERS: [[u64; 4]; 3] = [[4096, 32, 8, 12_288], [5120, 40, 8, 13_824], [4096, 64, 4, 24_576]];
-const DRAFT_VOCABULARY: u64 = 32_000;
 
 /// Every curve.
 pub(super) fn curves() -> Vec<Curve> {
@@ -42,7 +34,7 @@ pub(super) fn curves() -> Vec<Curve> {
 /// Weight matrices [n, k] of all models over 1, 2, 4 and 8 GPUs.
 pub(crate) fn matrices() -> Vec<[u64; 2]> {
     let mut all = BTreeSet::new();
-    for [hidden, heads, kv, inter, vocabulary] in MODELS {
+    for Sizes { hidden, heads: [heads, kv], inter, vocabulary, .. } in *targets() {
         for gpus in [1, 2, 4, 8] {
             let own_kv = (kv / gpus).max(1);
             all.insert([(heads / gpus + 2 * own_kv) * HEAD_DIM, hidden]);
@@ -54,7 +46,7 @@ pub(crate) fn matrices() -> Vec<[u64; 2]> {
             all.insert([vocabulary / gpus, hidden]);
         }
     }
-    for [hidden, heads, kv, inter] in DRAFTERS {
+    for Sizes { hidden, heads: [heads, kv], inter, .. } in *drafters() {
         for gpus in [1, 2, 4, 8] {
             let own_kv = (kv / gpus).max(1);
             all.insert([hidden, 3 * hidden]);
@@ -91,8 +83,11 @@ fn products(curves: &mut Vec<Curve>) {
 
 fn attention(curves: &mut Vec<Curve>) {
     const CONTEXT: [u64; 6] = [128, 1024, 4096, 16_384, 65_536, 131_072];
+    let [small, middle, large, _] = targets().map(|sizes| sizes.heads);
+    // One of eight GPUs.
+    let eighth = |[heads, kv]: [u64; 2]| [heads / 8, (kv / 8).max(1)];
     let shapes: [([u64; 2], &[u64]); 3] =
-        [([32, 8], &[1, 2, 4, 8, 16, 32, 64]), ([64, 4], &[1, 4, 8, 16, 64]), ([5, 1], &[1, 4, 8])];
+        [(small, &[1, 2, 4, 8, 16, 32, 64]), (large, &[1, 4, 8, 16, 64]), (eighth(middle), &[1, 4, 8])];
     for (heads, queries) in shapes {
         for sequences_heads in [1, 4, 16, 64, 256, 1024, 4096] {
             // The axis is batch x KV heads; a model's own heads where the batch is whole, one KV head where not.
@@ -120,7 +115,7 @@ fn attention(curves: &mut Vec<Curve>) {
                 if !chain.is_empty() {
                     curves.push(Curve { family: Family::Verify, works: chain });
                 }
-                if heads == [32, 8] && [8, 64].contains(&queries) {
+                if heads == small && [8, 64].contains(&queries) {
                     let tree = works.map(work(Mask::Tree)).collect();
                     curves.push(Curve { family: Family::Tree, works: tree });
                 }
@@ -131,7 +126,7 @@ fn attention(curves: &mut Vec<Curve>) {
         let works = [1024, 4096, 16_384]
             .map(|context| Work::Attention {
                 mask: Mask::Chain,
-                heads: [32, 8],
+                heads: small,
                 batch: 32,
                 queries: 4,
                 context,
@@ -140,7 +135,7 @@ fn attention(curves: &mut Vec<Curve>) {
             .to_vec();
         curves.push(Curve { family: Family::Tree, works });
     }
-    for heads in [[32, 8], [40, 8], [8, 1], [64, 4]] {
+    for heads in [small, middle, eighth(large), large] {
         for batch in [1, 4] {
             let works = [128, 256, 512, 1024, 2048, 4096, 8192, 16_384]
                 .into_iter()
@@ -156,28 +151,30 @@ fn memory(curves: &mut Vec<Curve>) {
     let works = (12..=32).map(|power| Work::Copy { bytes: 1 << power }).collect();
     curves.push(Curve { family: Family::Copy, works });
     let tokens = [1, 8, 64, 256, 1024, 8192];
-    for (width, inter, heads) in [(4096, 12_288, [32, 8]), (5120, 13_824, [40, 8]), (4096, 1536, [64, 4])] {
+    for Sizes { hidden, activation, heads, .. } in targets()[..3].iter().copied() {
         use TokenKernel::{
             AddRmsNorm, DraftToTarget, EmbedGather, FuseHidden, KvCompact, NormConcat, RopeAppend, SiluMul,
         };
         for kernel in
             [AddRmsNorm, RopeAppend, SiluMul, EmbedGather, FuseHidden, NormConcat, KvCompact, DraftToTarget]
         {
-            let width = if kernel == SiluMul { inter } else { width };
+            let width = if kernel == SiluMul { activation } else { hidden };
             let works = tokens.map(|tokens| Work::tokens(kernel, tokens, width, heads)).to_vec();
             curves.push(Curve { family: Family::Elementwise, works });
         }
     }
-    let rows = [1, 8, 64, 256, 512, 2048];
-    for vocabulary in [32_000, 151_936] {
+    let vocabulary = targets()[0].vocabulary;
+    // As many sizes as a fit of one kernel needs, and some more for rows that do not count.
+    let rows = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048];
+    for vocabulary in [DRAFT_VOCABULARY, vocabulary] {
         for kernel in [RowKernel::Stats, RowKernel::Sample, RowKernel::TopK] {
             let works = rows.map(|rows| Work::Rows { kernel, rows, vocabulary, draft: 0 }).to_vec();
             curves.push(Curve { family: Family::Sampling, works });
         }
     }
-    for draft in [1, 3, 5, 7] {
-        let chain = |rows| Work::Rows { kernel: RowKernel::VerifyChain, rows, vocabulary: 151_936, draft };
-        curves.push(Curve { family: Family::Sampling, works: [1, 8, 64, 256].map(chain).to_vec() });
+    for draft in [1, 2, 3, 4, 5, 7] {
+        let chain = |rows| Work::Rows { kernel: RowKernel::VerifyChain, rows, vocabulary, draft };
+        curves.push(Curve { family: Family::Sampling, works: [1, 4, 16, 64, 128, 256].map(chain).to_vec() });
     }
 }
 

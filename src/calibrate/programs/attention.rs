@@ -7,8 +7,8 @@ use crate::rng::{Purpose, Stream};
 
 /// Tokens of a tile of keys.
 const TILE: u64 = 64;
-/// Most splits: more parts than this cost more to add up than they save.
-const MOST_SPLITS: u64 = 64;
+/// Most splits: more parts than this cost more to add up than they save, and the kernel has no room for their weights.
+pub const MOST_SPLITS: u64 = 64;
 /// Tiles' worth of time that a block spends outside its loop.
 const OUTSIDE: u64 = 3;
 /// Bytes of dynamic shared memory: three stages of a tile of keys and one of values.
@@ -120,7 +120,7 @@ pub fn program(shape: &Shape, setting: Setting, forced: Option<u64>) -> Program 
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         program.buffer(Buffer::hot(bytes.len() as u64, Fill::Bytes(bytes)))
     });
-    let partial = program.buffer(Buffer::hot(blocks * splits * tile_rows * (HEAD_DIM + 2) * 4, Fill::Zero));
+    let partial = program.buffer(Buffer::hot(blocks * splits * tile_rows * (HEAD_DIM + 4) * 4, Fill::Zero));
     let arrived = program.buffer(Buffer::hot(blocks * 4, Fill::Zero));
     let scale = std::f64::consts::LOG2_E / libm::sqrt(HEAD_DIM as f64);
     program.launches.push(Launch {

@@ -2,16 +2,14 @@
 
 use super::Setting;
 use crate::calibrate::launch::{Buffer, Fill, Launch, Program, Scalar};
-use crate::calibrate::work::{HEAD_DIM, TokenKernel};
+use crate::calibrate::models;
+use crate::calibrate::work::{DRAFT_VOCABULARY, HEAD_DIM, TokenKernel};
 use crate::rng::{Purpose, Stream};
 
 /// Threads of a block.
 const THREADS: u64 = 256;
 /// Under the root of a norm: the models' own.
 pub const EPSILON: f32 = 1e-6;
-/// Rows of an embedding, and of a draft vocabulary.
-const EMBEDDING: u64 = 151_936;
-const DRAFT: u64 = 32_000;
 /// Accepted tokens of a sequence whose cache is compacted, and slots that its tree took.
 const MOVES: u64 = 4;
 const SLOTS: u64 = 16;
@@ -36,7 +34,10 @@ pub struct Shape {
 impl Shape {
     /// As serving has it.
     pub fn served(kernel: TokenKernel, tokens: u64, width: u64, heads: [u64; 2]) -> Self {
-        let table = if kernel == TokenKernel::DraftToTarget { DRAFT } else { EMBEDDING };
+        let table = match kernel {
+            TokenKernel::DraftToTarget => DRAFT_VOCABULARY,
+            _ => models::targets()[0].vocabulary,
+        };
         Shape { kernel, tokens, width, heads, table, positions: 4096 }
     }
 }
@@ -44,6 +45,17 @@ impl Shape {
 fn random_ids(n: u64, below: u64, seed: u64) -> Vec<i32> {
     let mut stream = Stream::new(seed, Purpose::Calibration, &[3]);
     (0..n).map(|_| (stream.uniform() * below as f64) as i32).collect()
+}
+
+/// `n` of the numbers below `below`, each once and in order.
+fn distinct(n: u64, below: u64, seed: u64) -> Vec<i32> {
+    let mut stream = Stream::new(seed, Purpose::Calibration, &[3]);
+    let mut left: Vec<i32> = (0..below as i32).collect();
+    let mut drawn: Vec<i32> = (0..n.min(below))
+        .map(|_| left.swap_remove((stream.uniform() * left.len() as f64) as usize))
+        .collect();
+    drawn.sort_unstable();
+    drawn
 }
 
 fn int(x: u64) -> Scalar {
@@ -138,10 +150,8 @@ pub fn program(shape: &Shape, setting: Setting) -> Program {
             let sequences = tokens.div_ceil(MOVES);
             let (mut from, mut to, mut begin) = (Vec::new(), Vec::new(), vec![0]);
             for sequence in 0..sequences {
-                let mut slots = random_ids(MOVES, SLOTS, setting.seed ^ sequence);
-                slots.sort_unstable();
-                slots.dedup();
-                for (place, slot) in slots.into_iter().enumerate() {
+                let moves = MOVES.min(tokens - sequence * MOVES);
+                for (place, slot) in distinct(moves, SLOTS, setting.seed ^ sequence).into_iter().enumerate() {
                     from.push((sequence * SLOTS) as i32 + slot);
                     to.push((sequence * SLOTS) as i32 + (place as u32).cast_signed());
                 }
@@ -180,4 +190,23 @@ pub fn program(shape: &Shape, setting: Setting) -> Program {
         scalars,
     };
     Program { buffers, launches: vec![launch] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_nodes_are_moved_as_there_are_tokens() {
+        for tokens in [1, 3, 4, 64, 1023] {
+            let shape = Shape::served(TokenKernel::KvCompact, tokens, 0, [0, 2]);
+            let program = program(&shape, Setting { multiprocessors: 132, seed: 7 });
+            let Fill::Bytes(from) = &program.buffers[0].fill else { panic!("slots are given") };
+            let mut slots: Vec<&[u8]> = from.chunks(4).collect();
+            assert_eq!(slots.len() as u64, tokens);
+            slots.sort_unstable();
+            slots.dedup();
+            assert_eq!(slots.len() as u64, tokens, "a slot twice");
+        }
+    }
 }

@@ -5,19 +5,23 @@ use crate::calibrate::drift::{Drift, Sentinels};
 use crate::calibrate::fake::Fake;
 use crate::calibrate::plan::{self, Family};
 
-fn go(fake: &mut Fake, total_s: f64, families: &[Family]) -> Outcome {
+/// What a run found, and how many whole steps it measured.
+fn with_steps(fake: &mut Fake, total_s: f64, families: &[Family]) -> (Outcome, usize) {
     let protocol = Protocol::default();
     let mut log = |_: &str| {};
     let mut run = Run::new(fake, protocol, Budget { total_s }, 3, &mut log);
-    let begun = run.points(plan::points(&protocol, families));
+    run.points(plan::points(&protocol, families));
     let steps = plan::steps().into_iter().map(|work| {
         let seconds = cost_s(&protocol, &work);
         Point { work, family: Family::Step, value: 1.0, seconds }
     });
-    let stepped = run.ordered(steps.collect(), Budget { total_s }.until()[1]);
-    let again = run.again();
-    assert!(begun.is_ok() && stepped.is_ok() && again.is_ok());
-    run.finish()
+    let stepped = run.ordered(steps.collect(), Budget { total_s }.until()[1]).len();
+    run.again();
+    (run.finish(), stepped)
+}
+
+fn go(fake: &mut Fake, total_s: f64, families: &[Family]) -> Outcome {
+    with_steps(fake, total_s, families).0
 }
 
 #[test]
@@ -37,7 +41,7 @@ fn no_budget_is_overrun_whatever_work_costs() {
     .enumerate()
     {
         let mut fake = Fake { open_s, slower, stalls, ..Fake::new(seed as u64) };
-        let outcome = go(&mut fake, total, &all);
+        let (outcome, stepped) = with_steps(&mut fake, total, &all);
         let took = fake.now_s();
         assert!(took <= total, "{total} s: {took} s");
         // And most of it is used where there is more to measure than time.
@@ -48,9 +52,10 @@ fn no_budget_is_overrun_whatever_work_costs() {
                 outcome.skipped.len()
             );
         }
-        let planned = plan::points(&Protocol::default(), &all).len();
-        let accounted = outcome.rows.len() + outcome.skipped.len();
-        assert!(accounted >= planned, "{accounted} of {planned} points accounted for");
+        // Every point is measured or left out, once.
+        let planned = plan::points(&Protocol::default(), &all).len() + plan::steps().len();
+        let accounted = outcome.rows.len() + stepped + outcome.skipped.len() + outcome.refused.len();
+        assert_eq!(accounted, planned, "{total} s");
     }
 }
 
@@ -63,6 +68,28 @@ fn the_default_budget_measures_everything() {
     let sd = outcome.reproducibility().unwrap_or_default();
     // A median of 20 samples of log-sigma 1 % has 0.28 %.
     assert!((0.001..0.005).contains(&sd), "{sd}");
+    // And with operands in the cache, of those that read memory: what that is worth on this device.
+    let reading = outcome.rows.iter().filter(|row| row.point.work.reads_memory()).count();
+    assert!(outcome.hot.len() * 20 > reading, "{} of {reading}", outcome.hot.len());
+    let worth = outcome.hot.iter().map(|(_, [cold, hot])| hot / cold).sum::<f64>() / outcome.hot.len() as f64;
+    assert!((worth - 0.8).abs() < 0.01, "{worth}");
+}
+
+#[test]
+fn an_unsteady_point_without_time_for_a_second_look_is_not_trusted() {
+    let mut fake = Fake { spikes: 0.3, ..Fake::new(29) };
+    let protocol = Protocol::default();
+    let mut log = |_: &str| {};
+    let mut run = Run::new(&mut fake, protocol, Budget { total_s: 20.0 }, 3, &mut log);
+    run.points(plan::points(&protocol, &[Family::Verify]));
+    // As tables that are written meanwhile have them.
+    assert!(run.outcome().rows.iter().all(|row| row.unstable == row.spread.unstable()));
+    run.again();
+    let outcome = run.finish();
+    let unsteady = outcome.rows.iter().filter(|row| row.spread.unstable());
+    assert!(unsteady.clone().count() > 50 && unsteady.clone().all(|row| row.unstable));
+    let measured: Vec<&Work> = outcome.rows.iter().map(|row| &row.point.work).collect();
+    assert!(outcome.skipped.iter().all(|point| !measured.contains(&&point.work)), "a row, and left out");
 }
 
 #[test]

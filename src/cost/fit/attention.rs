@@ -17,7 +17,8 @@ const U: [f64; 14] =
     [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
 const CONTEXT: [f64; 11] =
     [128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0];
-const ROWS: [f64; 6] = [1.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+/// Up to the first that no row exceeds, and at least to 64.
+const ROWS: [f64; 10] = [1.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 const STIFFNESS: [f64; 3] = [0.05, 0.02, 0.3];
 /// Bytes of cache below which only fixed time is seen, and above which memory is.
 const SMALL: f64 = 8e6;
@@ -65,6 +66,13 @@ impl Row {
     pub(super) fn flops(&self) -> f64 {
         512.0 * self.queries * self.heads * self.batch * self.context
     }
+}
+
+/// The knots that rows of these sizes need: a knot that none reaches would only repeat its neighbour.
+fn row_knots(rows: impl Iterator<Item = f64>) -> Vec<f64> {
+    let most = rows.fold(64.0, f64::max);
+    let last = ROWS.iter().position(|knot| *knot >= most).unwrap_or(ROWS.len() - 1);
+    ROWS[..=last].to_vec()
 }
 
 pub(super) struct Family {
@@ -133,7 +141,7 @@ impl Fit for Family {
 
     fn fit(&self, rows: &[&Row]) -> Option<DecodeAttentionForm> {
         let mut form = self.base(rows);
-        let knots = [U.to_vec(), CONTEXT.to_vec(), ROWS.to_vec()];
+        let knots = [U.to_vec(), CONTEXT.to_vec(), row_knots(rows.iter().map(|row| row.shape().rows))];
         let grid = Surface::zero(knots.clone())?;
         let points: Vec<Point<3>> = rows
             .iter()
@@ -211,4 +219,40 @@ pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors
         |row| row.context,
     ));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knots_reach_the_largest_row_and_no_further() {
+        let last = |most: f64| row_knots([1.0, most].into_iter()).last().copied();
+        for (most, knot) in
+            [(4.0, 64.0), (64.0, 64.0), (65.0, 128.0), (256.0, 256.0), (1024.0, 1024.0), (4096.0, 1024.0)]
+        {
+            assert_eq!(last(most), Some(knot), "{most}");
+        }
+    }
+
+    #[test]
+    fn many_rows_have_a_time_of_their_own() {
+        // A kernel that is twice as slow as its form from 256 rows on.
+        let machine = Machine::of(&crate::cost::testing::h100());
+        let family = Family { machine, verify_sigma: 0.1 };
+        let mut rows = Vec::new();
+        for batch in [1.0, 16.0, 256.0] {
+            for context in [1024.0, 8192.0, 65_536.0] {
+                for queries in [1.0, 4.0, 16.0, 64.0, 128.0, 256.0] {
+                    let row = Row { heads: 4.0, kv_heads: 1.0, batch, queries, context, us: 1.0, cold: true };
+                    let slow = if row.shape().rows >= 256.0 { 2.0 } else { 1.0 };
+                    let us = 10.0 + 1e6 * slow * (row.bytes() / 4e12 + row.flops() / 5e14);
+                    rows.push(Row { us, ..row });
+                }
+            }
+        }
+        let form = family.fit(&rows.iter().collect::<Vec<_>>()).unwrap_or_else(|| panic!("a fit"));
+        let off = rows.iter().map(|row| family.error(&form, row).abs()).sum::<f64>() / rows.len() as f64;
+        assert!(off < 0.08, "mean error {off}");
+    }
 }

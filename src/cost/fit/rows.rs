@@ -24,6 +24,7 @@ pub(super) struct Rows {
     pub(super) moe: [Vec<moe::Row>; 2],
     pub(super) elementwise: Vec<memory::Row>,
     pub(super) sampling: Vec<memory::Row>,
+    pub(super) verification: Vec<memory::Row>,
     pub(super) all_reduce: Vec<Row>,
     pub(super) all_gather: Vec<Row>,
     pub(super) reduce_scatter: Vec<Row>,
@@ -81,6 +82,7 @@ impl Rows {
             ("moe fp8", self.moe[1].len()),
             ("elementwise", self.elementwise.len()),
             ("sampling", self.sampling.len()),
+            ("verification", self.verification.len()),
             ("all_reduce", self.all_reduce.len()),
         ]
         .into_iter()
@@ -186,9 +188,13 @@ pub(super) fn sort(
                 // A bare copy is a ceiling, not a kernel of a step.
                 Op::Elementwise if own && row.labels[0] == "copy" => rows.excluded.count(Reason::OutOfRange),
                 Op::Elementwise if own => rows.elementwise.push(memory::Row { bytes: row.axes[0], us }),
-                Op::Sampling if own && ["sample", "verify_chain"].contains(&row.labels[0].as_str()) => {
-                    let bytes = 4.0 * row.axes[0] * row.axes[2] * row.axes[1];
-                    rows.sampling.push(memory::Row { bytes, us });
+                Op::Sampling if own && row.labels[0] == "sample" => {
+                    rows.sampling.push(memory::Row { bytes: 4.0 * row.axes[0] * row.axes[1], us });
+                }
+                // One row of each sequence is read again: as `Kernels::verification` counts.
+                Op::Sampling if own && row.labels[0] == "verify_chain" => {
+                    let bytes = 4.0 * row.axes[0] * (row.axes[2] + 1.0) * row.axes[1];
+                    rows.verification.push(memory::Row { bytes, us });
                 }
                 Op::Sampling if own => rows.excluded.count(Reason::OutOfRange),
                 Op::AllReduce => rows.all_reduce.push(row),
