@@ -335,9 +335,8 @@ mod tests {
 
     #[test]
     fn launches_follow_the_layer_and_the_gpus() {
-        let vllm = engine("vllm").constants.map(|constants| constants.eager);
-        let seconds =
-            |id, tp| one_by_one(vllm.expect("the engine as it is"), &model(id), Layout { tp, ..ONE });
+        let constants = crate::profile::engine("vllm", None).unwrap_or_else(|error| panic!("{error}"));
+        let seconds = |id, tp| one_by_one(constants.eager, &model(id), Layout { tp, ..ONE });
         assert!((seconds("qwen2.5-7b", 1) - 28.0 * 11.0 * 29e-6).abs() < 1e-12);
         assert!((seconds("qwen2.5-7b", 2) - 28.0 * 13.0 * 29e-6).abs() < 1e-12);
         // vLLM #45709: 33.9 ms a token, of which 1.2 are not launches. One of the four figures behind the constant.
