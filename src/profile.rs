@@ -11,7 +11,7 @@ mod stages;
 mod transfer;
 
 pub use engines::{BatchTable, CaptureCounts, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine};
-pub use stages::{StageDefault, StageProfile, stages};
+pub use stages::{DrafterDefaults, StageDefault, StageProfile, TrainingDefaults, stages};
 
 use std::sync::OnceLock;
 
