@@ -393,6 +393,21 @@ fn steps_that_run_ahead_are_told_as_they_pass() {
 }
 
 #[test]
+fn engines_that_run_ahead_hold_more_than_their_share_of_a_step() {
+    let of = |keys: &str, path: &str| {
+        let run = result(&split(keys), &nominal(&["rl_steps=4"]));
+        let last = run["break_even"].as_array().unwrap().last().unwrap()["batch"].as_u64().unwrap();
+        (last, number(&run, path))
+    };
+    let blocks = "resolved.generation.kv_blocks";
+    let (sync, ahead) = (of("mode: sync", blocks), of("mode: async, max_staleness: 2", blocks));
+    // 128 samples on eight engines, and three steps' worth of them.
+    assert_eq!((sync.0, ahead.0), (16, 48));
+    assert!(ahead.1 < sync.1, "their logits take room from the cache: {} {}", ahead.1, sync.1);
+    assert_eq!(of("preset: one-step-off", blocks), sync, "one step's prompts at a time");
+}
+
+#[test]
 fn a_schedule_that_knows_the_acceptance_knows_how_it_drifts() {
     let drift = "schedule: { goodput: {} }\n  drift: { exponential: { limit: 0.02, steps: 1 } }\n";
     let drifting = |text: &str| {
