@@ -13,7 +13,7 @@ mod transfer;
 pub use engines::{
     BatchTable, CaptureCounts, EagerLaunches, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine,
 };
-pub use stages::{StageDefault, StageProfile, stages};
+pub use stages::{DrafterDefaults, StageDefault, StageProfile, TrainingDefaults, stages};
 
 use std::sync::OnceLock;
 

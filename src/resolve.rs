@@ -23,7 +23,7 @@ use crate::estimate::{Confidence, FAMILIES, Family, Tier};
 use crate::forward::Engine;
 use crate::piece::{Piece, Shape};
 use crate::profile::{self, EngineProfile, ProfileError};
-use crate::resolved::{Overhead, Precision, Quantity, Resolved, Source};
+use crate::resolved::{Crowd, Overhead, Precision, Quantity, Resolved, Router, Source};
 use crate::scenario::{self, Document};
 use crate::speculation::StepCost;
 use crate::speculation::acceptance::Population;
@@ -118,12 +118,16 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
     let engine_constants = generation::constants(&mut book, &engine_id, raw.generation.as_ref())?;
     let stages = profile::stages()?;
+    let turns = modes::resolve(&mut book, &raw, &workload)?;
+    let router = generation::router(raw.generation.as_ref().and_then(|g| g.router));
+    let isolates = raw.tail.as_ref().is_some_and(|tail| tail.isolate.is_some());
+    let crowd = Crowd::new(&workload, &turns.0, router == Router::GroupAffinity, isolates);
     let inputs = generation::Inputs {
         reserved_gib: stages.memory.reserved_gib.value,
         raw: raw.generation.clone().unwrap_or_default(),
         model: &model,
         cluster: &cluster,
-        workload: &workload,
+        crowd,
         speculation: speculation.as_ref(),
         constants: &engine_constants,
         max_model_len,
@@ -157,7 +161,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         stages,
     )?;
     let (mut training, mut speculation) = (training, speculation);
-    let (cycle, reward) = cycle::resolve(&mut book, &raw, &model, &generation, &workload, stages)?;
+    let (cycle, reward) = cycle::resolve(&mut book, &raw, turns, (&model, &generation, &workload), stages)?;
     let tail =
         tail::resolve(&mut book, raw.tail.as_ref(), (&model, &cluster), &generation, &cycle.mode, stages)?;
     let wide = tail::wide(&book, &tail, generation.layout.tp)?.map(Box::new);
@@ -174,6 +178,11 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     }
     let uncertainty = book.uncertainty(raw.uncertainty.as_ref());
     let warmup = raw.warmup_steps.map_or(0, |n| n.get() as u32);
+    if warmup >= rl_steps {
+        let message = format!("found {warmup} warm-up steps, expected fewer than rl_steps, {rl_steps}");
+        let hint = "rl_steps counts the warm-up too".to_owned();
+        return Err(book.error("warmup_steps", message, Some(hint)));
+    }
     let seed = book.seed(raw.seed);
     let name = raw.name.clone().unwrap_or_else(|| document.name().to_owned());
 
@@ -196,8 +205,13 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         software,
     };
     let schedule = match &speculation {
-        Some(speculation) => Prototype::build(speculation, &generation, &workload, &engine)
-            .map_err(|error| book.error("speculation.schedule", error.to_string(), None))?,
+        Some(speculation) => Prototype::build(schedule::Plan {
+            speculation,
+            generation: &generation,
+            engine: &engine,
+            most_batch: crowd.most(generation.replicas).min(generation.engine.max_num_seqs),
+        })
+        .map_err(|error| book.error("speculation.schedule", error.to_string(), None))?,
         None => Prototype::off(),
     };
     let calibration = calibration_label(&engine, &cluster.device.id);
@@ -253,7 +267,7 @@ fn confidence(resolved: &Resolved, engine: &Engine, constants: &EngineProfile) -
     Family::ALL.map(|family| match family {
         Family::Host => software(constants.sigma, constants.tier),
         Family::DraftHost => software(constants.draft_sigma, constants.draft_tier),
-        Family::Training => input(&resolved.training.mfu),
+        Family::Training => training::confidence(resolved, input(&resolved.training.mfu)),
         Family::Logprob => input(&resolved.training.logprob_mfu),
         Family::WeightSync => input(&resolved.cycle.weight_sync),
         Family::Prepare => input(&resolved.cycle.prepare),

@@ -4,6 +4,7 @@
 //! them and nothing else, and a result carries them whole, so that a forecast can be reproduced from its
 //! own output. No behaviour lives here beyond arithmetic on a value's own fields.
 
+mod crowd;
 mod cycle;
 mod facts;
 mod run;
@@ -11,6 +12,7 @@ mod schedule;
 mod tail;
 mod training;
 
+pub use crowd::Crowd;
 pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer};
 pub use facts::{
     Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision, SlidingWindow,

@@ -123,6 +123,10 @@ pub struct Arm {
     pub loop_stats: LoopStats,
 }
 
+/// Stages in the order of a step, for people; the last one is when nothing ran.
+pub const STAGE_NAMES: [&str; 8] =
+    ["data", "prepare", "generation", "reward", "old log-probs", "reference log-probs", "training", "idle"];
+
 /// Seconds by stage.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stages {

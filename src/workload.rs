@@ -40,17 +40,17 @@ pub struct Generator {
     cap: u32,
 }
 
-/// How far the uncertain inputs of a workload lie from their best values, in standard errors.
+/// How far the uncertain numbers of a length distribution lie from their best values, in standard errors.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LengthShift {
-    /// Of the mean response length.
+    /// Of the mean length.
     pub mean: f64,
-    /// Of the spread of response lengths.
+    /// Of the spread of lengths.
     pub sigma: f64,
 }
 
 impl Generator {
-    /// A generator for a workload whose uncertain inputs are shifted.
+    /// A generator for a workload whose uncertain response lengths are shifted.
     pub fn new(workload: &Workload, seed: u64, shift: LengthShift) -> Self {
         Generator {
             prompts_per_step: workload.prompts_per_step,
@@ -62,6 +62,12 @@ impl Generator {
             seed,
             cap: workload.response_cap.unwrap_or(u32::MAX),
         }
+    }
+
+    /// The same with the workload's uncertain prompt lengths shifted.
+    #[must_use]
+    pub fn with_prompts(self, workload: &Workload, shift: LengthShift) -> Self {
+        Generator { prompt: LengthSampler::new(&workload.prompt_tokens, shift), ..self }
     }
 
     /// The samples of one RL step of one draw, group by group.

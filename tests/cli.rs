@@ -234,6 +234,9 @@ fn wrong_arguments_are_bad_input() {
     run(&["run", QUICKSTART, "--format", "yaml"]).exits(2);
     run(&["run", QUICKSTART, "--threads", "0"]).exits(2);
     run(&["run", "scenarios/nowhere.yaml"]).exits(2).says(&["scenarios/nowhere.yaml", "no such file"]);
+    for tree in ["5,8,foo,32", "5,8", "5,8,32,1", "5,,8"] {
+        run(&["solve", QUICKSTART, "--tree", tree]).exits(2).says(&["expected three numbers"]);
+    }
     run(&["run", "scenarios"]).exits(2).says(&["is a directory"]);
 }
 

@@ -250,6 +250,18 @@ fn what_cannot_be_is_refused_with_the_way_out() {
         (&["step", "--batch", "many"], &["invalid value 'many'"]),
         (&["step", "--scenario", "nowhere.yaml"], &["nowhere.yaml"]),
         (&["step", "--scenario", "scenarios/quickstart.yaml", "--tp", "2"], &["cannot be used with"]),
+        (
+            &["step", "--scenario", "scenarios/quickstart.yaml", "--drafter", "ngram"],
+            &["cannot be used with"],
+        ),
+        (
+            &["step", "--scenario", "scenarios/published/steps-llama-8b-k3.yaml", "-b", "4"],
+            &["--batch beside a scenario with `step:`", "--set step."],
+        ),
+        (
+            &["step", "--scenario", "scenarios/published/steps-llama-8b-k3.yaml", "--prefill", "4"],
+            &["--prefill beside a scenario with `step:`"],
+        ),
         (&["step", "--set", "generation.tp=2"], &["generation.tp"]),
         (&["step", "--set", "nonsense"], &["nonsense"]),
         (&["step", "--device", "a100-sxm-80g", "--set", "generation.weights=fp8"], &["no fp8 units"]),

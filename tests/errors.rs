@@ -408,6 +408,63 @@ fn a_standard_error_beyond_its_number_is_refused() {
 }
 
 #[test]
+fn what_would_have_no_effect_is_refused() {
+    let length = "{ length: { value: 2.77, at_k: 3, decay: { value: 0.08, se: 0.01 } } }";
+    let law = "{ power_law: { first: 0.776, decay: 0.074, concentration: 12 } }";
+    refused(&[(law, length)], "0.01 }", &["acceptance.length.decay.se", "nothing carries it"]);
+    let training = "training: { mfu: 0.4,";
+    let with = |keys: &str| format!("training: {{ {keys}, mfu: 0.4,");
+    refused(
+        &[(training, &with("update_seconds: -20"))],
+        "-20",
+        &["training.update_seconds", "expected 0 to"],
+    );
+    refused(&[(training, &with("layout: { ep: 7 }"))], "7 }", &["training.layout.ep", "qwen3-8b has none"]);
+    let moe = [("model: qwen3-8b", "model: qwen3-30b-a3b"), ("drafter: eagle3-qwen3-8b", "drafter: ngram")];
+    let spread = |ep: u32| with(&format!("layout: {{ ep: {ep} }}"));
+    refused(&[moe[0], moe[1], (training, &spread(7))], "7 }", &["do not divide the 128 experts"]);
+    refused(&[moe[0], moe[1], (training, &spread(64))], "64 }", &["8 GPUs of a pipeline stage do not split"]);
+    accepted(&[moe[0], moe[1], (training, &spread(8))]);
+    let contention = with("drafter: { contention: 0.5, seconds: 1 }");
+    refused(&[(training, &contention)], "0.5", &["training.drafter.contention", "placement: overlapped"]);
+    refused(
+        &[("rl_steps: 2\n", "warmup_steps: 4\n")],
+        "4\n",
+        &["warmup_steps: found 4", "fewer than rl_steps, 4"],
+    );
+}
+
+#[test]
+fn every_error_that_is_read_widens_a_band() {
+    let spread = |changes: &[(&str, &str)]| {
+        let run = accepted(changes);
+        number(&run, "forecast.step_s.p95") - number(&run, "forecast.step_s.p05")
+    };
+    let update = |se: &str| format!("training: {{ update_seconds: {{ value: 5, se: {se} }}, mfu: 0.4,");
+    let of = |se: &str| spread(&[("training: { mfu: 0.4,", &update(se))]);
+    assert!(of("4") > of("0") + 2.0, "{} {}", of("4"), of("0"));
+    let prompt = |se: &str| {
+        format!(
+            "prompt_tokens: {{ lognormal: {{ mean: {{ value: 4000, se: {se} }}, sigma: 0.5, max: 8192 }} }}"
+        )
+    };
+    let prompts = "prompt_tokens: { constant: { tokens: 130 } }";
+    let (sure, unsure) = (prompt("0"), prompt("1500"));
+    assert!(spread(&[(prompts, &unsure)]) > 1.2 * spread(&[(prompts, &sure)]));
+    let run = accepted(&[(prompts, &unsure)]);
+    let rows = run["sensitivity"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["input"] == "mean prompt length"), "{rows:#?}");
+}
+
+#[test]
+fn a_pool_without_a_price_is_named() {
+    let pools = "pools: { generation: { device: h100-sxm, gpus: 8 }, training: { device: gb200, gpus: 8 } }";
+    let run = accepted(&[("cluster: { device: h100-sxm, gpus: 8, usd_per_gpu_hour: 2.5 }", pools)]);
+    let said = run["warnings"].to_string();
+    assert!(said.contains("gb200, so it counts as free: pools.training.usd_per_gpu_hour"), "{said}");
+}
+
+#[test]
 fn a_step_too_small_for_one_draft_says_what_it_needs() {
     let tiny = "layout: { tp: 1 }, max_num_seqs: 1, max_num_batched_tokens: 3";
     refused(&[(ENGINE, tiny)], "1, max_num_b", &["generation.max_num_batched_tokens of 4 or more"]);

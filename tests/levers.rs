@@ -243,6 +243,31 @@ fn a_rollout_in_two_parts_takes_as_long_as_in_one() {
 }
 
 #[test]
+fn a_preempted_sample_has_no_cache_to_take_along() {
+    let list: Vec<(u32, Sample)> = (0..).zip(lengths(24)).collect();
+    let longest = list.iter().map(|(_, sample)| sample.prompt + sample.response).max().unwrap();
+    let limits = Limits {
+        max_num_seqs: 64,
+        max_num_batched_tokens: 1 << 20,
+        block_size: 16,
+        // Room for the longest and some more: all start, and most are put back.
+        kv_blocks: u64::from(longest.div_ceil(16)) + 64,
+        prefix_caching: false,
+    };
+    let job = Job { samples: &list, limits, acceptance: None, seed: 1, path: [0, 0], per_step: None };
+    let mut put_back = 0;
+    for until in [50.0, 100.0, 200.0, 400.0] {
+        let (_, left) = run_to(Stepper::Leap, &job, &Count, &mut Fixed(Configuration::Off), until);
+        let lost = left.iter().filter(|one| one.emitted > 0 && !one.cached);
+        put_back += lost.clone().count();
+        assert!(lost.clone().all(|one| one.cached_tokens() == 0 && one.context() > 0));
+        let held: u64 = left.iter().map(|one| one.cached_tokens().div_ceil(16)).sum();
+        assert!(held <= limits.kv_blocks, "{held} blocks at {until}");
+    }
+    assert!(put_back > 0, "something was preempted");
+}
+
+#[test]
 fn wider_engines_end_a_drain_sooner() {
     // A TP 4 engine has four times the bandwidth for the same few sequences.
     let of = |tail: &str| number(&result(SMALL, &nominal(&[tail])), ROLLOUT);

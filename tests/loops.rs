@@ -203,9 +203,15 @@ fn over_sampling_wastes_and_partial_rollouts_keep() {
     let run = |keys: &str| result(&shared(keys), &more);
     let (plain, over, partial) = (
         run("mode: sync"),
-        run("mode: sync, order: first_done, over_sampling: { factor: 1.5 }"),
-        run("mode: sync, order: first_done, over_sampling: { factor: 1.5 }, partial_rollouts: true"),
+        run("mode: sync, over_sampling: { factor: 1.5 }"),
+        run("mode: sync, over_sampling: { factor: 1.5 }, partial_rollouts: true"),
     );
+    for run in [&over, &partial] {
+        assert_eq!(run["resolved"]["loop"]["mode"]["order"], "first_done");
+        let noted = run["assumptions"].as_array().unwrap().iter().any(|a| a["path"] == "loop.order");
+        assert!(noted, "a default that changes seconds is written down");
+    }
+    let in_order = run("mode: sync, order: in_order, over_sampling: { factor: 1.5 }");
     let of = |value, key: &str| number(value, &format!("forecast.loop.{key}"));
     assert_eq!(of(&plain, "wasted_token_share"), 0.0);
     assert!(of(&over, "wasted_token_share") > 0.05 && of(&over, "length_bias") < -0.02);
@@ -213,6 +219,7 @@ fn over_sampling_wastes_and_partial_rollouts_keep() {
     assert!(of(&partial, "staleness_max") <= 1.0 && of(&over, "staleness_max") == 0.0);
     let step = |value| number(value, "forecast.exposed_s.generation");
     assert!(step(&over) < step(&plain), "the longest samples are not waited for");
+    assert!(step(&over) < step(&in_order), "the first ones that were started would be");
 }
 
 #[test]
@@ -339,6 +346,89 @@ fn more_lag_leaves_drafting_less_to_gain() {
 }
 
 #[test]
+fn one_pool_takes_turns_whatever_samples_may_lag() {
+    let more = nominal(&["rl_steps=4"]);
+    let plain = result(SMALL, &more);
+    // Over-sampling by nothing leaves nothing over.
+    for keys in [
+        "partial_rollouts: true, over_sampling: { factor: 1 }",
+        "max_staleness: 2, partial_rollouts: true, over_sampling: { factor: 1 }",
+    ] {
+        let run = result(&shared(keys), &more);
+        assert_eq!(number(&run, "forecast.step_s.mean"), number(&plain, "forecast.step_s.mean"), "{keys}");
+        assert_eq!(number(&run, "forecast.loop.staleness_max"), 0.0);
+    }
+}
+
+#[test]
+fn a_fraction_that_a_framework_counts_stays_where_its_bound_is_written() {
+    let lead = |keys: &str| prepared(&split(keys)).resolved.cycle.mode.lead;
+    for preset in ["preset: verl-staleness-wait", "preset: verl-staleness-wait, max_staleness: 1"] {
+        assert_eq!(lead(preset), 0.5, "{preset}");
+    }
+    assert_eq!(lead("preset: areal, max_staleness: 4"), 4.0);
+}
+
+#[test]
+fn steps_that_run_ahead_are_told_as_they_pass() {
+    let text = split("preset: one-step-off").replacen("mfu: 0.4", "mfu: 0.04", 1);
+    let run = forecast(&text, &nominal(&["rl_steps=6", "warmup_steps=2"])).unwrap();
+    for (side, arm) in [("baseline", &run.result.baseline), ("forecast", &run.result.forecast)] {
+        let rows = run.steps.iter().filter(|row| row.side == side && !row.warmup);
+        let steps: Vec<f64> = rows.map(|row| row.step_s).collect();
+        let mean = steps.iter().sum::<f64>() / steps.len() as f64;
+        assert!((mean / arm.step_s.mean - 1.0).abs() < 1e-9, "{side}: {mean} {}", arm.step_s.mean);
+    }
+    // The trainer is what binds: better drafts hardly make a step shorter.
+    let uncertain = |text: &str| {
+        let text = text.replacen("first: 0.776", "first: { value: 0.776, se: 0.03 }", 1);
+        let run = result(&text, &nominal(&["rl_steps=6", "warmup_steps=2"]));
+        let rows = run["sensitivity"].as_array().unwrap().clone();
+        let row = rows.iter().find(|row| row["input"] == "acceptance");
+        row.map_or(0.0, |row| (row["low_s"].as_f64().unwrap() - row["high_s"].as_f64().unwrap()).abs())
+    };
+    let (ahead, turns) =
+        (uncertain(&text), uncertain(&text.replacen("preset: one-step-off", "mode: sync", 1)));
+    assert!(turns > 0.1 && ahead < 0.2 * turns, "{ahead} {turns}");
+}
+
+#[test]
+fn engines_that_run_ahead_hold_more_than_their_share_of_a_step() {
+    let of = |keys: &str, path: &str| {
+        let run = result(&split(keys), &nominal(&["rl_steps=4"]));
+        let last = run["break_even"].as_array().unwrap().last().unwrap()["batch"].as_u64().unwrap();
+        (last, number(&run, path))
+    };
+    let blocks = "resolved.generation.kv_blocks";
+    let (sync, ahead) = (of("mode: sync", blocks), of("mode: async, max_staleness: 2", blocks));
+    // 128 samples on eight engines, and three steps' worth of them.
+    assert_eq!((sync.0, ahead.0), (16, 48));
+    assert!(ahead.1 < sync.1, "their logits take room from the cache: {} {}", ahead.1, sync.1);
+    assert_eq!(of("preset: one-step-off", blocks), sync, "one step's prompts at a time");
+}
+
+#[test]
+fn a_schedule_that_knows_the_acceptance_knows_how_it_drifts() {
+    let drift = "schedule: { goodput: {} }\n  drift: { exponential: { limit: 0.02, steps: 1 } }\n";
+    let drifting = |text: &str| {
+        text.replacen("schedule: { fixed: { k: 3 } }\n", drift, 1).replacen("rl_steps: 2", "rl_steps: 12", 1)
+    };
+    let shifts = InputShift::default();
+    let turns = prepared(&drifting(SMALL));
+    let simulation = Simulation::new(&turns, shifts, Stepper::Leap);
+    let rounds = |step| simulation.step(0, step).replicas.iter().map(|r| r.rounds).sum::<u64>();
+    assert!(rounds(0) > 100 && rounds(11) == 0, "{} {}", rounds(0), rounds(11));
+    // Drafts over time are told by the schedule of that step.
+    let run = result(&drifting(SMALL), &nominal(&["warmup_steps=11"]));
+    let curve = run["forecast"]["batch_over_time"].as_array().unwrap().clone();
+    assert!(curve.iter().all(|point| point["draft_tokens"].as_f64().unwrap_or(0.0) == 0.0));
+    let streaming = prepared(&drifting(&split("mode: async, max_staleness: 1, interrupt: keep_kv")));
+    let trained = stream(&streaming, 1.0).trained;
+    let rounds = |at: usize| trained[at].replicas.iter().map(|r| r.rounds).sum::<u64>();
+    assert!(rounds(0) > 100 && rounds(11) == 0, "{} {}", rounds(0), rounds(11));
+}
+
+#[test]
 fn presets_are_written_down() {
     for preset in [
         "one-step-off",
@@ -371,6 +461,16 @@ fn what_cannot_run_ahead_says_so() {
     refused(&shared("mode: async"), "loop.mode: generation and training take turns on one `cluster`");
     refused(&shared("preset: areal"), "loop.preset");
     refused(&shared("colocated: false"), "loop.colocated");
+    refused(&shared("max_staleness: 2"), "loop.max_staleness: generation and training take turns");
+    refused(&shared("lead: 2, streaming: true"), "loop.lead: generation and training take turns");
+    refused(&split("mode: sync, lead: 1"), "loop.lead: found a lead of 1 RL steps in a synchronous loop");
+    for key in ["lead: 1", "max_concurrent: 64", "order: first_done", "stale: drop", "interrupt: keep_kv"] {
+        refused(&split(&format!("preset: one-step-off, {key}")), "so this key has no effect");
+    }
+    refused(
+        &shared("mode: sync, max_concurrent: 64"),
+        "loop.max_concurrent: an RL step's prompts start together",
+    );
     refused(
         &split("weight_sync: colocated-ipc").replacen("weight_sync: { seconds: 2 }, ", "", 1),
         "same GPUs",
@@ -419,6 +519,21 @@ fn a_drafter_that_goes_stale_and_one_that_learns() {
         ", drafter: { every: 1, updates: 40, recovery: 10, seconds: 0.1, placement: idle }",
     );
     assert!((training(&idle) - training(&frozen)).abs() < 1e-6, "the long tail has room for it");
+    let waited = drifting(falling, ", drafter: { every: 1, updates: 40, recovery: 10, seconds: 0.1 }");
+    let hidden = number(&waited, "update_interval.update_s") - number(&idle, "update_interval.update_s");
+    assert!((hidden - 0.1).abs() < 1e-6, "what idle GPUs take costs the loop nothing: {hidden}");
+    // Engines that work on several steps are never all idle: a stream pays for all of it, and says so.
+    let learner = |keys: &str| {
+        let text = split("mode: async, max_staleness: 1, interrupt: keep_kv").replacen(
+            "reference_logprobs: true }",
+            &format!("reference_logprobs: true{keys} }}"),
+            1,
+        );
+        let run = result(&text, &nominal(&["rl_steps=6"]));
+        number(&run, "forecast.stages_s.training")
+    };
+    let paid = learner(", drafter: { every: 1, updates: 40, recovery: 10, seconds: 0.1, placement: idle }");
+    assert!((paid - learner("") - 0.1).abs() < 1e-6);
     let by_kl = drifting("  drift: { divergence: { kl_per_step: 0.0005, share: 1 } }\n", "");
     assert!(length(&by_kl) < length(&fixed));
 }

@@ -225,6 +225,27 @@ fn a_schedule_that_changes_is_drawn_over_time() {
 }
 
 #[test]
+fn flags_of_a_schedule_by_batch_name_what_writes_them() {
+    let with = |schedule: &str| {
+        let text = common::small(&[("{ fixed: { k: 3 } }", schedule)]);
+        run_page(&common::forecast(&text, &[]).unwrap().result)
+    };
+    let page = with("{ goodput: {} }");
+    assert!(page.contains("rollcast solve --export") && !page.contains("Nothing is drafted."));
+    assert!(with("off").contains("Nothing is drafted."));
+}
+
+#[test]
+fn a_stream_of_one_step_has_no_rollout_of_its_own() {
+    let text = common::small(&[
+        ("loop: {", "loop: { over_sampling: { factor: 1.5 }, "),
+        ("rl_steps: 2", "rl_steps: 1"),
+    ]);
+    let page = run_page(&common::forecast(&text, &[]).unwrap().result);
+    assert!(!page.contains("was written before") && !page.contains("id=\"tail\""));
+}
+
+#[test]
 fn names_of_users_stay_text() {
     let mut result = small();
     result.name = NASTY.to_owned();

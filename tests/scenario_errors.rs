@@ -394,6 +394,8 @@ fn loops_that_cannot_be() {
     run(r"
 mode: sync => mode: sync, max_staleness: 1
     20:36 loop.max_staleness: found 1 in a synchronous loop | mode: async
+mode: sync => mode: sync, lead: 1
+    20:27 loop.lead: found a lead of 1 RL steps in a synchronous loop | mode: async
 mode: sync => mode: async, max_staleness: -1
     20:37 loop.max_staleness: found `-1`
 mode: sync => mode: async, max_staleness: 1, lead: 2

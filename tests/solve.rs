@@ -53,6 +53,33 @@ fn every_schedule_runs_and_says_its_name() {
 }
 
 #[test]
+fn a_batch_beyond_the_replica_has_a_price_of_its_own() {
+    // Sixteen sequences a replica here.
+    let question = Question { batches: vec![16, 32, 64, 128], contexts: vec![1000], ..Question::default() };
+    let report = solve(&document(FIXED), &question).unwrap();
+    let rates: Vec<f64> = report.cells.iter().map(|cell| cell.tokens_per_s).collect();
+    assert!(rates.windows(2).all(|pair| pair[1] > 1.05 * pair[0]), "{rates:?}");
+    assert!(report.warnings[0].contains("batch 128: a replica here has at most 16"), "{:?}", report.warnings);
+}
+
+#[test]
+fn schedules_are_compared_in_rollouts_of_their_own_and_say_so() {
+    let pools =
+        "pools: { generation: { device: h100-sxm, gpus: 8 }, training: { device: h100-sxm, gpus: 8 } }";
+    let text = small(&[
+        ("cluster: { device: h100-sxm, gpus: 8, usd_per_gpu_hour: 2.5 }", pools),
+        ("loop: { ", "loop: { preset: one-step-off, "),
+    ]);
+    let question = Question { chains: vec![3], ..Question::default() };
+    let warnings = |text: &str| {
+        let document = Document::parse("solve", text).unwrap();
+        schedules(&document, &question, Stepper::Leap).unwrap().warnings
+    };
+    assert!(warnings(&text)[0].contains("starts and ends empty"));
+    assert!(warnings(SMALL).is_empty());
+}
+
+#[test]
 fn a_table_of_one_range_is_a_fixed_chain() {
     let (fixed, table) = (rollout(FIXED).0, rollout("{ vllm_table: { table: [[1, 512, 3]] } }").0);
     assert_eq!(fixed, table);

@@ -28,7 +28,7 @@ enum What {
 #[derive(Debug, Args)]
 struct StepArguments {
     /// Take model, device, layout and engine from a scenario; and the step, where it has `step:`.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "device", "tp", "ep"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "device", "tp", "ep", "drafter"])]
     scenario: Option<PathBuf>,
     /// Model: a catalog id, or the path of a config.json.
     #[arg(long, default_value = "qwen3-8b")]
@@ -42,21 +42,21 @@ struct StepArguments {
     /// GPUs that the experts are spread over.
     #[arg(long, default_value_t = 1)]
     ep: u32,
-    /// Sequences of the replica.
-    #[arg(long, short, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=65_536))]
-    batch: u32,
-    /// Tokens of context of each.
-    #[arg(long, short, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
-    context: u32,
-    /// Draft tokens; needs a drafter.
-    #[arg(long, short, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=64))]
-    k: u32,
+    /// Sequences of the replica; 1 by default.
+    #[arg(long, short, value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    batch: Option<u32>,
+    /// Tokens of context of each; 2048 by default.
+    #[arg(long, short, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    context: Option<u32>,
+    /// Draft tokens, 0 by default; needs a drafter.
+    #[arg(long, short, value_parser = clap::value_parser!(u32).range(0..=64))]
+    k: Option<u32>,
     /// Drafter of the catalog.
     #[arg(long)]
     drafter: Option<String>,
-    /// Prompt tokens that are prefilled beside the decodes.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    prefill: u32,
+    /// Prompt tokens that are prefilled beside the decodes; 0 by default.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    prefill: Option<u32>,
     /// Kernels only, no engine software.
     #[arg(long)]
     bare: bool,
@@ -115,17 +115,31 @@ fn report(arguments: &StepArguments) -> Result<StepReport, CliError> {
         document.set(assignment)?;
     }
     let prepared = resolve_engine(&document)?;
-    if arguments.k > 0 && prepared.engine.drafter.is_none() {
+    let drafted = arguments.k.unwrap_or(0);
+    if drafted > 0 && prepared.engine.drafter.is_none() {
         return Err(CliError::Usage {
             message: "-k needs a drafter: --drafter, or a scenario with one".to_owned(),
         });
     }
     let written = document.scenario()?.step.map(|step| StepQuestion::of(&step));
+    let asked = [
+        ("--batch", arguments.batch),
+        ("--context", arguments.context),
+        ("-k", arguments.k),
+        ("--prefill", arguments.prefill),
+    ];
+    let asked = asked.iter().find_map(|(option, value)| value.map(|_| option));
+    if let (Some(_), Some(option)) = (&written, asked) {
+        let message = format!(
+            "{option} beside a scenario with `step:`, which says it: --set step.KEY=VALUE changes it"
+        );
+        return Err(CliError::Usage { message });
+    }
     let question = written.unwrap_or(StepQuestion {
-        batch: arguments.batch,
-        context: f64::from(arguments.context),
-        draft_tokens: arguments.k,
-        prefill_tokens: arguments.prefill,
+        batch: arguments.batch.unwrap_or(1),
+        context: f64::from(arguments.context.unwrap_or(2048)),
+        draft_tokens: drafted,
+        prefill_tokens: arguments.prefill.unwrap_or(0),
     });
     let block = prepared.engine.drafter.as_ref().map_or(0, |loaded| loaded.drafter.block);
     if block > 0 && question.draft_tokens > block {
@@ -143,7 +157,7 @@ fn scenario(arguments: &StepArguments) -> String {
         Some(drafter) => format!(
             "{{ drafter: \"{drafter}\", acceptance: {{ power_law: {{ first: 0.8, decay: 0.07, concentration: 12 }} }}, \
              schedule: {{ fixed: {{ k: {} }} }} }}",
-            arguments.k.max(1)
+            arguments.k.unwrap_or(0).max(1)
         ),
         None => "off".to_owned(),
     };

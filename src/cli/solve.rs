@@ -61,8 +61,9 @@ enum ExportTarget {
 }
 
 fn tree(text: &str) -> Result<[u32; 3], String> {
-    let numbers: Vec<u32> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
-    numbers.try_into().map_err(|_| "expected three numbers, such as 5,8,32".to_owned())
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+    let expected = || "expected three numbers, such as 5,8,32".to_owned();
+    numbers.map_err(|_| expected())?.try_into().map_err(|_| expected())
 }
 
 /// The table of `--from vllm-table FILE`.

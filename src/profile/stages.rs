@@ -117,6 +117,46 @@ pub struct Efficiency {
     pub logprob_over_training: StageDefault,
 }
 
+/// What an optimizer step costs beside the passes, and what a backward pass repeats.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingDefaults {
+    /// Share of NVLink's paper rate that collectives reach.
+    pub link_inside: StageDefault,
+    /// The same of the network between nodes.
+    pub link_between: StageDefault,
+    /// Bytes that an update exchanges for each weight.
+    pub exchanged_bytes: StageDefault,
+    /// Bytes that the optimizer reads and writes for each weight.
+    pub optimizer_bytes: StageDefault,
+    /// Relative standard error of an update's seconds.
+    pub update_spread: StageDefault,
+    /// Forward passes that selective recomputation adds.
+    pub recompute_selective: StageDefault,
+}
+
+/// Training of a drafter beside the policy.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrafterDefaults {
+    /// Updates that close 63 % of a gap.
+    pub recovery_updates: StageDefault,
+    /// Updates of a training.
+    pub updates: StageDefault,
+    /// Tokens of an update.
+    pub update_tokens: StageDefault,
+    /// Share of a training beside generation that the loop is longer for.
+    pub contention: StageDefault,
+    /// Share of Pinsker's bound that acceptance loses.
+    pub divergence_share: StageDefault,
+    /// How far below its attainable rate a drafter starts that is distilled.
+    pub gap_distillation: StageDefault,
+    /// The same, samples weighted by their reward.
+    pub gap_reward_weighted: StageDefault,
+    /// The same, trained for acceptance itself.
+    pub gap_acceptance: StageDefault,
+}
+
 /// Fixed seconds of a step.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -148,6 +188,10 @@ pub struct StageProfile {
     pub weight_transfer: WeightTransfer,
     /// Training efficiencies.
     pub efficiency: Efficiency,
+    /// Optimizer steps and recomputation.
+    pub training: TrainingDefaults,
+    /// Training of a drafter.
+    pub drafter: DrafterDefaults,
     /// Fixed seconds.
     pub seconds: StageSeconds,
     /// Memory.
@@ -186,6 +230,10 @@ mod tests {
         assert_eq!(efficiency.experts_bf16_of(4096).value, efficiency.experts_bf16_of(1536).value);
         for share in [&efficiency.dense_bf16, &efficiency.dense_fp8, &narrow, &efficiency.experts_fp8] {
             assert!(share.value > 0.0 && share.value < 1.0 && share.se > 0.0 && !share.source.is_empty());
+        }
+        let (training, drafter) = (&profile.training, &profile.drafter);
+        for share in [&training.link_inside, &training.link_between, &drafter.contention] {
+            assert!(share.value > 0.0 && share.value <= 1.0 && !share.source.is_empty());
         }
         for default in [&seconds.data, &seconds.prepare, &seconds.rule_reward] {
             assert!(default.value > 0.0 && !default.source.is_empty());

@@ -29,6 +29,12 @@ fn drafting(resolved: &Resolved) -> Option<(&Speculation, u32)> {
     }
 }
 
+/// Whether a schedule chooses what is drafted.
+fn by_batch(resolved: &Resolved) -> bool {
+    let schedule = resolved.speculation.as_ref().map(|speculation| &speculation.schedule);
+    schedule.is_some_and(|schedule| !matches!(schedule, ScheduleInput::Off | ScheduleInput::Fixed { .. }))
+}
+
 /// vLLM's `--speculative-config`; none where nothing is drafted or the method is not known here.
 pub(super) fn speculative_config(resolved: &Resolved) -> Option<Value> {
     let (speculation, k) = drafting(resolved)?;
@@ -132,6 +138,10 @@ pub(super) fn remark(resolved: &Resolved) -> String {
     let replicas = resolved.generation.replicas;
     let mut text = format!("For each of {replicas} replicas; the model by its name here. ");
     match drafting(resolved) {
+        // One flag cannot say what is drafted at which batch.
+        None if by_batch(resolved) => {
+            text += "What is drafted changes with the batch: `rollcast solve --export` writes the engine's table.";
+        }
         None => text += "Nothing is drafted.",
         Some((speculation, _)) => match speculation.drafter.kind {
             DrafterKind::Block => {

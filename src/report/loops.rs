@@ -14,7 +14,7 @@ const ROWS: usize = 12;
 
 /// Whether samples come and go one by one, so that no rollout is one step's own.
 pub(super) fn streamed(result: &RunResult) -> bool {
-    result.forecast.batch_over_time.is_empty() && result.forecast.rl_steps.len() > 1
+    result.resolved.cycle.mode.feeds_back()
 }
 
 /// Whether generation runs ahead of training on some side, or throws something away.

@@ -26,7 +26,7 @@ pub(super) use heat::{GAIN, Heat, heat};
 pub(super) use lengths::lengths;
 pub(super) use lines::{Lines, lines};
 pub(super) use pareto::{Dot, pareto};
-pub(super) use stages::{STAGE_NAMES, stages};
+pub(super) use stages::stages;
 pub(super) use staleness::staleness;
 pub(super) use tail::tail;
 pub(super) use tornado::tornado;

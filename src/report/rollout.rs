@@ -94,7 +94,13 @@ pub(super) fn tail(result: &RunResult) -> String {
         percent(off.tail_share)
     );
     if off.completions.is_empty() || on.completions.is_empty() {
-        return paragraph(&text) + &paragraph("This result was written before completion times were kept.");
+        let feeds_back = result.resolved.cycle.mode.feeds_back();
+        let why = if feeds_back {
+            "Samples come and go one by one: no rollout is one step's own."
+        } else {
+            "This result was written before completion times were kept."
+        };
+        return paragraph(&text) + &paragraph(why);
     }
     let mut table =
         Table::new("Seconds until a share of the samples is done", &["samples done", "baseline", "forecast"]);

@@ -2,9 +2,9 @@
 
 use super::figures::{percent, seconds, seconds_band, times, times_band, usd};
 use super::html::{Table, card, code, escaped, figure, heading, list, paragraph};
-use super::plot::{self, BASELINE, FORECAST, MARK, STAGE_NAMES};
+use super::plot::{self, BASELINE, FORECAST, MARK};
 use super::{alone, drafts, flags, loops, page, rollout, verdict};
-use crate::result::{Arm, Basis, RunResult};
+use crate::result::{Arm, Basis, RunResult, STAGE_NAMES};
 
 /// The page.
 pub fn run_page(result: &RunResult) -> String {

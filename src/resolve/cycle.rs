@@ -1,24 +1,25 @@
 //! Stages around generation and training: data, wake, weight transfer, reward.
 
+use super::ResolveError;
 use super::book::Book;
-use super::{ResolveError, modes};
 use crate::profile::{StageDefault, StageProfile};
 use crate::resolved::{
-    Generation, LoopSettings, Model, Precision, Quantity, Reward, Source, Transfer, Workload,
+    Generation, LoopMode, LoopSettings, Model, Precision, Quantity, Reward, Source, Transfer, Workload,
 };
 use crate::scenario::Scenario;
 use crate::scenario::raw::{self, WeightSync};
 
-/// The name of a preset in the profile.
-fn preset(sync: &WeightSync) -> &'static str {
-    match sync {
-        WeightSync::NcclReshard => "nccl-reshard",
-        WeightSync::NcclBroadcast => "nccl-broadcast",
-        WeightSync::CheckpointEngine => "checkpoint-engine",
-        WeightSync::Rdma => "rdma",
-        WeightSync::Delta => "delta",
-        WeightSync::Slow => "slow",
-        WeightSync::ColocatedIpc | WeightSync::Seconds(_) => COLOCATED,
+/// The preset in the profile by which weights come to the engines; where seconds were measured, the usual one.
+pub(super) fn transfer(raw: &Scenario) -> &'static str {
+    match raw.rl_loop.as_ref().and_then(|given| given.weight_sync.as_ref()) {
+        Some(WeightSync::Seconds(_)) | None if raw.pools.is_some() => ACROSS,
+        Some(WeightSync::Seconds(_) | WeightSync::ColocatedIpc) | None => COLOCATED,
+        Some(WeightSync::NcclReshard) => "nccl-reshard",
+        Some(WeightSync::NcclBroadcast) => "nccl-broadcast",
+        Some(WeightSync::CheckpointEngine) => "checkpoint-engine",
+        Some(WeightSync::Rdma) => "rdma",
+        Some(WeightSync::Delta) => "delta",
+        Some(WeightSync::Slow) => "slow",
     }
 }
 
@@ -30,38 +31,32 @@ const ACROSS: &str = "nccl-reshard";
 pub(super) fn resolve(
     book: &mut Book<'_>,
     raw: &Scenario,
-    model: &Model,
-    generation: &Generation,
-    workload: &Workload,
+    (mode, max_staleness): (LoopMode, u32),
+    (model, generation, workload): (&Model, &Generation, &Workload),
     defaults: &StageProfile,
 ) -> Result<(LoopSettings, Reward), ResolveError> {
     let given = raw.rl_loop.clone().unwrap_or_default();
-    let (mode, max_staleness) = modes::resolve(book, raw, workload)?;
     if mode.split && given.weight_sync == Some(WeightSync::ColocatedIpc) {
         let message = "shared memory handles need generation and training on the same GPUs".to_owned();
         return Err(book.error("loop.weight_sync", message, Some(ACROSS.to_owned())));
     }
     let mut transfer = Transfer { engine_stall: 1.0, trainer_stall: 1.0, rendezvous: true };
-    let weight_sync = match &given.weight_sync {
-        Some(WeightSync::Seconds(seconds)) => {
-            Quantity { value: seconds.value, se: seconds.se, source: Source::Given }
-        }
-        named => {
-            let usual = if mode.split { ACROSS } else { COLOCATED };
-            let name = named.as_ref().map_or(usual, preset);
-            let preset = defaults.weight_transfer.preset(name)?;
-            transfer = Transfer {
-                engine_stall: preset.engine_stall,
-                trainer_stall: preset.trainer_stall,
-                rendezvous: preset.rendezvous,
-            };
-            let share = 1.0 / f64::from(generation.layout.gpus());
-            let bytes = model.params() * Precision::Bf16.bytes() * share;
-            let value = preset.fixed_s + bytes / (preset.gb_per_s * 1e9);
-            let shown = format!("{name} ({value:.2} s)");
-            book.note("loop.weight_sync", shown, Source::Default, &preset.source);
-            Quantity { value, se: defaults.weight_transfer.sigma * value, source: Source::Default }
-        }
+    let weight_sync = if let Some(WeightSync::Seconds(seconds)) = &given.weight_sync {
+        Quantity { value: seconds.value, se: seconds.se, source: Source::Given }
+    } else {
+        let name = self::transfer(raw);
+        let preset = defaults.weight_transfer.preset(name)?;
+        transfer = Transfer {
+            engine_stall: preset.engine_stall,
+            trainer_stall: preset.trainer_stall,
+            rendezvous: preset.rendezvous,
+        };
+        let share = 1.0 / f64::from(generation.layout.gpus());
+        let bytes = model.params() * Precision::Bf16.bytes() * share;
+        let value = preset.fixed_s + bytes / (preset.gb_per_s * 1e9);
+        let shown = format!("{name} ({value:.2} s)");
+        book.note("loop.weight_sync", shown, Source::Default, &preset.source);
+        Quantity { value, se: defaults.weight_transfer.sigma * value, source: Source::Default }
     };
     for (path, given) in
         [("loop.data_seconds", given.data_seconds), ("loop.prepare_seconds", given.prepare_seconds)]

@@ -6,8 +6,8 @@ use super::memory::{self, Fit};
 use crate::forward::Software;
 use crate::profile::{self, BatchTable, EngineProfile, MemoryOf, ProfileError};
 use crate::resolved::{
-    Cluster, EngineSettings, Generation, GraphMode, Layout, Model, Overhead, Precision, Router, Routing,
-    ScheduleInput, Source, Speculation, Transport, Workload,
+    Cluster, Crowd, EngineSettings, Generation, GraphMode, Layout, Model, Overhead, Precision, Router,
+    Routing, ScheduleInput, Source, Speculation, Transport,
 };
 use crate::scenario::raw;
 
@@ -16,7 +16,8 @@ pub(super) struct Inputs<'a> {
     pub(super) raw: raw::Generation,
     pub(super) model: &'a Model,
     pub(super) cluster: &'a Cluster,
-    pub(super) workload: &'a Workload,
+    /// How many samples reach a replica.
+    pub(super) crowd: Crowd,
     pub(super) speculation: Option<&'a Speculation>,
     pub(super) constants: &'a EngineProfile,
     pub(super) max_model_len: u32,
@@ -156,14 +157,10 @@ pub(super) fn resolve(
         let message = "prefill without chunks is planned and not built yet; built: true".to_owned();
         return Err(book.error("generation.chunked_prefill", message, None));
     }
-    let router = match raw.router {
-        Some(raw::Router::GroupAffinity) => Router::GroupAffinity,
-        Some(raw::Router::LeastLoaded) => Router::LeastLoaded,
-        None => {
-            book.note("generation.router", "least_loaded", Source::Default, "requests dealt in turn");
-            Router::LeastLoaded
-        }
-    };
+    if raw.router.is_none() {
+        book.note("generation.router", "least_loaded", Source::Default, "requests dealt in turn");
+    }
+    let router = router(raw.router);
     let temperature = raw.temperature.map_or(1.0, raw::NonNegative::get);
     Ok(Generation {
         engine: EngineSettings {
@@ -188,6 +185,14 @@ pub(super) fn resolve(
         kv_cache,
         kv_blocks,
     })
+}
+
+/// How samples are dealt.
+pub(super) fn router(given: Option<raw::Router>) -> Router {
+    match given {
+        Some(raw::Router::GroupAffinity) => Router::GroupAffinity,
+        Some(raw::Router::LeastLoaded) | None => Router::LeastLoaded,
+    }
 }
 
 fn precision(book: &mut Book<'_>, path: &str, given: Option<raw::Precision>, why: &str) -> Precision {

@@ -5,22 +5,11 @@
 
 use super::ResolveError;
 use super::book::Book;
-use crate::profile::StageProfile;
+use crate::profile::{DrafterDefaults, StageDefault, StageProfile};
 use crate::resolved::{Cluster, DrafterTraining, Generation, Source, Speculation, Training, Workload};
 use crate::scenario::Scenario;
 use crate::scenario::raw::{self, Course as Given, DrafterLoss, DrafterPlacement};
 use crate::speculation::staleness::{Course, Learner, rates};
-
-/// Updates that close 63 % of a gap, where nobody says: a policy of 105 thousand weights and its drafter, trained for this
-/// project's design, recovered within about 20 updates; not measured at scale.
-const RECOVERY: f64 = 20.0;
-/// Tokens of an update, where nobody says (assumed).
-const TOKENS: u32 = 65_536;
-/// Share of a training beside generation that the loop feels, where nobody says (assumed).
-const CONTENTION: f64 = 0.2;
-/// Share of Pinsker's bound that acceptance loses, where nobody says: 0.5 to 0.8 of the total variation in the same runs,
-/// and the bound was twice the total variation.
-const SHARE: f64 = 0.35;
 
 pub(super) struct Inputs<'a> {
     pub(super) raw: &'a Scenario,
@@ -39,7 +28,7 @@ pub(super) fn resolve(
 ) -> Result<(), ResolveError> {
     let Some(raw::Speculation::On(config)) = &inputs.raw.speculation else { return Ok(()) };
     let first = speculation.acceptance.rates.first().copied().unwrap_or(0.0);
-    let course = config.drift.as_ref().map(|given| course(book, given)).transpose()?;
+    let course = config.drift.as_ref().map(|given| course(book, given, &defaults.drafter)).transpose()?;
     let asked = inputs.raw.training.as_ref().and_then(|training| training.drafter.as_ref());
     if course.is_none() && asked.is_none() {
         return Ok(());
@@ -62,7 +51,7 @@ pub(super) fn resolve(
     Ok(())
 }
 
-fn course(book: &mut Book<'_>, given: &Given) -> Result<Course, ResolveError> {
+fn course(book: &mut Book<'_>, given: &Given, defaults: &DrafterDefaults) -> Result<Course, ResolveError> {
     let rate = |number: raw::NonNegative| number.get();
     let pairs = |points: &[[raw::NonNegative; 2]]| -> Vec<(f64, f64)> {
         points.iter().map(|[step, first]| (rate(*step), rate(*first))).collect()
@@ -73,11 +62,11 @@ fn course(book: &mut Book<'_>, given: &Given) -> Result<Course, ResolveError> {
         }
         Given::Divergence(divergence) => {
             let share = divergence.share.map(raw::Probability::get);
-            let why = "half to four fifths of the total variation, itself half of the bound, in a small test";
+            let usual = &defaults.divergence_share;
             Course::Divergence {
                 kl_per_step: divergence.kl_per_step.get(),
                 quadratic: divergence.quadratic.unwrap_or(false),
-                share: book.or("speculation.drift.divergence.share", share, SHARE, why),
+                share: book.or("speculation.drift.divergence.share", share, usual.value, &usual.source),
                 entropy: (
                     divergence.entropy_per_step.map_or(0.0, raw::Number::get),
                     divergence.entropy_gain.map_or(0.0, raw::Number::get),
@@ -124,18 +113,12 @@ fn checked(book: &Book<'_>, at: &str, points: Vec<(f64, f64)>) -> Result<Course,
 }
 
 /// How much higher the first-position rate of a drafter that is trained on the policy may come to lie than it starts: what a
-/// loss gains over offline distillation, and where that is known from.
-fn gain(loss: DrafterLoss) -> (f64, &'static str) {
+/// loss gains over offline distillation.
+fn gain(loss: DrafterLoss, defaults: &DrafterDefaults) -> &StageDefault {
     match loss {
-        DrafterLoss::Distillation => (0.0, "as good as its offline training, no better"),
-        DrafterLoss::RewardWeighted => (
-            0.0,
-            "within .012 of plain distillation in a small test, and nothing once the draft temperature is tuned",
-        ),
-        DrafterLoss::Acceptance => (
-            0.007,
-            "+.007 in a small test; arXiv 2602.23881 reports +3.8 % acceptance length at 8B, +8.2 % at 235B",
-        ),
+        DrafterLoss::Distillation => &defaults.gap_distillation,
+        DrafterLoss::RewardWeighted => &defaults.gap_reward_weighted,
+        DrafterLoss::Acceptance => &defaults.gap_acceptance,
     }
 }
 
@@ -155,11 +138,12 @@ fn learner(
     let in_trainer = placement == DrafterPlacement::TrainerForward;
     let every = book.count(&at("every"), given.every, 1, "after every RL step");
     let optimizer_steps = inputs.workload.samples().div_ceil(training.global_batch_size) * training.epochs;
-    let usual = if in_trainer { optimizer_steps } else { 20 };
+    let own = &defaults.drafter;
+    let usual = if in_trainer { optimizer_steps } else { own.updates.value as u32 };
     let updates = book.count(&at("updates"), given.updates, usual, "of each training");
-    let why = "from a small test, not measured at scale; 5 to 100 is plausible";
     let recovery = given.recovery.map(raw::Positive::get);
-    let recovery = book.or(&at("recovery"), recovery, RECOVERY, why);
+    let recovery =
+        book.or(&at("recovery"), recovery, own.recovery_updates.value, &own.recovery_updates.source);
     let mean = |lengths: &crate::resolved::Lengths| lengths.model.mean();
     let batch_tokens = f64::from(inputs.workload.samples())
         * (mean(&inputs.workload.prompt_tokens) + mean(&inputs.workload.response_tokens));
@@ -171,7 +155,8 @@ fn learner(
         }
         batch_tokens
     } else {
-        let tokens = book.count(&at("tokens"), given.tokens, TOKENS, "tokens of an update (assumed)");
+        let usual = &own.update_tokens;
+        let tokens = book.count(&at("tokens"), given.tokens, usual.value as u32, &usual.source);
         f64::from(tokens) * f64::from(updates)
     };
     if in_trainer && training.packing {
@@ -186,17 +171,21 @@ fn learner(
     let contention = match placement {
         DrafterPlacement::Overlapped => {
             let share = given.contention.map(raw::Probability::get);
-            book.or(&at("contention"), share, CONTENTION, "share of it that the loop feels (assumed)")
+            book.or(&at("contention"), share, own.contention.value, &own.contention.source)
+        }
+        _ if given.contention.is_some() => {
+            let message = "only training beside generation has a share that the loop feels".to_owned();
+            return Err(book.error(&at("contention"), message, Some("placement: overlapped".to_owned())));
         }
         _ => 1.0,
     };
-    let preset = defaults.weight_transfer.preset("nccl-reshard")?;
+    let preset = defaults.weight_transfer.preset(super::cycle::transfer(inputs.raw))?;
     let bytes = speculation.drafter.params() * speculation.weights.bytes()
         / f64::from(inputs.generation.layout.gpus());
-    let (usual, why) = gain(given.loss.unwrap_or(DrafterLoss::Distillation));
+    let usual = gain(given.loss.unwrap_or(DrafterLoss::Distillation), own);
     let initial_gap = match given.initial_gap {
         Some(gap) => gap.get(),
-        None => book.or(&at("initial_gap"), None, usual, why),
+        None => book.or(&at("initial_gap"), None, usual.value, &usual.source),
     };
     training.drafter = Some(DrafterTraining {
         every,

@@ -83,8 +83,7 @@ impl Fit<'_> {
     fn plan(&self, layout: Layout) -> Plan {
         let inputs = self.inputs;
         // Engines size their logits for full batches; a replica never sees more samples than it gets.
-        let replicas = (inputs.cluster.gpus / layout.gpus()).max(1);
-        let samples = inputs.workload.samples().div_ceil(replicas);
+        let samples = inputs.crowd.most(inputs.cluster.gpus / layout.gpus());
         let demand = Demand {
             model: inputs.model,
             weights: self.weights,

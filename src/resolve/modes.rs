@@ -98,11 +98,10 @@ pub(super) fn resolve(
         let message = format!("`sync` beside the preset {}, which is asynchronous", defaults.name);
         return Err(book.error("loop.mode", message, Some("leave one of the two out".to_owned())));
     }
-    if runs_ahead && !split {
+    if let Some(key) = ahead(&given, runs_ahead).filter(|_| !split) {
         let message =
             "generation and training take turns on one `cluster`, so neither can run ahead".to_owned();
         let hint = "pools: { generation: { … }, training: { … } } instead of cluster".to_owned();
-        let key = if given.preset.is_some() { "loop.preset" } else { "loop.mode" };
         return Err(book.error(key, message, Some(hint)));
     }
     let why = format!("of the preset {}", defaults.name);
@@ -111,7 +110,9 @@ pub(super) fn resolve(
             book.note(&format!("loop.{key}"), value, Source::Default, &why);
         }
     };
-    let partial_rollouts = given.partial_rollouts == Some(true);
+    let over_sampling = given.over_sampling.as_ref().map_or(1.0, |over| over.factor.get());
+    // Without a prompt more than are trained nothing is left over.
+    let partial_rollouts = given.partial_rollouts == Some(true) && over_sampling > 1.0;
     let staleness = given.max_staleness.map(|n| n.get() as u32);
     let usual = if partial_rollouts { defaults.max_staleness.max(1) } else { defaults.max_staleness };
     let from_lead = given.lead.map(|lead| lead.get().ceil() as u32);
@@ -119,20 +120,24 @@ pub(super) fn resolve(
     note("max_staleness", max_staleness.to_string(), staleness.is_some());
     // A bound of one's own is a lead of one's own, but where the framework counts a fraction.
     let usual = match staleness {
-        Some(bound) if runs_ahead => f64::from(bound),
-        _ => defaults.lead,
+        Some(bound) if runs_ahead && defaults.lead.fract() == 0.0 => f64::from(bound),
+        Some(bound) => defaults.lead.min(f64::from(bound)),
+        None => defaults.lead,
     };
     let lead = given.lead.map_or(usual, raw::NonNegative::get);
     note("lead", lead.to_string(), given.lead.is_some());
     let streaming = given.streaming.unwrap_or(defaults.streaming);
     note("streaming", streaming.to_string(), given.streaming.is_some());
+    let first_of_more = given.order.is_none() && over_sampling > 1.0 && !runs_ahead;
     let order = match given.order {
         Some(raw::Order::InOrder) => GroupOrder::InOrder,
         Some(raw::Order::OldestFirst) => GroupOrder::OldestFirst,
         Some(raw::Order::FirstDone) => GroupOrder::FirstDone,
+        // In order, those that were started for nothing would be waited for.
+        None if first_of_more => GroupOrder::FirstDone,
         None => defaults.order,
     };
-    note("order", format!("{order:?}"), given.order.is_some());
+    note("order", format!("{order:?}"), given.order.is_some() || first_of_more);
     let drop_stale = given.stale.map_or(defaults.drop_stale, |stale| stale == raw::Stale::Drop);
     note("stale", if drop_stale { "drop" } else { "wait" }.to_owned(), given.stale.is_some());
     let interruption = match given.interrupt {
@@ -142,6 +147,10 @@ pub(super) fn resolve(
         None => defaults.interruption,
     };
     note("interrupt", format!("{interruption:?}"), given.interrupt.is_some());
+    if first_of_more {
+        let why = "over-sampling trains the groups that finish first";
+        book.note("loop.order", "FirstDone", Source::Default, why);
+    }
     let max_concurrent = given.max_concurrent.map(|n| n.get() as u32);
     if let Some(most) = max_concurrent.filter(|most| *most < workload.samples_per_prompt) {
         let message = format!("{most} samples under way, and a prompt has {}", workload.samples_per_prompt);
@@ -157,10 +166,42 @@ pub(super) fn resolve(
         drop_stale,
         interruption,
         max_concurrent,
-        over_sampling: given.over_sampling.as_ref().map_or(1.0, |over| over.factor.get()),
+        over_sampling,
         partial_rollouts,
         without_signal: filter.map_or((0.0, 0.0), |f| (f.all_pass.get(), f.all_fail.get())),
         waves: filter.and_then(|f| f.waves).unwrap_or(false),
     };
+    if let Some(key) = without_effect(&given).filter(|_| !mode.feeds_back()) {
+        let message =
+            "an RL step's prompts start together in this loop, so this key has no effect".to_owned();
+        let hint = "it is one for loops with `streaming`, `over_sampling` or `dynamic_sampling`; `max_staleness` alone \
+                    says how far others run ahead";
+        return Err(book.error(&format!("loop.{key}"), message, Some(hint.to_owned())));
+    }
     Ok((mode, max_staleness))
+}
+
+/// The key that lets generation run ahead of training, if any does.
+fn ahead(given: &raw::Loop, runs_ahead: bool) -> Option<&'static str> {
+    let partial = given.partial_rollouts == Some(true);
+    if runs_ahead {
+        return Some(if given.preset.is_some() { "loop.preset" } else { "loop.mode" });
+    }
+    if given.lead.is_some_and(|lead| lead.get() > 0.0) {
+        return Some("loop.lead");
+    }
+    // What over-sampling leaves goes on with older weights, and still takes turns.
+    (!partial && given.max_staleness.is_some_and(|bound| bound.get() > 0)).then_some("loop.max_staleness")
+}
+
+/// A key that is given and says something about prompts that start one by one only.
+fn without_effect(given: &raw::Loop) -> Option<&'static str> {
+    let keys = [
+        ("lead", given.lead.is_some()),
+        ("max_concurrent", given.max_concurrent.is_some()),
+        ("order", given.order.is_some()),
+        ("stale", given.stale.is_some()),
+        ("interrupt", given.interrupt.is_some()),
+    ];
+    keys.into_iter().find_map(|(key, is_given)| is_given.then_some(key))
 }

@@ -6,7 +6,6 @@ use crate::forward::Engine;
 use crate::piece::Shape;
 use crate::resolved::{
     CatchUpInput, DraftInput, DrafterKind, Generation, ScheduleInput, Source, Speculation, TierInput,
-    Workload,
 };
 use crate::scenario::raw::{self, CountOrZero, TreeForm};
 use crate::speculation::acceptance::{Belief, Curve, Ranks};
@@ -233,13 +232,8 @@ impl Prototype {
     }
 
     /// Builds a schedule for an engine.
-    pub fn build(
-        speculation: &Speculation,
-        generation: &Generation,
-        workload: &Workload,
-        engine: &Engine,
-    ) -> Result<Self, ScheduleError> {
-        let plan = Plan { speculation, generation, workload, engine };
+    pub fn build(plan: Plan<'_>) -> Result<Self, ScheduleError> {
+        let Plan { speculation, generation, .. } = plan;
         let kind = match &speculation.schedule {
             ScheduleInput::Off => Kind::Fixed(Fixed(Configuration::Off)),
             ScheduleInput::Fixed { k } => Kind::Fixed(Fixed(Configuration::chain(*k))),
@@ -270,7 +264,7 @@ impl Prototype {
                     SpecRl::new(t, c, *tree_upto, *chain_upto)?
                 } else {
                     let solver = plan.solver(&[*tree, *chain], &CatchUp::KeepWarm)?;
-                    SpecRl::solved(&solver, t, c, *context_tokens, plan.most_batch())?
+                    SpecRl::solved(&solver, t, c, *context_tokens, plan.most_batch)?
                 })
             }
             ScheduleInput::SglangTiers { num_steps, ema_alpha, update_interval, warmup_batches, tiers } => {
@@ -337,31 +331,26 @@ fn configurations(inputs: &[DraftInput]) -> Result<Vec<Configuration>, Configura
 }
 
 /// What a solver of a run needs.
+#[derive(Debug, Clone, Copy)]
 pub struct Plan<'a> {
     /// Drafter and acceptance.
     pub speculation: &'a Speculation,
     /// Limits of a replica.
     pub generation: &'a Generation,
-    /// How many samples there are, and how long.
-    pub workload: &'a Workload,
     /// Costs.
     pub engine: &'a Engine,
+    /// Largest batch that is priced: what a replica ever decodes.
+    pub most_batch: u32,
 }
 
 impl Plan<'_> {
-    /// Most sequences that a replica ever decodes.
-    pub fn most_batch(&self) -> u32 {
-        let each = self.workload.samples().div_ceil(self.generation.replicas.max(1));
-        each.min(self.generation.engine.max_num_seqs).max(1)
-    }
-
     /// A solver over some configurations, at the run's pooled acceptance.
     pub fn solver(&self, choices: &[DraftInput], catch_up: &CatchUp) -> Result<Solver, ScheduleError> {
         let curve = Curve::new(self.speculation.acceptance.rates_over_all(), Ranks::default())?;
         let longest = f64::from(self.generation.engine.max_model_len);
-        let context = longest * f64::from(self.most_batch());
+        let context = longest * f64::from(self.most_batch);
         let configurations = configurations(choices)?;
-        Ok(Solver::new(&configurations, &curve, self.engine, self.most_batch(), context, catch_up))
+        Ok(Solver::new(&configurations, &curve, self.engine, self.most_batch, context, catch_up))
     }
 
     /// Prices a way to catch up, by the engine's own prefill steps.

@@ -2,8 +2,10 @@
 
 use super::ResolveError;
 use super::book::Book;
-use crate::profile::StageProfile;
-use crate::resolved::{Balance, Cluster, Model, Precision, Quantity, Source, Training, Workload};
+use crate::estimate::Confidence;
+use crate::forward::training;
+use crate::profile::{StageProfile, TrainingDefaults};
+use crate::resolved::{Balance, Cluster, Model, Precision, Quantity, Resolved, Source, Training, Workload};
 use crate::scenario::raw::{self, Uncertain};
 use crate::units::Bytes;
 
@@ -24,6 +26,10 @@ pub(super) fn resolve(
     let axis = |of: fn(&raw::TrainingLayout) -> Option<raw::Count>| {
         given.layout.as_ref().and_then(of).map_or(1, |n| n.get() as u32)
     };
+    let experts_over = axis(|l| l.ep);
+    if let Some(message) = expert_problem(model, cluster, experts_over, axis(|l| l.pp)) {
+        return Err(book.error("training.layout.ep", message, None));
+    }
     // A sequence is shared by its tensor-, context- and pipeline-parallel GPUs.
     let gpus_per_sequence = u64::from(tp) * u64::from(axis(|l| l.cp)) * u64::from(axis(|l| l.pp));
     if !u64::from(cluster.gpus).is_multiple_of(gpus_per_sequence) {
@@ -97,15 +103,14 @@ pub(super) fn resolve(
             "one sequence of the greatest length",
         ),
         balance,
-        update: update(book, given.update_seconds, model, cluster, weights_of),
+        update: update(book, given.update_seconds, (model, cluster), weights_of, &defaults.training),
         precision,
         global_batch_size,
         epochs: book.count("training.epochs", given.epochs, 1, "one pass over the samples"),
         packing: book.or("training.packing", given.packing, true, "RL frameworks' default"),
         recompute: match given.recompute {
             None | Some(raw::Recompute::None) => 0.0,
-            // Attention alone is a small part of a forward pass at these lengths.
-            Some(raw::Recompute::Selective) => 0.1,
+            Some(raw::Recompute::Selective) => defaults.training.recompute_selective.value,
             Some(raw::Recompute::Full) => 1.0,
         },
         mfu,
@@ -121,29 +126,64 @@ pub(super) fn resolve(
     })
 }
 
+/// Why experts cannot be spread over so many of the trainer's GPUs.
+fn expert_problem(model: &Model, cluster: &Cluster, ep: u32, stages: u32) -> Option<String> {
+    if ep == 1 {
+        return None;
+    }
+    let Some(experts) = model.experts else {
+        return Some(format!("{ep} GPUs for experts, and {} has none", model.id));
+    };
+    if !experts.count.is_multiple_of(ep) {
+        return Some(format!("{ep} GPUs do not divide the {} experts of {}", experts.count, model.id));
+    }
+    let of_stage = cluster.gpus / stages.max(1);
+    (ep > of_stage || !of_stage.is_multiple_of(ep))
+        .then(|| format!("{of_stage} GPUs of a pipeline stage do not split into groups of {ep}"))
+}
+
 /// Seconds of an optimizer step: fp32 gradients are reduced and scattered, bf16 weights gathered, over the data-parallel ranks'
-/// links; then Adam reads and writes 34 bytes for each of a GPU's share of the weights. `weights_of` GPUs share one copy.
+/// links; then Adam reads and writes its state of a GPU's share of the weights. `weights_of` GPUs share one copy.
 fn update(
     book: &mut Book<'_>,
     given: Option<Uncertain>,
-    model: &Model,
-    cluster: &Cluster,
+    (model, cluster): (&Model, &Cluster),
     weights_of: f64,
+    defaults: &TrainingDefaults,
 ) -> Quantity {
     let copies = (f64::from(cluster.gpus) / weights_of).max(1.0);
     let device = &cluster.device;
-    // Of a rate on paper: NCCL's gathers reach 335 of an H100's 450 GB/s, and 46 to 48 of a port's 50.
-    let inside = 0.75 * device.nvlink_gb_per_s * 1e9;
+    let inside = defaults.link_inside.value * device.nvlink_gb_per_s * 1e9;
     let beside = (f64::from(cluster.gpus_per_node) / weights_of).clamp(1.0, copies);
     let spans = f64::from(cluster.gpus) > f64::from(cluster.gpus_per_node);
-    let link =
-        if spans { inside.min(0.93 * cluster.network.gb_per_s_per_gpu * 1e9 * beside) } else { inside };
-    let exchanged = 6.0 * model.params() / weights_of * (copies - 1.0) / copies;
-    let optimizer = 34.0 * model.params() / f64::from(cluster.gpus) / (device.memory_gb_per_s * 1e9);
+    let between = defaults.link_between.value * cluster.network.gb_per_s_per_gpu * 1e9 * beside;
+    let link = if spans { inside.min(between) } else { inside };
+    let exchanged = defaults.exchanged_bytes.value * model.params() / weights_of * (copies - 1.0) / copies;
+    let optimizer = defaults.optimizer_bytes.value * model.params()
+        / f64::from(cluster.gpus)
+        / (device.memory_gb_per_s * 1e9);
     let value = exchanged / link + optimizer;
     let why =
         "analytic: fp32 gradients and bf16 weights over the links, nothing overlapped; Adam at memory speed";
-    book.quantity("training.update_seconds", given, (value, 0.5 * value), why)
+    book.quantity("training.update_seconds", given, (value, defaults.update_spread.value * value), why)
+}
+
+/// How sure training's seconds are: of their parts, the passes and the updates between them, each with its own error. The
+/// parts are those of samples of the mean length, evenly spread.
+pub(super) fn confidence(resolved: &Resolved, passes: Confidence) -> Confidence {
+    let update = &resolved.training.update;
+    let (train, _) = training::passes(resolved);
+    let lengths = [&resolved.workload.prompt_tokens, &resolved.workload.response_tokens];
+    let tokens = lengths.iter().map(|lengths| lengths.model.mean()).sum();
+    let samples = f64::from(resolved.training.global_batch_size);
+    let flops = train.forwards * training::forward_flops(&resolved.model, tokens) * samples;
+    let computing = flops / (train.ranks as f64 * train.gpus_per_rank * train.rate);
+    let share = update.value / (update.value + computing);
+    if !share.is_finite() {
+        return passes;
+    }
+    let log_sigma = ((1.0 - share) * passes.log_sigma).hypot(share * update.log_sigma());
+    Confidence { log_sigma, ..passes }
 }
 
 fn check_efficiency(book: &Book<'_>, path: &str, given: Option<Uncertain>) -> Result<(), ResolveError> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Device, Drafter, Model, Network, Precision};
-use super::{LoopSettings, Reward, ScheduleInput, Tail, Training};
+use super::{Crowd, LoopSettings, Reward, ScheduleInput, Tail, Training};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -437,6 +437,14 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// Most sequences that a replica ever decodes.
+    pub fn most_sequences(&self) -> u32 {
+        let engine = &self.generation.engine;
+        let groups = engine.router == Router::GroupAffinity;
+        let crowd = Crowd::new(&self.workload, &self.cycle.mode, groups, self.tail.isolate.is_some());
+        crowd.most(self.generation.replicas).min(engine.max_num_seqs)
+    }
+
     /// The GPUs that train.
     pub fn training_cluster(&self) -> &Cluster {
         self.trainer.as_ref().unwrap_or(&self.cluster)

@@ -27,7 +27,7 @@ pub struct Lever {
     pub name: String,
     /// What it does to what is trained.
     pub trains_on: TrainsOn,
-    /// True: no setting that can be had, but a bound (a predictor that knows).
+    /// True: no setting that can be had: all lengths are known.
     pub bound: bool,
     /// Settings that were tried; the best of them is shown.
     pub tried: u32,

@@ -14,6 +14,8 @@ pub struct StepPlan {
     pub stages: [f64; 7],
     /// Seconds of each replica's rollout.
     pub replicas: Vec<f64>,
+    /// Seconds in which weights are transferred, of which engines and trainer stand still for a share each.
+    pub transfer: f64,
 }
 
 /// How batches follow each other.
@@ -21,7 +23,7 @@ pub struct StepPlan {
 pub struct Turns {
     /// RL steps that the weights of a sample may lag.
     pub max_staleness: u32,
-    /// Share of `prepare` that a trainer with GPUs of its own stands still; 0 on one pool, where it is idle anyway.
+    /// Share of a transfer that a trainer with GPUs of its own stands still; 0 on one pool, where it is idle anyway.
     pub trainer_stall: f64,
     /// Whether trainer and engines hand weights over together.
     pub rendezvous: bool,
@@ -122,7 +124,7 @@ impl Generator for Batches<'_> {
         if self.turns.rendezvous && self.next < self.plans.len() {
             return (self.served == self.version).then_some(self.loaded);
         }
-        let seconds = self.plans.get(self.version).map_or(0.0, |plan| plan.stages[Stage::Prepare as usize]);
+        let seconds = self.plans.get(self.version).map_or(0.0, |plan| plan.transfer);
         Some(published + SimTime::from_seconds(stall * seconds))
     }
 }
@@ -137,7 +139,11 @@ mod tests {
 
     fn plan(replicas: &[f64]) -> StepPlan {
         let slowest = replicas.iter().copied().fold(0.0, f64::max);
-        StepPlan { stages: [0.25, 1.5, slowest, 0.5, 2.0, 0.0, 4.0], replicas: replicas.to_vec() }
+        StepPlan {
+            stages: [0.25, 1.5, slowest, 0.5, 2.0, 0.0, 4.0],
+            replicas: replicas.to_vec(),
+            transfer: 1.0,
+        }
     }
 
     #[test]
@@ -165,9 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn handing_over_takes_its_share_of_the_transfer_alone() {
+        let plans = vec![plan(&[1.0]); 3];
+        let turns = |trainer_stall| Turns { max_staleness: 2, trainer_stall, rendezvous: false };
+        let of = |stall| {
+            run(&plans, turns(stall))[1].free.seconds() - run(&plans, turns(stall))[0].end().seconds()
+        };
+        assert!((of(0.5) - 0.5).abs() < 1e-9, "half of the second, nothing of the engines waking");
+        assert!(of(0.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn no_steps_and_no_replicas() {
         assert!(sync(&[]).is_empty());
-        let empty = StepPlan { stages: [1.0; 7], replicas: Vec::new() };
+        let empty = StepPlan { stages: [1.0; 7], ..StepPlan::default() };
         assert!((sync(&[empty])[0].end().seconds() - 7.0).abs() < 1e-9);
     }
 }

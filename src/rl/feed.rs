@@ -15,6 +15,8 @@ use crate::workload::Sample;
 /// A stream that has run.
 #[derive(Debug, Clone)]
 pub struct LoopRun {
+    /// Which draw.
+    pub draw: u64,
     /// Seconds of the clock for a nominal second of an engine.
     pub pace: f64,
     /// When the stages of each RL step ran.
@@ -42,6 +44,11 @@ impl Supply for Feed<'_, '_> {
         own.and_then(Option::as_ref).or(self.simulation.acceptance.as_ref())
     }
 
+    fn believed(&self, version: usize) -> Vec<f64> {
+        let own = self.populations.get(version).or(self.populations.last());
+        self.simulation.believed(own.and_then(Option::as_ref))
+    }
+
     fn signal(&self, group: u64) -> bool {
         let resolved = &self.simulation.prepared.resolved;
         let filtered = resolved.cycle.mode.filtered();
@@ -52,7 +59,7 @@ impl Supply for Feed<'_, '_> {
     fn stages(&self, rl_step: u64, trained: &[Sample]) -> [f64; 4] {
         let resolved = &self.simulation.prepared.resolved;
         let (train, logprob) = self.simulation.passes(trained);
-        let share = Scoring::of(resolved, rl_step).last_share(trained.len());
+        let share = Scoring::of(resolved, [self.draw, rl_step]).last_share(trained.len());
         let reward = resolved.reward.seconds.value * share;
         let training = &resolved.training;
         let of = |on: bool| if on { logprob } else { 0.0 };
@@ -68,7 +75,8 @@ impl Simulation<'_> {
         let resolved = &self.prepared.resolved;
         let (cycle, workload, generation) = (&resolved.cycle, &resolved.workload, &resolved.generation);
         let drafter = resolved.training.drafter.map_or(0.0, |d| d.sync_seconds / f64::from(d.every));
-        let load = cycle.prepare.value + (cycle.weight_sync.value + drafter) * cycle.transfer.engine_stall;
+        let transfer = cycle.weight_sync.value + drafter;
+        let load = cycle.prepare.value + transfer * cycle.transfer.engine_stall;
         let settings = Settings {
             mode: cycle.mode,
             max_staleness: cycle.max_staleness as usize,
@@ -78,7 +86,7 @@ impl Simulation<'_> {
             router: generation.engine.router,
             data: cycle.data.value,
             load,
-            hand_over: cycle.weight_sync.value * cycle.transfer.trainer_stall,
+            hand_over: transfer * cycle.transfer.trainer_stall,
             rendezvous: cycle.transfer.rendezvous,
         };
         let job = Job {
@@ -90,20 +98,21 @@ impl Simulation<'_> {
             per_step: Some(workload.samples()),
         };
         let exact = self.stepper == Stepper::Exact;
+        let schedule = self.schedule_of(None);
         let engines =
-            (0..generation.replicas).map(|_| Live::new(&job, self.schedule.make(), pace, exact)).collect();
+            (0..generation.replicas).map(|_| Live::new(&job, schedule.make(), pace, exact)).collect();
         let versions = u64::from(resolved.rl_steps) + 1;
         let feed =
             Feed { simulation: self, draw, populations: (0..versions).map(|v| self.grown(v)).collect() };
         let mut streams = Streams::new(settings, engines, &self.cost, &feed);
         let records = machine::drive(&mut streams, resolved.rl_steps as usize);
         let (trained, ledger) = streams.finish();
-        LoopRun { pace, records, trained, ledger }
+        LoopRun { draw, pace, records, trained, ledger }
     }
 
     /// The work of a stream's RL steps, to be priced.
     pub fn work_of(&self, run: &LoopRun) -> Vec<StepWork> {
         let steps = run.trained.iter().zip(0..);
-        steps.map(|(step, n)| self.around(n, &step.samples, step.replicas.clone())).collect()
+        steps.map(|(step, n)| self.around([run.draw, n], &step.samples, step.replicas.clone())).collect()
     }
 }

@@ -22,8 +22,10 @@ impl Simulation<'_> {
         &self,
         samples: &[Sample],
         path: [u64; 2],
-        acceptance: Option<&Population>,
+        grown: Option<&Population>,
     ) -> (Vec<Outcome>, f64) {
+        let acceptance = grown.or(self.acceptance.as_ref());
+        let schedule = self.schedule_of(grown);
         let resolved = &self.prepared.resolved;
         let (generation, tail) = (&resolved.generation, &resolved.tail);
         let predicted = if tail.predicts() {
@@ -36,11 +38,11 @@ impl Simulation<'_> {
             .par_iter()
             .map(|list| {
                 let job = self.job(list, path, acceptance);
-                rollout::run_replica(self.stepper, &job, &self.cost, self.schedule.make().as_mut())
+                rollout::run_replica(self.stepper, &job, &self.cost, schedule.make().as_mut())
             })
             .collect();
         match &tail.regroup {
-            Some(regroup) => self.regroup(regroup, &lists, whole, path, acceptance),
+            Some(regroup) => self.regroup(regroup, &lists, whole, path, grown),
             None => (whole, 0.0),
         }
     }
@@ -62,8 +64,10 @@ impl Simulation<'_> {
         lists: &[List],
         whole: Vec<Outcome>,
         path: [u64; 2],
-        acceptance: Option<&Population>,
+        grown: Option<&Population>,
     ) -> (Vec<Outcome>, f64) {
+        let acceptance = grown.or(self.acceptance.as_ref());
+        let schedule = self.schedule_of(grown);
         let until = left_at(&whole, regroup.below as usize);
         let firsts: Vec<(Outcome, Vec<Unfinished>)> = lists
             .par_iter()
@@ -73,12 +77,17 @@ impl Simulation<'_> {
                     return (whole, Vec::new());
                 }
                 let job = self.job(list, path, acceptance);
-                rollout::run_to(self.stepper, &job, &self.cost, self.schedule.make().as_mut(), until)
+                rollout::run_to(self.stepper, &job, &self.cost, schedule.make().as_mut(), until)
             })
             .collect();
         let tail = self.wide.as_deref().unwrap_or(self);
         let replicas = tail.prepared.resolved.generation.replicas.max(1) as usize;
         let mut left: Vec<Unfinished> = firsts.iter().flat_map(|(_, left)| left).copied().collect();
+        if left.is_empty() {
+            // The last ones ended in the iteration in which few enough were left.
+            return (firsts.into_iter().map(|(first, _)| first).collect(), 0.0);
+        }
+        let schedule = tail.schedule_of(grown);
         left.sort_by_key(|one| (std::cmp::Reverse(one.context()), one.id));
         let mut dealt: Vec<Vec<Unfinished>> = vec![Vec::new(); replicas];
         for (at, one) in left.into_iter().enumerate() {
@@ -90,7 +99,7 @@ impl Simulation<'_> {
             .par_iter()
             .map(|begun| {
                 let job = tail.job(&[], path, acceptance);
-                let mut schedule = tail.schedule.make();
+                let mut schedule = schedule.make();
                 rollout::run_from(tail.stepper, &job, begun, regroup.moves_kv, &tail.cost, schedule.as_mut())
             })
             .collect();
@@ -112,7 +121,7 @@ impl Simulation<'_> {
     /// Seconds that the caches take over the network: of the fullest sender or receiver, all its GPUs at once.
     fn moving_seconds(&self, from: &[(Outcome, Vec<Unfinished>)], to: &[Vec<Unfinished>]) -> f64 {
         let resolved = &self.prepared.resolved;
-        let tokens = |list: &[Unfinished]| list.iter().map(Unfinished::context).sum::<u64>() as f64;
+        let tokens = |list: &[Unfinished]| list.iter().map(Unfinished::cached_tokens).sum::<u64>() as f64;
         let gpus = f64::from(resolved.generation.layout.gpus());
         let sent = from.iter().map(|(_, left)| tokens(left)).fold(0.0, f64::max) / gpus;
         let gpus = f64::from(resolved.cluster.gpus) / to.len().max(1) as f64;

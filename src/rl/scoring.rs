@@ -22,11 +22,12 @@ pub(super) struct Scoring {
     servers: u32,
     sigma: f64,
     seed: u64,
-    rl_step: u64,
+    /// Draw and RL step.
+    path: [u64; 2],
 }
 
 impl Scoring {
-    pub(super) fn of(resolved: &Resolved, rl_step: u64) -> Self {
+    pub(super) fn of(resolved: &Resolved, path: [u64; 2]) -> Self {
         let reward = &resolved.reward;
         Scoring {
             seconds: reward.seconds.value,
@@ -34,7 +35,7 @@ impl Scoring {
             servers: reward.servers,
             sigma: reward.sigma,
             seed: resolved.seed,
-            rl_step,
+            path,
         }
     }
 
@@ -60,8 +61,9 @@ impl Scoring {
             return ((scored - last) / self.seconds).clamp(0.0, 1.0);
         }
         let each = self.seconds * f64::from(self.servers) / ends.len() as f64;
-        let mut free: BinaryHeap<Reverse<SimTime>> =
-            (0..self.servers).map(|_| Reverse(SimTime::ZERO)).collect();
+        // Servers beyond the samples never have one.
+        let busy = (self.servers as usize).min(ends.len());
+        let mut free: BinaryHeap<Reverse<SimTime>> = (0..busy).map(|_| Reverse(SimTime::ZERO)).collect();
         let mut scored = SimTime::ZERO;
         for (sample, end) in ends.iter().enumerate() {
             let Some(Reverse(server)) = free.pop() else { break };
@@ -83,7 +85,8 @@ impl Scoring {
         if self.sigma == 0.0 {
             return 1.0;
         }
-        let u = Stream::new(self.seed, Purpose::Scoring, &[self.rl_step, sample]).open_uniform();
+        let u =
+            Stream::new(self.seed, Purpose::Scoring, &[self.path[0], self.path[1], sample]).open_uniform();
         libm::exp(self.sigma * normal_quantile(u) - 0.5 * self.sigma * self.sigma)
     }
 }
@@ -100,7 +103,7 @@ mod tests {
     }
 
     fn scoring(seconds: f64, servers: u32, overlapped: bool) -> Scoring {
-        Scoring { seconds, overlapped, servers, sigma: 0.0, seed: 1, rl_step: 0 }
+        Scoring { seconds, overlapped, servers, sigma: 0.0, seed: 1, path: [0, 0] }
     }
 
     #[test]
@@ -123,6 +126,15 @@ mod tests {
         // Eight servers for four samples: each still takes its time.
         assert!((scoring(1.0, 8, true).exposed_share(&early) - 2.0).abs() < 1e-9);
         let long = Scoring { sigma: 1.5, ..scoring(4.0, 2, false) };
+        let other = Scoring { path: [1, 0], ..long };
+        let samples = [replica(&[5.0; 64])];
+        assert_ne!(
+            long.exposed_share(&samples),
+            other.exposed_share(&samples),
+            "every draw has its own times"
+        );
+        let many = scoring(1.0, 4_000_000_000, true).exposed_share(&early);
+        assert!((many - 1e9).abs() < 1.0, "no room for servers that stay empty: {many}");
         assert!(long.exposed_share(&[replica(&[5.0; 64])]) > 1.0, "a long one ends alone");
     }
 }

@@ -4,7 +4,7 @@
 //! (lead + version + 1) · N, written as what is outstanding. A group has the version of the weights that its first sample
 //! started with, and is trained at most `max_staleness` RL steps later: training waits for groups that would come too late
 //! (earliest deadline first), or they are thrown away. Time is kept conservatively: no replica runs further ahead of the others
-//! than it takes a finished batch to change anything.
+//! than the quickest step so far took to be trained, before which a finished batch changes nothing.
 //!
 //! Leaves out: what a router knows of lengths; samples that move between replicas; training that starts before its batch
 //! is whole.
@@ -27,6 +27,8 @@ pub trait Supply {
     fn samples(&self, rl_step: u64) -> Vec<Sample>;
     /// What drafts are accepted of weights after so many RL steps.
     fn population(&self, version: usize) -> Option<&Population>;
+    /// What a schedule that knows the acceptance takes it for under these weights: conditional rates by position.
+    fn believed(&self, version: usize) -> Vec<f64>;
     /// Whether a group is one that can be trained.
     fn signal(&self, group: u64) -> bool;
     /// Seconds of reward (what is left when the last sample has come), log-probs (old, reference) and training.
@@ -168,7 +170,9 @@ impl<'a, C: StepCost, S: Supply> Streams<'a, C, S> {
     /// New weights reach the engines from `now` on.
     fn load(&mut self, now: f64, seconds: f64) {
         let until = now + seconds;
+        let believed = self.supply.believed(self.version);
         for engine in &mut self.engines {
+            engine.know(&believed);
             if engine.holds() == 0 {
                 engine.idle_until(until);
             } else {
@@ -303,7 +307,9 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         let (chosen, end) = self.batch(now)?;
         let (samples, staleness) = self.groups.train(&chosen, self.version);
         let stages = self.supply.stages(step as u64, &samples);
-        self.lookahead = (stages[1..].iter().sum::<f64>()).max(0.05);
+        // Weights may come back as soon as the shortest step so far was trained.
+        let soonest = stages[1..].iter().sum::<f64>().max(0.05);
+        self.lookahead = if self.trained.is_empty() { soonest } else { self.lookahead.min(soonest) };
         let first = self.groups.first_started_at(&chosen);
         let before = SimTime::from_seconds(self.settings.data);
         let loading = SimTime::from_seconds(self.settings.load);

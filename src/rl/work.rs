@@ -21,6 +21,8 @@ pub struct InputShift {
     pub acceptance: f64,
     /// Of the mean response length and its spread.
     pub lengths: LengthShift,
+    /// Of the mean prompt length and its spread.
+    pub prompts: LengthShift,
 }
 
 /// Simulates the RL steps of one set of inputs.
@@ -33,7 +35,8 @@ pub struct Simulation<'a> {
     pub(super) acceptance: Option<Population>,
     /// Shift of the logits of all acceptance rates.
     acceptance_shift: f64,
-    pub(super) schedule: Prototype,
+    /// Knows the acceptance of the first step.
+    schedule: Prototype,
     pub(super) stepper: Stepper,
     /// The tail's engines, where their layout is another.
     pub(super) wide: Option<Box<Simulation<'a>>>,
@@ -48,6 +51,9 @@ pub struct StepWork {
     pub samples: usize,
     /// Nominal seconds, beside the replicas', in which all of them stood still to be regrouped.
     pub pause: f64,
+    /// Conditional acceptance by position, pooled over all rounds, that a schedule which knows it took; empty where nothing
+    /// is drafted.
+    pub believed: Vec<f64>,
     /// Response tokens.
     pub response_tokens: u64,
     /// Prompt tokens, each sample's counted.
@@ -56,6 +62,8 @@ pub struct StepWork {
     pub clipped: usize,
     /// Nominal seconds by family, of the families that are whole stages.
     stage_seconds: [f64; FAMILIES],
+    /// Nominal seconds of bringing new weights over, of which engines stand still for a share.
+    transfer: f64,
     /// Nominal seconds of old and reference log-probs.
     logprobs: [f64; 2],
     /// Share of the reward's seconds that is left when generation has ended.
@@ -69,15 +77,12 @@ impl<'a> Simulation<'a> {
         let input = resolved.speculation.as_ref().map(|s| &s.acceptance).filter(|a| !a.rates.is_empty());
         let acceptance_shift = input.map_or(0.0, |a| shifts.acceptance * a.logit_se);
         let acceptance = input.map(|a| population(a, &a.rates, acceptance_shift));
-        // Counters show within seconds what acceptance there is: a schedule that knows it knows this draw's.
-        let schedule = match &acceptance {
-            Some(population) => prepared.schedule.knowing(&population.pooled_over_all()),
-            None => prepared.schedule.clone(),
-        };
+        let schedule = knowing(&prepared.schedule, acceptance.as_ref());
         Simulation {
             prepared,
             cost: Memo::new(&prepared.engine),
-            generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths),
+            generator: Generator::new(&resolved.workload, resolved.seed, shifts.lengths)
+                .with_prompts(&resolved.workload, shifts.prompts),
             acceptance,
             acceptance_shift,
             schedule,
@@ -115,6 +120,16 @@ impl<'a> Simulation<'a> {
         Some(population(input, &rates, self.acceptance_shift))
     }
 
+    /// The schedule where an RL step's population is another than the first one's.
+    pub(super) fn schedule_of(&self, grown: Option<&Population>) -> Prototype {
+        if grown.is_some() { knowing(&self.prepared.schedule, grown) } else { self.schedule.clone() }
+    }
+
+    /// What a schedule that knows the acceptance takes it for.
+    pub(super) fn believed(&self, grown: Option<&Population>) -> Vec<f64> {
+        grown.or(self.acceptance.as_ref()).map(Population::pooled_over_all).unwrap_or_default()
+    }
+
     /// Limits of a replica.
     pub(super) fn limits(&self) -> Limits {
         let generation = &self.prepared.resolved.generation;
@@ -131,32 +146,29 @@ impl<'a> Simulation<'a> {
     pub fn step(&self, draw: u64, rl_step: u64) -> StepWork {
         let samples = self.generator.step(draw, rl_step);
         let grown = self.grown(rl_step);
-        let acceptance = grown.as_ref().or(self.acceptance.as_ref());
-        let (replicas, pause) = self.roll_out(&samples, [draw, rl_step], acceptance);
-        StepWork { pause, ..self.around(rl_step, &samples, replicas) }
+        let (replicas, pause) = self.roll_out(&samples, [draw, rl_step], grown.as_ref());
+        let believed = self.believed(grown.as_ref());
+        StepWork { pause, believed, ..self.around([draw, rl_step], &samples, replicas) }
     }
 
     /// Seconds that training the drafter adds after an RL step, and that its new weights add before it.
     pub(super) fn drafter_seconds(&self, rl_step: u64, replicas: &[Outcome]) -> (f64, f64) {
         let resolved = &self.prepared.resolved;
         let Some(drafter) = &resolved.training.drafter else { return (0.0, 0.0) };
-        let slowest = replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
-        let gpus = f64::from(resolved.generation.layout.gpus());
-        let idle: f64 = replicas.iter().map(|r| (slowest - r.nominal()) * gpus).sum();
+        let idle = idle_gpu_seconds(replicas, resolved.generation.layout.gpus());
         let exposed = if drafter.due(rl_step) { drafter.exposed(idle) } else { 0.0 };
         let fresh = rl_step > 0 && drafter.due(rl_step - 1);
         (exposed, if fresh { drafter.sync_seconds } else { 0.0 })
     }
 
-    /// How batches take turns on these pools.
+    /// How batches take turns on these pools. On one pool nothing runs ahead, whatever a sample's weights may lag.
     pub fn turns(prepared: &Prepared) -> Turns {
         let cycle = &prepared.resolved.cycle;
-        let stall = if cycle.mode.split { cycle.transfer.trainer_stall } else { 0.0 };
-        Turns {
-            max_staleness: cycle.max_staleness,
-            trainer_stall: stall,
-            rendezvous: cycle.transfer.rendezvous,
+        let rendezvous = cycle.transfer.rendezvous;
+        if !cycle.mode.split {
+            return Turns { rendezvous, ..Turns::default() };
         }
+        Turns { max_staleness: cycle.max_staleness, trainer_stall: cycle.transfer.trainer_stall, rendezvous }
     }
 
     /// Nominal seconds of training on samples, and of one pass for log-probs.
@@ -171,22 +183,29 @@ impl<'a> Simulation<'a> {
     }
 
     /// The stages around a rollout.
-    pub(super) fn around(&self, rl_step: u64, samples: &[Sample], replicas: Vec<Outcome>) -> StepWork {
+    pub(super) fn around(
+        &self,
+        [draw, rl_step]: [u64; 2],
+        samples: &[Sample],
+        replicas: Vec<Outcome>,
+    ) -> StepWork {
         let resolved = &self.prepared.resolved;
         let training = &resolved.training;
         let (train, logprob) = self.passes(samples);
-        let (drafter, drafter_sync) = self.drafter_seconds(rl_step, &replicas);
+        let streamed = replicas.iter().all(|replica| replica.completions.is_empty());
+        // Replicas that work on several steps are never all idle at its end: nothing hides there.
+        let idle: &[Outcome] = if streamed { &[] } else { &replicas };
+        let (drafter, drafter_sync) = self.drafter_seconds(rl_step, idle);
         let logprobs =
             [training.old_logprobs, training.reference_logprobs].map(|on| if on { logprob } else { 0.0 });
         let mut stage_seconds = [0.0; FAMILIES];
         stage_seconds[Family::Training as usize] = train + drafter;
         stage_seconds[Family::Data as usize] = resolved.cycle.data.value;
         stage_seconds[Family::Prepare as usize] = resolved.cycle.prepare.value;
-        stage_seconds[Family::WeightSync as usize] =
-            (resolved.cycle.weight_sync.value + drafter_sync) * resolved.cycle.transfer.engine_stall;
+        let transfer = resolved.cycle.weight_sync.value + drafter_sync;
+        stage_seconds[Family::WeightSync as usize] = transfer * resolved.cycle.transfer.engine_stall;
         stage_seconds[Family::Reward as usize] = resolved.reward.seconds.value;
-        let streamed = replicas.iter().all(|replica| replica.completions.is_empty());
-        let scoring = Scoring::of(resolved, rl_step);
+        let scoring = Scoring::of(resolved, [draw, rl_step]);
         let reward_exposed =
             if streamed { scoring.last_share(samples.len()) } else { scoring.exposed_share(&replicas) };
         StepWork {
@@ -196,7 +215,9 @@ impl<'a> Simulation<'a> {
             clipped: samples.iter().filter(|s| s.clipped).count(),
             replicas,
             pause: 0.0,
+            believed: Vec::new(),
             stage_seconds,
+            transfer,
             logprobs,
             reward_exposed,
         }
@@ -229,7 +250,7 @@ impl StepWork {
         stages[Stage::LogprobOld as usize] = self.logprobs[0] * logprob;
         stages[Stage::LogprobReference as usize] = self.logprobs[1] * logprob;
         stages[Stage::Training as usize] = of(Family::Training);
-        StepPlan { stages, replicas }
+        StepPlan { stages, replicas, transfer: self.transfer * world[Family::WeightSync as usize] }
     }
 
     /// Seconds that the reward is busy in a world, hidden ones included.
@@ -257,6 +278,17 @@ impl StepWork {
             replica.completions = Vec::new();
         }
     }
+}
+
+/// GPU seconds that these replicas, of so many GPUs each, are idle for until the slowest has finished.
+pub(crate) fn idle_gpu_seconds(replicas: &[Outcome], gpus: u32) -> f64 {
+    let slowest = replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
+    replicas.iter().map(|r| (slowest - r.nominal()) * f64::from(gpus)).sum()
+}
+
+/// Counters show within seconds what acceptance there is: a schedule that knows it knows this one.
+fn knowing(schedule: &Prototype, acceptance: Option<&Population>) -> Prototype {
+    acceptance.map_or_else(|| schedule.clone(), |population| schedule.knowing(&population.pooled_over_all()))
 }
 
 fn population(input: &AcceptanceInput, rates: &[f64], logit_shift: f64) -> Population {

@@ -19,12 +19,19 @@ pub struct Unfinished {
     pub sample: Sample,
     /// Response tokens that it has.
     pub emitted: u32,
+    /// Whether its keys and values are in a cache: a preempted sample has lost them.
+    pub cached: bool,
 }
 
 impl Unfinished {
-    /// Tokens whose keys and values are in a cache, if it has been admitted.
+    /// Tokens of its context, if it has been admitted.
     pub fn context(&self) -> u64 {
         if self.emitted > 0 { u64::from(self.sample.prompt) + u64::from(self.emitted) } else { 0 }
+    }
+
+    /// Those of them whose keys and values are in a cache.
+    pub fn cached_tokens(&self) -> u64 {
+        if self.cached { self.context() } else { 0 }
     }
 }
 
@@ -52,18 +59,17 @@ pub fn run_to(
     }
     leaper.leave();
     let replica = &leaper.replica;
-    let of = |index: u32, emitted: u32| {
+    let of = |index: u32, emitted: u32, cached: bool| {
         let (id, sample) = replica.samples[index as usize];
-        Unfinished { id, sample, emitted }
+        Unfinished { id, sample, emitted, cached: cached && emitted > 0 }
     };
-    let batch = replica
-        .batch
-        .index
-        .iter()
-        .zip(&replica.batch.remaining)
-        .map(|(index, remaining)| of(*index, replica.samples[*index as usize].1.response - remaining));
+    let batch =
+        replica.batch.index.iter().zip(&replica.batch.remaining).map(|(index, remaining)| {
+            of(*index, replica.samples[*index as usize].1.response - remaining, true)
+        });
     let queued = replica.prefilling.iter().map(|prefill| &prefill.pending).chain(&replica.waiting);
-    let left = batch.chain(queued.map(|pending| of(pending.index, pending.emitted))).collect();
+    let left =
+        batch.chain(queued.map(|pending| of(pending.index, pending.emitted, pending.cached))).collect();
     (leaper.finish(), left)
 }
 
@@ -82,7 +88,7 @@ pub fn run_from(
     let mut leaper = leaper(stepper, &job, schedule);
     for (pending, left) in leaper.replica.waiting.iter_mut().zip(begun) {
         pending.emitted = left.emitted;
-        pending.cached = cached && left.emitted > 0;
+        pending.cached = cached && left.cached;
     }
     while !leaper.finished() {
         leaper.turn(cost, schedule);

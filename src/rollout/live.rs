@@ -10,7 +10,7 @@ use super::outcome::Outcome;
 use super::replica::Pending;
 use crate::piece::Shape;
 use crate::speculation::StepCost;
-use crate::speculation::acceptance::Population;
+use crate::speculation::acceptance::{Population, Ranks};
 use crate::speculation::schedule::Schedule;
 use crate::workload::Sample;
 
@@ -77,6 +77,13 @@ impl Live {
     /// Stands still for seconds.
     pub fn stall(&mut self, seconds: f64) {
         self.idle += seconds;
+    }
+
+    /// Tells a schedule that knows the acceptance what it is from now on; no rates where nothing is drafted.
+    pub fn know(&mut self, rates: &[f64]) {
+        if !rates.is_empty() {
+            self.schedule.know(rates, &Ranks::default());
+        }
     }
 
     /// Adds a sample to the queue, drawn from a population.

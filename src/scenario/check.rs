@@ -149,6 +149,7 @@ fn generation(check: &Check<'_>, generation: &Generation) -> Result<(), Error> {
 fn training(check: &Check<'_>, training: &Training, samples: u64) -> Result<(), Error> {
     check.share("training.mfu", training.mfu)?;
     check.share("training.logprob_mfu", training.logprob_mfu)?;
+    check.seconds("training.update_seconds", training.update_seconds)?;
     let batch = training.global_batch_size.map_or(1, Count::get);
     let message = format!("found {batch}, expected at most the {samples} samples of one RL step");
     let hint = "it counts samples: prompts_per_step x samples_per_prompt is one batch a step";

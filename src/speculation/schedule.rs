@@ -21,6 +21,7 @@ pub use specrl::SpecRl;
 pub use vllm_table::VllmTable;
 
 use super::Configuration;
+use super::acceptance::Ranks;
 use super::solver::CatchUp;
 
 /// What a schedule may look at before a step.
@@ -66,6 +67,9 @@ pub trait Schedule: Send {
 
     /// Shows it what the last step accepted. Called after each step of a schedule that is not leapable.
     fn observe(&mut self, _: &Observation<'_>) {}
+
+    /// Tells it the acceptance; one that learns it, or never looks at it, goes on as it was.
+    fn know(&mut self, _rates: &[f64], _ranks: &Ranks) {}
 
     /// How the drafter's cache catches up when drafting is switched on.
     fn catch_up(&self) -> CatchUp {

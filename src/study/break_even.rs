@@ -22,9 +22,7 @@ pub(super) fn table(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<BreakEven> 
     let samples = steps.iter().map(|s| s.samples as f64).sum::<f64>().max(1.0);
     let context = (sum(|s| s.prompt_tokens) + 0.5 * sum(|s| s.response_tokens)) / samples;
     let (length, _) = detail::acceptance(steps.iter().flat_map(|s| &s.replicas));
-    let per_replica = resolved.workload.samples().div_ceil(resolved.generation.replicas);
-    let largest = per_replica.min(resolved.generation.engine.max_num_seqs);
-    batches(largest)
+    doubling(resolved.most_sequences())
         .map(|batch| {
             let total = context * f64::from(batch);
             let seconds = |side: &Side<'_>, draft_tokens| {
@@ -45,7 +43,7 @@ pub(super) fn table(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<BreakEven> 
 }
 
 /// 1, 2, 4, … and the largest itself.
-fn batches(largest: u32) -> impl Iterator<Item = u32> {
+pub(super) fn doubling(largest: u32) -> impl Iterator<Item = u32> {
     let powers = (0..31).map(|e| 1_u32 << e).take_while(move |b| *b < largest);
     powers.chain(std::iter::once(largest.max(1)))
 }
@@ -56,8 +54,8 @@ mod tests {
 
     #[test]
     fn batches_double_and_end_at_the_largest() {
-        assert_eq!(batches(1).collect::<Vec<_>>(), [1]);
-        assert_eq!(batches(4).collect::<Vec<_>>(), [1, 2, 4]);
-        assert_eq!(batches(50).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 50]);
+        assert_eq!(doubling(1).collect::<Vec<_>>(), [1]);
+        assert_eq!(doubling(4).collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!(doubling(50).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 50]);
     }
 }

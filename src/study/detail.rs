@@ -4,7 +4,7 @@ use super::compare::Side;
 use super::drafting;
 use crate::estimate::FAMILIES;
 use crate::result::{BatchPoint, Completion, LengthBin, StepRow};
-use crate::rl::{InputShift, Stage, StepPlan, StepRecord, StepWork};
+use crate::rl::{self, InputShift, Simulation, Stage, StepPlan, StepRecord, StepWork};
 use crate::rollout::Outcome;
 use crate::workload::Generator;
 
@@ -139,12 +139,19 @@ pub(super) fn plans(steps: &[StepWork]) -> Vec<StepPlan> {
 /// One row a draw and RL step.
 pub(super) fn step_rows(side: &Side<'_>) -> Vec<StepRow> {
     let first = side.first_counted();
+    let turns = Simulation::turns(side.prepared);
     let mut rows = Vec::new();
     for (draw, steps) in side.draws.iter().enumerate() {
-        let ends = side.loops.get(draw).map(|run| &run.nominal.records);
-        for (rl_step, (step, plan)) in steps.iter().zip(plans(steps)).enumerate() {
+        let plans = plans(steps);
+        // Where nothing runs ahead a step is the sum of its stages.
+        let records = match side.loops.get(draw) {
+            Some(run) => run.nominal.records.clone(),
+            None if turns.max_staleness > 0 => rl::run(&plans, turns),
+            None => Vec::new(),
+        };
+        for (rl_step, (step, plan)) in steps.iter().zip(&plans).enumerate() {
             let of = |stage: Stage| plan.stages[stage as usize];
-            let period = ends.and_then(|records| records.get(rl_step)).map(StepRecord::period);
+            let period = records.get(rl_step).map(StepRecord::period);
             rows.push(StepRow {
                 side: side.name,
                 draw: draw as u64,

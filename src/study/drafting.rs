@@ -6,15 +6,13 @@
 //! and decisions that change between two changes of the batch as contexts grow.
 
 use super::compare::Side;
-use super::detail;
 use crate::rl::StepWork;
 use crate::rollout::Outcome;
 use crate::speculation::schedule::Snapshot;
 
 /// Draft tokens at each point of each replica's timeline; none where the schedule keeps history.
 pub(super) fn draft_tokens(side: &Side<'_>, step: &StepWork) -> Option<Vec<Vec<u32>>> {
-    let (_, rates) = detail::acceptance(step.replicas.iter());
-    let prototype = side.prepared.schedule.knowing(&rates);
+    let prototype = side.prepared.schedule.knowing(&step.believed);
     let block = u64::from(side.prepared.resolved.generation.engine.block_size);
     prototype.make().leapable().then(|| {
         let of = |replica: &Outcome| {

@@ -96,12 +96,12 @@ fn plans(plain: &Prepared, log_error: Option<f64>) -> Vec<Plan> {
     let widths: Vec<u32> = WIDER
         .iter()
         .map(|factor| factor * layout.tp)
-        .filter(|tp| *tp <= resolved.cluster.gpus_per_node.min(resolved.cluster.gpus))
+        .filter(|tp| *tp <= resolved.cluster.device.nvlink_domain.min(resolved.cluster.gpus))
         .collect();
     let thresholds: Vec<u32> =
         LEFT.iter().map(|each| each * replicas).filter(|left| *left < resolved.workload.samples()).collect();
     let one = |words: String, overrides: String| (words, vec![overrides]);
-    let no_width = widths.is_empty().then(|| "no wider engine fits a node".to_owned());
+    let no_width = widths.is_empty().then(|| "no wider engine fits an NVLink domain".to_owned());
     let streams =
         resolved.cycle.mode.feeds_back().then(|| "samples come and go one by one in this loop".to_owned());
     let alone = (replicas < 2).then(|| "one engine alone".to_owned());

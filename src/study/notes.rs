@@ -88,8 +88,15 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             loops.paces()
         ));
     }
-    if resolved.cluster.usd_per_gpu_hour == 0.0 {
-        warnings.push("no price is known for this GPU: cluster.usd_per_gpu_hour gives one".to_owned());
+    let own = if resolved.trainer.is_some() { "pools.generation" } else { "cluster" };
+    let trainer = resolved.trainer.as_ref().map(|pool| ("pools.training", pool));
+    for (path, pool) in std::iter::once((own, &resolved.cluster)).chain(trainer) {
+        if pool.usd_per_gpu_hour == 0.0 {
+            let device = &pool.device.id;
+            warnings.push(format!(
+                "no price is known for {device}, so it counts as free: {path}.usd_per_gpu_hour gives one"
+            ));
+        }
     }
     warnings
 }

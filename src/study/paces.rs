@@ -72,7 +72,7 @@ impl Node {
 fn factors(steps: &[StepWork], world: &[f64; FAMILIES], beyond: f64) -> (f64, f64) {
     let sums = |world: &[f64; FAMILIES], beyond: f64| {
         steps.iter().fold((0.0, 0.0), |(engines, stages), step| {
-            let StepPlan { stages: plan, replicas } = step.price_beyond(world, beyond);
+            let StepPlan { stages: plan, replicas, .. } = step.price_beyond(world, beyond);
             let around: f64 = plan[1] + plan[3..].iter().sum::<f64>();
             (engines + replicas.iter().sum::<f64>(), stages + around)
         })

@@ -1,20 +1,19 @@
 //! What moves the answer: each uncertain input at its 5 % and 95 % value, the others at their best.
 //!
 //! Families of costs are priced again; inputs that change the rollout itself (acceptance, lengths) are
-//! simulated again on the first draw's first counted step.
+//! simulated again on the first draw: its first counted step where steps follow each other, else all of them.
 
 use rayon::prelude::*;
 
 use super::compare::Side;
 use super::summarise::add_seconds;
+use super::worlds::Z95;
 use crate::estimate::{FAMILIES, Family};
 use crate::resolved::{LengthModel, Source};
 use crate::result::{Basis, Sensitivity};
-use crate::rl::{InputShift, Simulation, StepPlan, StepRecord, StepWork};
+use crate::rl::{self, InputShift, Simulation, StepPlan, StepRecord, StepWork};
 use crate::workload::LengthShift;
 
-/// The 95 % quantile of the standard normal law.
-const Z95: f64 = 1.644_853_626_951_472_2;
 /// Effects below this share of the step are not listed.
 const NEGLIGIBLE: f64 = 1e-4;
 
@@ -100,6 +99,10 @@ fn simulated(side: &Side<'_>) -> Vec<Sensitivity> {
     let acceptance = |z| InputShift { acceptance: z, ..InputShift::default() };
     let mean = |z| InputShift { lengths: LengthShift { mean: z, sigma: 0.0 }, ..InputShift::default() };
     let sigma = |z| InputShift { lengths: LengthShift { mean: 0.0, sigma: z }, ..InputShift::default() };
+    let prompt_mean =
+        |z| InputShift { prompts: LengthShift { mean: z, sigma: 0.0 }, ..InputShift::default() };
+    let prompt_sigma =
+        |z| InputShift { prompts: LengthShift { mean: 0.0, sigma: z }, ..InputShift::default() };
     let mut inputs: Vec<(&str, Shifted)> = Vec::new();
     if resolved
         .speculation
@@ -116,17 +119,33 @@ fn simulated(side: &Side<'_>) -> Vec<Sensitivity> {
             inputs.push(("spread of response lengths", sigma));
         }
     }
+    if let LengthModel::Lognormal { mean: given, sigma: spread } = &resolved.workload.prompt_tokens.model {
+        if given.se > 0.0 {
+            inputs.push(("mean prompt length", prompt_mean));
+        }
+        if spread.se > 0.0 {
+            inputs.push(("spread of prompt lengths", prompt_sigma));
+        }
+    }
     if inputs.is_empty() {
         return Vec::new();
     }
-    let step = side.first_counted() as u64;
+    let first = side.first_counted();
+    let turns = Simulation::turns(side.prepared);
     let at = |shift: InputShift| {
         let simulation = Simulation::new(side.prepared, shift, side.stepper);
-        if side.loops.is_empty() {
-            return seconds(&simulation.step(0, step), &[1.0; FAMILIES]);
+        if side.loops.is_empty() && turns.max_staleness == 0 {
+            return seconds(&simulation.step(0, first as u64), &[1.0; FAMILIES]);
         }
-        let records = simulation.stream(0, 1.0).records;
-        let counted = &records[side.first_counted().min(records.len())..];
+        let records = if side.loops.is_empty() {
+            let steps = 0..u64::from(resolved.rl_steps);
+            let plans: Vec<StepPlan> =
+                steps.map(|step| simulation.step(0, step).price(&[1.0; FAMILIES])).collect();
+            rl::run(&plans, turns)
+        } else {
+            simulation.stream(0, 1.0).records
+        };
+        let counted = &records[first.min(records.len())..];
         counted.iter().map(StepRecord::period).sum::<f64>() / counted.len().max(1) as f64
     };
     let shifts: Vec<InputShift> = std::iter::once(InputShift::default())

@@ -14,6 +14,7 @@ pub use schedules::{ScheduleRow, ScheduleScores, schedules};
 use serde::Serialize;
 
 use super::StudyError;
+use super::break_even::doubling;
 use crate::resolve::schedule::Plan;
 use crate::resolve::{Prepared, ResolveError, resolve_engine};
 use crate::resolved::{CatchUpInput, DraftInput, ScheduleInput};
@@ -121,18 +122,20 @@ impl Asked {
             return Err(unsolved());
         };
         let resolved = &prepared.resolved;
+        // A batch that no replica reaches is priced as well, where it is asked for.
+        let most_batch = resolved.most_sequences();
         let plan = Plan {
             speculation,
             generation: &resolved.generation,
-            workload: &resolved.workload,
             engine: &prepared.engine,
+            most_batch: question.batches.iter().copied().max().unwrap_or(1).max(most_batch),
         };
         let way =
             if *catch_up == CatchUpInput::KeepWarm { CatchUp::KeepWarm } else { plan.catch_up(*catch_up) };
         let solver = plan.solver(choices, &way).map_err(|error| {
             ResolveError::Input(document.error_at("speculation.schedule", error.to_string(), None))
         })?;
-        let (choices, most_batch) = (choices.clone(), plan.most_batch());
+        let choices = choices.clone();
         let workload = &resolved.workload;
         let context = workload.prompt_tokens.model.mean() + 0.5 * workload.response_tokens.model.mean();
         Ok(Asked { prepared, solver, choices, context, most_batch })
@@ -165,8 +168,11 @@ fn goodput(question: &Question) -> String {
 pub fn solve(document: &Document, question: &Question) -> Result<SolveReport, StudyError> {
     let asked = Asked::new(document, question)?;
     let resolved = &asked.prepared.resolved;
-    let batches =
-        if question.batches.is_empty() { doubling(asked.most_batch) } else { question.batches.clone() };
+    let batches = if question.batches.is_empty() {
+        doubling(asked.most_batch).collect()
+    } else {
+        question.batches.clone()
+    };
     let contexts: Vec<f64> = if question.contexts.is_empty() {
         let longest = f64::from(resolved.generation.engine.max_model_len);
         [0.25, 1.0, 4.0].iter().map(|share| libm::round(share * asked.context).min(longest)).collect()
@@ -178,7 +184,7 @@ pub fn solve(document: &Document, question: &Question) -> Result<SolveReport, St
         .cells
         .iter()
         .map(|cell| {
-            let winners = certainty::winners(&asked, cell.batch, cell.context);
+            let winners = certainty::winners(&asked, cell);
             Cell {
                 p_best: winners.share,
                 else_best: winners.other,
@@ -241,10 +247,4 @@ fn deployable(configuration: Configuration) -> Vec<&'static str> {
         Configuration::Tree { .. } => vec!["sglang (static)", "fastrl"],
         _ => vec!["vllm", "sglang", "fastrl"],
     }
-}
-
-/// 1, 2, 4, … and the largest itself.
-fn doubling(largest: u32) -> Vec<u32> {
-    let powers = (0..31).map(|e| 1_u32 << e).take_while(move |b| *b < largest);
-    powers.chain(std::iter::once(largest.max(1))).collect()
 }

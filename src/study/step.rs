@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::worlds;
+use super::worlds::{self, Z95};
 use crate::estimate::{Confidence, FAMILIES, Family, Tier};
 use crate::forward::memory::Demand;
 use crate::math::quantile_sorted;
@@ -16,8 +16,6 @@ use crate::units::Bytes;
 
 /// Worlds behind a band.
 const WORLDS: u32 = 512;
-/// The 95 % quantile of the standard normal law.
-const Z95: f64 = 1.644_853_626_951_472_2;
 
 /// A time with its band.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

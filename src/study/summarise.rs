@@ -58,7 +58,7 @@ impl Priced {
                 let n = counted.len() as f64;
                 if let Some(loops) = side.loops.get(draw) {
                     let (node, _) = loops.at(steps, world, *beyond);
-                    let (without, _) = loops.at(steps, &without_software(world), *beyond);
+                    let (without, _) = loops.at(steps, &without_software(world), 1.0);
                     bare[0] += without.step;
                     bare[1] += without.engine;
                     bare[2] += 1.0;

@@ -7,6 +7,7 @@
 
 use super::compare::Side;
 use crate::result::UpdateInterval;
+use crate::rl::{StepWork, idle_gpu_seconds};
 use crate::rollout::Outcome;
 use crate::speculation::acceptance::shift;
 use crate::speculation::staleness::{cheapest_interval, logit_shift};
@@ -26,14 +27,19 @@ pub(super) fn of(side: &Side<'_>) -> Option<UpdateInterval> {
         1.0 + survivals.sum::<f64>()
     };
     let steps = side.counted().count().max(1) as f64;
-    let longest = |step: &crate::rl::StepWork| step.replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
+    let longest = |step: &StepWork| step.replicas.iter().map(Outcome::nominal).fold(0.0, f64::max);
     let generation_s = side.counted().map(longest).sum::<f64>() / steps;
     let fresh = length(first);
     let lost = |age: u32| {
         let rate = rates.get(age as usize).or(rates.last()).copied().unwrap_or(first);
         (generation_s * (fresh / length(rate) - 1.0)).max(0.0)
     };
-    let update_s = drafter.exposed_seconds + drafter.sync_seconds;
+    // What idle GPUs take of a training differs from step to step; where samples come one by one they are never all idle.
+    let gpus = resolved.generation.layout.gpus();
+    let idle =
+        |step: &StepWork| if side.loops.is_empty() { idle_gpu_seconds(&step.replicas, gpus) } else { 0.0 };
+    let exposed_s = side.counted().map(|step| drafter.exposed(idle(step))).sum::<f64>() / steps;
+    let update_s = exposed_s + drafter.sync_seconds;
     let most = resolved.rl_steps;
     let (best_every, best_s) = cheapest_interval(update_s, lost, most);
     let spent = (0..drafter.every).map(lost).sum::<f64>() + update_s;

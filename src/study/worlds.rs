@@ -10,6 +10,9 @@ use crate::rl::InputShift;
 use crate::rng::{Purpose, Stream};
 use crate::workload::LengthShift;
 
+/// The 95 % quantile of the standard normal law.
+pub(super) const Z95: f64 = 1.644_853_626_951_472_2;
+
 /// `n` rows of standard normal numbers by family.
 pub(super) fn normals(seed: u64, n: u32) -> Vec<[f64; FAMILIES]> {
     let mut rows = vec![[0.0; FAMILIES]; n as usize];
@@ -37,12 +40,17 @@ pub(super) fn input_shifts(seed: u64, draws: u32) -> Vec<InputShift> {
         return vec![InputShift::default()];
     }
     let of = |input| stratified(seed, Purpose::Input, input, draws);
-    let (acceptance, mean, sigma) = (of(0), of(1), of(2));
-    acceptance
-        .into_iter()
-        .zip(mean)
-        .zip(sigma)
-        .map(|((acceptance, mean), sigma)| InputShift { acceptance, lengths: LengthShift { mean, sigma } })
+    let columns: [Vec<f64>; 5] = std::array::from_fn(|input| of(input as u64));
+    (0..draws as usize)
+        .map(|draw| {
+            let [acceptance, mean, sigma, prompt_mean, prompt_sigma] =
+                std::array::from_fn(|input| columns[input][draw]);
+            InputShift {
+                acceptance,
+                lengths: LengthShift { mean, sigma },
+                prompts: LengthShift { mean: prompt_mean, sigma: prompt_sigma },
+            }
+        })
         .collect()
 }
 

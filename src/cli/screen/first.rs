@@ -269,7 +269,7 @@ fn basis(result: &RunResult) -> String {
 }
 
 /// Defaults whose value changes seconds; the others are about how the simulation runs.
-const MATTERING: [&str; 9] = [
+const MATTERING: [&str; 11] = [
     "training.mfu",
     "training.logprob_mfu",
     "generation.layout.tp",
@@ -279,6 +279,8 @@ const MATTERING: [&str; 9] = [
     "speculation.acceptance.length.decay",
     "training.reference_logprobs",
     "cluster.usd_per_gpu_hour",
+    "pools.generation.usd_per_gpu_hour",
+    "pools.training.usd_per_gpu_hour",
 ];
 
 fn assumptions(result: &RunResult) -> String {

@@ -22,7 +22,7 @@ pub(in crate::cli) fn levers(result: &Levers) -> String {
         "read",
         "medians and 5-95 % on the same GPUs, in the same draws and worlds; x is the plain step over this one, paired. Of \
          several settings the fastest in the draw of best values is shown. `at N`: when N samples are left on all engines; \
-         `sent`: with their KV cache, which is computed again otherwise. `known`: a predictor that knows all lengths, a bound. \
+         `sent`: with their KV cache, which is computed again otherwise. `known`: all lengths known, which no predictor does. \
          --format json has the overrides of each.",
     )
 }

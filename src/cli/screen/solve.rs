@@ -75,6 +75,10 @@ pub(in crate::cli) fn schedules(scores: &ScheduleScores) -> String {
     numbers(&mut table, 1..=6);
     text += &table.trim_fmt();
     text.push('\n');
+    for warning in &scores.warnings {
+        text.push('\n');
+        text += &paragraph("WARNING", warning);
+    }
     for reason in &scores.left_out {
         text.push('\n');
         text += &paragraph("left out", reason);

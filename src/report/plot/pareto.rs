@@ -30,7 +30,7 @@ pub(in crate::report) fn pareto(dots: &[Dot], size: Size) -> String {
         Frame::fitted(size, height, Scale::linear(x.0, x.1, size.pick(8, 4)), Scale::linear(y.0, y.1, 5));
     let description = "USD a step against seconds a step, one dot a point; the line joins those that no other beats in both.";
     picture(size.width(), height, "Time and money", description, |pen| {
-        frame.draw(pen, "seconds a step, medians", "USD a step");
+        frame.draw(pen, "seconds a step", "USD a step");
         for dot in dots.iter().filter(|dot| dot.front.is_none()) {
             pen.circle(frame.at(dot.seconds, dot.usd), 3.0, Paint::Series(BASELINE), 0.7);
         }

@@ -5,10 +5,6 @@ use super::frame::{Frame, Scale};
 use super::pen::{Anchor, Paint, cut, picture, width_of};
 use crate::result::{Arm, RunResult};
 
-/// Stages in the order of a step, for people; the last one is when nothing ran.
-pub(in crate::report) const STAGE_NAMES: [&str; 8] =
-    ["data", "prepare", "generation", "reward", "old log-probs", "reference log-probs", "training", "idle"];
-
 /// Parts of an arm's mean step.
 fn parts(arm: &Arm) -> Vec<f64> {
     let mut parts = arm.exposed_s.stages.to_array().to_vec();

@@ -27,6 +27,8 @@ pub(super) fn check(check: &Check<'_>, scenario: &Scenario, rl_loop: &Loop) -> R
     let colocated = rl_loop.colocated == Some(true) && scenario.pools.is_some();
     check.holds(!colocated, "loop.colocated", message, "cluster is the key for shared GPUs")?;
     let lead = rl_loop.lead.map_or(0.0, NonNegative::get);
+    let message = format!("found a lead of {lead} RL steps in a synchronous loop, expected 0");
+    check.holds(!sync || lead == 0.0, "loop.lead", &message, "mode: async lets samples lag")?;
     let bounded = rl_loop.max_staleness.is_none() || lead <= staleness as f64;
     let message = format!("found a lead of {lead} RL steps beside a staleness of at most {staleness}");
     check.holds(

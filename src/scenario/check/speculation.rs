@@ -32,6 +32,7 @@ pub(super) fn check(check: &Check<'_>, speculation: &Speculation) -> Result<(), 
         }
     }
     check.share("speculation.proposal_share", config.proposal_share)?;
+    exact(check, "speculation.proposal_share", config.proposal_share)?;
     if let Some(Schedule::Fixed(fixed)) = &config.schedule {
         let message = format!("found {}, expected at most {MOST_DRAFT_TOKENS} draft tokens", fixed.k);
         check.holds(fixed.k.get() <= MOST_DRAFT_TOKENS, "speculation.schedule.fixed.k", &message, "")?;
@@ -70,7 +71,8 @@ fn length(check: &Check<'_>, length: &AcceptanceLength) -> Result<(), Error> {
     let hint = format!("{k} draft tokens and the bonus token are at most {most} tokens a verify step");
     check.holds((1.0..=most).contains(&value), &format!("{path}.value"), &message, &hint)?;
     check.error(&format!("{path}.value"), length.value, value)?;
-    length.decay.map_or(Ok(()), |number| decay(check, &format!("{path}.decay"), number))
+    length.decay.map_or(Ok(()), |number| decay(check, &format!("{path}.decay"), number))?;
+    exact(check, &format!("{path}.decay"), length.decay)
 }
 
 fn history(check: &Check<'_>, history: &HistoryAcceptance) -> Result<(), Error> {
@@ -86,7 +88,16 @@ fn history(check: &Check<'_>, history: &HistoryAcceptance) -> Result<(), Error> 
         check.holds(value > 1.0 && value < most, &format!("{path}.{key}"), &message, &hint)?;
         check.error(&format!("{path}.{key}"), number, value)?;
     }
-    history.decay.map_or(Ok(()), |number| decay(check, &format!("{path}.decay"), number))
+    history.decay.map_or(Ok(()), |number| decay(check, &format!("{path}.decay"), number))?;
+    exact(check, &format!("{path}.decay"), history.decay)
+}
+
+/// A number whose error no draw would carry.
+fn exact(check: &Check<'_>, path: &str, number: Option<Uncertain>) -> Result<(), Error> {
+    let se = number.map_or(0.0, |number| number.se);
+    let message = format!("found a standard error of {se}, expected none: nothing carries it into the bands");
+    let hint = "run the scenario at both ends of its range, as a sweep does";
+    check.holds(se == 0.0, &format!("{path}.se"), &message, hint)
 }
 
 fn decay(check: &Check<'_>, path: &str, number: Uncertain) -> Result<(), Error> {

@@ -98,7 +98,7 @@ pub enum DrafterPlacement {
 pub struct TrainingLayout {
     /// Tensor-parallel GPUs.
     pub tp: Option<Count>,
-    /// Pipeline-parallel stages; their bubbles are part of `mfu`.
+    /// Pipeline-parallel stages; their bubbles come on top of `mfu`.
     pub pp: Option<Count>,
     /// Context-parallel GPUs: they share one sequence.
     pub cp: Option<Count>,
@@ -206,8 +206,8 @@ pub struct Loop {
     pub colocated: Option<bool>,
     /// Oldest weights that a sample may come from, in RL steps.
     pub max_staleness: Option<CountOrZero>,
-    /// How much more than one RL step's prompts may be under way, in RL steps (verl's staleness threshold); by default
-    /// `max_staleness`.
+    /// How much more than one RL step's prompts may be under way, in RL steps (verl's staleness threshold), where they start
+    /// one by one; by default `max_staleness`.
     pub lead: Option<NonNegative>,
     /// Time to load and prepare the prompts of one RL step, in seconds.
     pub data_seconds: Option<Uncertain>,
@@ -218,7 +218,8 @@ pub struct Loop {
     /// True: prompts are started one by one as others finish. False: an RL step's prompts start together when the
     /// engines are empty.
     pub streaming: Option<bool>,
-    /// Which finished groups are trained first.
+    /// Which finished groups are trained first; with over-sampling and nothing that runs ahead, by default those that
+    /// finished first.
     pub order: Option<Order>,
     /// What happens to a group that would exceed `max_staleness`.
     pub stale: Option<Stale>,

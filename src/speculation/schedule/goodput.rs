@@ -47,13 +47,6 @@ impl Goodput {
         &self.solver
     }
 
-    /// Makes it know other rates; one that learns keeps what it believes.
-    pub fn know(&mut self, rates: &[f64], ranks: &Ranks) {
-        if self.learning.is_none() {
-            self.solver.believe(rates, ranks);
-        }
-    }
-
     /// The belief, where it learns.
     pub fn belief(&self) -> Option<&Belief> {
         self.learning.as_ref().map(|learning| &learning.belief)
@@ -104,6 +97,12 @@ impl Schedule for Goodput {
             learning.seen = 0;
             learning.belief.settle();
             self.solver.believe(learning.belief.rates(), learning.belief.ranks());
+        }
+    }
+
+    fn know(&mut self, rates: &[f64], ranks: &Ranks) {
+        if self.learning.is_none() {
+            self.solver.believe(rates, ranks);
         }
     }
 

@@ -8,15 +8,14 @@ use serde::Serialize;
 use super::changes::{self, Change};
 use super::fate::Fate;
 use super::figures::Figures;
-use super::goal::{Goal, Limit, Objective};
+use super::goal::{Goal, Limit, Objective, by_keys};
 use super::kinds::{self, OtherKind};
 use super::measure::{self, Measure};
 use super::search::{Found, Options};
 use super::select::{Seen, front};
 use super::space::Space;
 use crate::math::Summary;
-use crate::result::Exposed;
-use crate::result::Stages;
+use crate::result::{Exposed, STAGE_NAMES, Stages};
 
 /// Version of this form.
 pub const PLAN_SCHEMA_VERSION: u32 = 1;
@@ -266,10 +265,7 @@ fn p_best(goal: &Goal, within: &[&Finalist<'_>]) -> Vec<f64> {
             .enumerate()
             .filter(|(_, f)| !any || fits(f))
             .map(|(at, f)| (goal.order(&f.seen.facts, f.figures.seconds[world]), at))
-            .min_by(|a, b| {
-                let keys = a.0.iter().zip(&b.0).map(|(a, b)| a.total_cmp(b));
-                keys.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(a.1.cmp(&b.1))
-            });
+            .min_by(|a, b| by_keys(&a.0, &b.0).then(a.1.cmp(&b.1)));
         if let Some((_, at)) = best {
             wins[at] += 1.0 / n as f64;
         }
@@ -285,18 +281,6 @@ fn pairs(goal: &Goal, first: &Finalist<'_>, second: &Finalist<'_>) -> f64 {
         all.filter(|(a, b)| goal.order(&second.seen.facts, **b) < goal.order(&first.seen.facts, **a));
     better.count() as f64 / n
 }
-
-/// Names of the stages, in the machine's order; what is left is idle.
-const STAGES: [&str; 8] = [
-    "data",
-    "weights and wake",
-    "generation",
-    "reward",
-    "old log-probs",
-    "reference log-probs",
-    "training",
-    "idle",
-];
 
 fn why(goal: &Goal, best: &Choice, second: &Choice) -> String {
     let percent = |a: f64, b: f64| 100.0 * (a / b - 1.0);
@@ -325,7 +309,7 @@ fn why(goal: &Goal, best: &Choice, second: &Choice) -> String {
     let reason = if more > 0.0 {
         format!(
             "; most is {}: {more:.1} s more ({:.1} s, not {:.1} s)",
-            STAGES[largest], its[largest], mine[largest]
+            STAGE_NAMES[largest], its[largest], mine[largest]
         )
     } else {
         "; every stage is faster, and the GPUs cost more than that saves".to_owned()
@@ -381,7 +365,7 @@ fn notes(goal: &Goal, within: &[&Finalist<'_>], space: &Space) -> Vec<String> {
     ];
     let varies = |name: &str| space.values().iter().any(|(column, _)| column == name);
     if ["train_tp", "train_pp", "train_cp", "train_ep"].iter().any(|name| varies(name)) {
-        notes.push("Training layouts differ here only in how many GPUs share a sequence.".to_owned());
+        notes.push("Training layouts differ here in how many GPUs share a sequence, in pipeline bubbles and in the exchange of gradients.".to_owned());
     }
     if within.iter().any(|f| f.seen.facts.usd_per_s <= 0.0) {
         notes.push("Some GPUs have no price: their plans cost nothing here.".to_owned());

@@ -101,10 +101,8 @@ fn run_number(resolved: &Resolved) -> u64 {
         Some(speculation) => matches!(speculation.schedule, ScheduleInput::Off | ScheduleInput::Fixed { .. }),
     };
     if settled && !same.cycle.mode.feeds_back() {
-        // No replica ever has more sequences than samples.
-        let most = same.workload.samples().div_ceil(same.generation.replicas);
-        let seats = &mut same.generation.engine.max_num_seqs;
-        *seats = (*seats).min(most);
+        // Seats that no replica ever fills change nothing.
+        same.generation.engine.max_num_seqs = same.most_sequences();
     }
     hash(&serde_json::to_string(&same).unwrap_or_default())
 }

@@ -10,13 +10,13 @@ use serde::Serialize;
 use super::answer::Finalist;
 use super::attempt::prepare;
 use super::figures::Figures;
-use super::goal::{Facts, Goal};
+use super::goal::{Facts, Goal, by_keys};
 use super::search::Options;
 use super::space::Space;
 use crate::cost::Kernels;
 use crate::profile;
 use crate::resolve::Prepared;
-use crate::resolved::Source;
+use crate::resolved::{Resolved, Source};
 
 /// Finalists that are looked at.
 const MOST: usize = 8;
@@ -122,12 +122,28 @@ fn summed(prepared: &Prepared, finalist: &Finalist<'_>, input: Input, factor: f6
     let longer = match input {
         Input::Acceptance => return None,
         Input::Network if resolved.generation.layout.gpus() > resolved.cluster.gpus_per_node => return None,
-        Input::Network => resolved.cycle.weight_sync.value * resolved.cycle.transfer.engine_stall,
+        Input::Network => {
+            let exchange = if exchanges_between_nodes(resolved) { updates(resolved) } else { 0.0 };
+            resolved.cycle.weight_sync.value * resolved.cycle.transfer.engine_stall + exchange
+        }
         Input::Mfu if resolved.training.mfu.value * factor > 1.0 => return None,
-        // Old and reference log-probs, and training.
-        Input::Mfu => exposed[4..7].iter().sum(),
+        // Old and reference log-probs, and training but for the updates between its passes.
+        Input::Mfu => exposed[4..7].iter().sum::<f64>() - updates(resolved),
     };
     Some(1.0 + longer * (1.0 / factor - 1.0) / finalist.seen.step_s)
+}
+
+/// Seconds of an RL step's optimizer steps themselves.
+fn updates(resolved: &Resolved) -> f64 {
+    let training = &resolved.training;
+    let steps = resolved.workload.samples().div_ceil(training.global_batch_size.max(1)) * training.epochs;
+    f64::from(steps) * training.update.value
+}
+
+/// Whether the trainer's gradients go over the network.
+fn exchanges_between_nodes(resolved: &Resolved) -> bool {
+    let trainer = resolved.training_cluster();
+    trainer.gpus > trainer.gpus_per_node
 }
 
 fn percent(factor: f64) -> String {
@@ -144,12 +160,10 @@ fn change(
 ) -> Option<Change> {
     let fits = |at: usize| goal.exceeded(&own[at].0, own[at].1, 0.0).is_none();
     let any = (0..own.len()).any(fits);
-    let best = (0..own.len()).filter(|at| !any || fits(*at)).min_by(|a, b| {
-        let key = |at: usize| goal.order(&own[at].0, own[at].1);
-        let (a_key, b_key) = (key(*a), key(*b));
-        let keys = a_key.iter().zip(&b_key).map(|(a, b)| a.total_cmp(b));
-        keys.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(a.cmp(b))
-    })?;
+    let key = |at: usize| goal.order(&own[at].0, own[at].1);
+    let best = (0..own.len())
+        .filter(|at| !any || fits(*at))
+        .min_by(|a, b| by_keys(&key(*a), &key(*b)).then(a.cmp(b)))?;
     let usd = |at: usize| own[at].0.usd_per_s * own[at].1;
     Some(Change {
         what,
@@ -198,12 +212,21 @@ fn moved(prepared: &Prepared, input: Input, factor: f64) -> Option<Prepared> {
             moved.engine.kernels = Kernels::new(&resolved.cluster.device, network, profile);
             // Seconds that somebody measured are theirs, and no less a matter of the network.
             resolved.cycle.weight_sync.value /= factor;
+            if exchanges_between_nodes(resolved) {
+                resolved.training.update.value /= factor;
+            }
         }
         Input::Mfu => {
             let training = &mut resolved.training;
             for mfu in [&mut training.mfu, &mut training.logprob_mfu] {
                 mfu.value = (mfu.value * factor).min(1.0);
                 mfu.source = Source::Given;
+            }
+            // The drafter's own passes run at the same efficiency.
+            if let Some(drafter) = &mut training.drafter {
+                drafter.seconds /= factor;
+                drafter.exposed_seconds /= factor;
+                drafter.idle_gpu_seconds /= factor;
             }
         }
     }

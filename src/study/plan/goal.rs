@@ -1,9 +1,16 @@
 //! What a plan is for: an objective, and limits that it must keep to.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
 use crate::math::quantile_sorted;
 use crate::scenario::raw::{self, Minimise};
+
+/// Keys compared one after the other.
+pub(super) fn by_keys(a: &[f64], b: &[f64]) -> Ordering {
+    a.iter().zip(b).map(|(a, b)| a.total_cmp(b)).fold(Ordering::Equal, Ordering::then)
+}
 
 /// What is made as small as can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -211,8 +211,14 @@ impl Builder<'_> {
                     entries.push((self.key(&format!("loop.{key}")), self.null()));
                 }
             }
-            if self.document.has("loop.mode") {
-                entries.push((self.key("loop.mode"), self.null()));
+            let mut others = vec!["mode"];
+            if !self.one_by_one(preset) {
+                others.push("max_concurrent");
+            }
+            for key in others {
+                if self.document.has(&format!("loop.{key}")) {
+                    entries.push((self.key(&format!("loop.{key}")), self.null()));
+                }
             }
             entries.push((self.key("loop.preset"), text_node(&name(preset), &self.place)));
             // What brings weights over depends on where the engines are; measured seconds stay.
@@ -225,6 +231,12 @@ impl Builder<'_> {
             entries.push((self.key("loop.max_staleness"), uint_node(bound, &self.place)));
         }
         entries
+    }
+
+    /// Whether prompts start one by one in this loop with what else the scenario says.
+    fn one_by_one(&self, preset: LoopPreset) -> bool {
+        let together = matches!(preset, LoopPreset::Sync | LoopPreset::OneStepOff);
+        !together || self.document.has("loop.over_sampling") || self.document.has("loop.dynamic_sampling")
     }
 
     fn label(asked: Option<LoopPreset>) -> String {

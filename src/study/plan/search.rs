@@ -14,7 +14,7 @@ use super::attempt::{Open, Tried, attempt, prepare};
 use super::bound::Lengths;
 use super::fate::Fate;
 use super::figures::Figures;
-use super::goal::Goal;
+use super::goal::{Goal, by_keys};
 use super::select::{Rule, Seen, halve};
 use super::space::Space;
 use crate::resolve::ResolveError;
@@ -359,9 +359,7 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
                 let [x, y, z] = self.goal.order(&seen.facts, seen.step_s);
                 [f64::from(u8::from(!met(seen, figures))), x, y, z]
             };
-            let (a_key, b_key) = (key(a, f), key(b, g));
-            let keys = a_key.iter().zip(&b_key).map(|(a, b)| a.total_cmp(b));
-            keys.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(a.candidate.cmp(&b.candidate))
+            by_keys(&key(a, f), &key(b, g)).then(a.candidate.cmp(&b.candidate))
         });
         for (place, (seen, figures)) in finals.iter().enumerate() {
             let rank = met(seen, figures).then_some(place + 1);

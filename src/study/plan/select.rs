@@ -4,7 +4,7 @@
 //! be so by a margin, as further draws move all candidates alike but not equally (they share their random numbers).
 
 use super::fate::Fate;
-use super::goal::{Facts, Goal};
+use super::goal::{Facts, Goal, by_keys};
 
 /// A candidate as a rung sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,11 +63,7 @@ pub(super) struct Rule {
 /// Leaves candidates out: those that go on, in order of objective, and the others with their fates.
 pub(super) fn halve(goal: &Goal, mut all: Vec<Seen>, rule: Rule) -> (Vec<Seen>, Vec<(usize, Fate)>) {
     let key = |seen: &Seen| goal.order(&seen.facts, seen.step_s);
-    all.sort_by(|a, b| {
-        let (a_key, b_key) = (key(a), key(b));
-        let keys = a_key.iter().zip(&b_key).map(|(a, b)| a.total_cmp(b));
-        keys.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(a.candidate.cmp(&b.candidate))
-    });
+    all.sort_by(|a, b| by_keys(&key(a), &key(b)).then(a.candidate.cmp(&b.candidate)));
     let mut out = Vec::new();
     let (mut within, mut of_kind): (usize, Vec<usize>) = (0, Vec::new());
     let mut stays = Vec::with_capacity(all.len());

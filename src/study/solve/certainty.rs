@@ -5,6 +5,7 @@
 
 use super::Asked;
 use crate::speculation::acceptance::{Ranks, shift};
+use crate::speculation::solver::{Decision, OFF};
 use crate::study::worlds;
 
 /// Worlds behind a share.
@@ -19,8 +20,9 @@ pub(super) struct Winners {
     pub(super) other: Option<(String, f64)>,
 }
 
-/// The winners at a batch and a context (tokens of each sequence).
-pub(super) fn winners(asked: &Asked, batch: u32, context: f64) -> Winners {
+/// The winners at a cell of the table.
+pub(super) fn winners(asked: &Asked, cell: &Decision) -> Winners {
+    let (batch, context) = (cell.batch, cell.context);
     let prepared = &asked.prepared;
     let total = context * f64::from(batch);
     let arms = asked.solver.arms();
@@ -44,7 +46,7 @@ pub(super) fn winners(asked: &Asked, batch: u32, context: f64) -> Winners {
         // The first among equals, as the solver takes it.
         (0..arms.len()).rev().max_by(|a, b| rate(*a).total_cmp(&rate(*b))).unwrap_or(0)
     };
-    let nominal = best_in(&[1.0; crate::estimate::STEP_FAMILIES], &rates);
+    let nominal = asked.solver.index_of(cell.configuration).unwrap_or(OFF);
     let mut wins = vec![0_u32; arms.len()];
     let normals = worlds::normals(prepared.resolved.seed, WORLDS);
     // The acceptance's own number: that of a family that no engine step has.

@@ -15,6 +15,7 @@ use super::{Asked, Question};
 use crate::piece::Shape;
 use crate::resolve::ResolveError;
 use crate::scenario::Document;
+use crate::speculation::schedule::SglangConfig;
 use crate::speculation::solver::OFF;
 use crate::speculation::{Arm, Configuration};
 use crate::study::StudyError;
@@ -105,7 +106,12 @@ impl Answer<'_> {
                 "policy": { "generation": { "vllm_kwargs": { "speculative_config": self.vllm(&ranges) } } }
             }),
             Target::Sglang => {
-                let mut config = json!({ "ema_alpha": 0.2, "update_interval": 5, "warmup_batches": 10 });
+                let own = SglangConfig::default();
+                let mut config = json!({
+                    "ema_alpha": own.ema_alpha,
+                    "update_interval": own.update_interval,
+                    "warmup_batches": own.warmup_batches,
+                });
                 for (start, _, c) in &ranges {
                     config[start.to_string()] = json!({ "candidate_steps": [c.draft_tokens()] });
                 }
@@ -242,7 +248,7 @@ fn dspark(asked: &Asked) -> Value {
         .max()
         .unwrap_or(1);
     let (mut tokens, mut rates) = (Vec::new(), Vec::new());
-    for batch in super::doubling(asked.most_batch) {
+    for batch in crate::study::break_even::doubling(asked.most_batch) {
         let shape = Shape { decoding: batch, draft_tokens: k, ..Shape::default() };
         let total = asked.context * f64::from(batch);
         tokens.push(batch * (k + 1));

@@ -48,6 +48,8 @@ pub struct ScheduleScores {
     pub rollouts: usize,
     /// Plain decoding without a drafter first, then fastest first.
     pub rows: Vec<ScheduleRow>,
+    /// What these rollouts leave out of the scenario.
+    pub warnings: Vec<String>,
     /// Schedules that the scenario's acceptance or engine has no place for, and why.
     pub left_out: Vec<String>,
 }
@@ -75,7 +77,16 @@ pub fn schedules(
         }
     }
     rows[1..].sort_by(|a, b| a.rollout_s.total_cmp(&b.rollout_s));
-    Ok(ScheduleScores { rollouts: off.len(), rows, left_out })
+    let cycle = &asked.prepared.resolved.cycle;
+    let mut warnings = Vec::new();
+    if cycle.mode.feeds_back() || cycle.max_staleness > 0 {
+        warnings.push(
+            "each rollout here starts and ends empty; this scenario's loop fills engines while others finish, or beside \
+             training: `rollcast run` with each schedule compares them in it"
+                .to_owned(),
+        );
+    }
+    Ok(ScheduleScores { rollouts: off.len(), rows, warnings, left_out })
 }
 
 /// Names and the scenario's text of the schedules to run.
