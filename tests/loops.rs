@@ -208,7 +208,11 @@ fn over_sampling_wastes_and_partial_rollouts_keep() {
     );
     for run in [&over, &partial] {
         assert_eq!(run["resolved"]["loop"]["mode"]["order"], "first_done");
-        let noted = run["assumptions"].as_array().unwrap().iter().any(|a| a["path"] == "loop.order");
+        let noted = run["assumptions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|a| a["path"] == "loop.order" && a["value"] == "first_done");
         assert!(noted, "a default that changes seconds is written down");
     }
     let in_order = run("mode: sync, order: in_order, over_sampling: { factor: 1.5 }");

@@ -137,7 +137,7 @@ pub(super) fn resolve(
         None if first_of_more => GroupOrder::FirstDone,
         None => defaults.order,
     };
-    note("order", format!("{order:?}"), given.order.is_some() || first_of_more);
+    note("order", order.key().to_owned(), given.order.is_some() || first_of_more);
     let drop_stale = given.stale.map_or(defaults.drop_stale, |stale| stale == raw::Stale::Drop);
     note("stale", if drop_stale { "drop" } else { "wait" }.to_owned(), given.stale.is_some());
     let interruption = match given.interrupt {
@@ -146,10 +146,10 @@ pub(super) fn resolve(
         Some(raw::Interrupt::RecomputeKv) => Interruption::RecomputeKv,
         None => defaults.interruption,
     };
-    note("interrupt", format!("{interruption:?}"), given.interrupt.is_some());
+    note("interrupt", interruption.key().to_owned(), given.interrupt.is_some());
     if first_of_more {
         let why = "over-sampling trains the groups that finish first";
-        book.note("loop.order", "FirstDone", Source::Default, why);
+        book.note("loop.order", order.key(), Source::Default, why);
     }
     let max_concurrent = given.max_concurrent.map(|n| n.get() as u32);
     if let Some(most) = max_concurrent.filter(|most| *most < workload.samples_per_prompt) {

@@ -44,6 +44,17 @@ pub enum GroupOrder {
     FirstDone,
 }
 
+impl GroupOrder {
+    /// As a scenario spells it.
+    pub fn key(self) -> &'static str {
+        match self {
+            GroupOrder::InOrder => "in_order",
+            GroupOrder::OldestFirst => "oldest_first",
+            GroupOrder::FirstDone => "first_done",
+        }
+    }
+}
+
 /// What new weights do to running requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -54,6 +65,17 @@ pub enum Interruption {
     KeepKv,
     /// They go on once their KV cache is computed again.
     RecomputeKv,
+}
+
+impl Interruption {
+    /// As a scenario spells it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Interruption::Off => "off",
+            Interruption::KeepKv => "keep_kv",
+            Interruption::RecomputeKv => "recompute_kv",
+        }
+    }
 }
 
 /// How generation and training take turns: the parameters of the one event machine.
@@ -138,5 +160,20 @@ impl DrafterTraining {
             return self.exposed_seconds;
         }
         self.exposed_seconds * (1.0 - (idle / self.idle_gpu_seconds).min(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_the_spelling_of_files() {
+        for order in [GroupOrder::InOrder, GroupOrder::OldestFirst, GroupOrder::FirstDone] {
+            assert_eq!(serde_json::to_value(order).ok(), Some(order.key().into()));
+        }
+        for interruption in [Interruption::Off, Interruption::KeepKv, Interruption::RecomputeKv] {
+            assert_eq!(serde_json::to_value(interruption).ok(), Some(interruption.key().into()));
+        }
     }
 }
