@@ -13,6 +13,7 @@ use super::summarise::{self, Priced};
 use super::{break_even, detail, notes, rl_steps, sensitivity, timeline, worlds};
 use crate::estimate::FAMILIES;
 use crate::resolve::{Prepared, ResolveError, resolve};
+use crate::resolved::Resolved;
 use crate::result::{Arm, Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
 use crate::rl::{InputShift, Simulation, StepWork};
 use crate::rollout::Stepper;
@@ -47,17 +48,36 @@ pub(super) struct Side<'a> {
     pub(super) loops: Vec<Loops>,
 }
 
+/// A simulated baseline, for the next scenario that has the same.
+pub(super) struct Kept {
+    resolved: Resolved,
+    shifts: Vec<InputShift>,
+    stepper: Stepper,
+    draws: Vec<Vec<StepWork>>,
+    tail_shares: Vec<f64>,
+}
+
 /// Runs a scenario and its baseline.
 pub fn compare(document: &Document, stepper: Stepper) -> Result<Comparison, StudyError> {
-    compare_for(document, stepper, true)
+    compare_for(document, stepper, true, &mut None)
 }
 
 /// The same without what explains the answer: sensitivity, break-even, steps, timelines and courses over time are empty.
-pub(super) fn compare_figures(document: &Document, stepper: Stepper) -> Result<RunResult, StudyError> {
-    Ok(compare_for(document, stepper, false)?.result)
+/// The baseline in `kept` is not simulated again where it is this scenario's; in its place goes this scenario's.
+pub(super) fn compare_figures(
+    document: &Document,
+    stepper: Stepper,
+    kept: &mut Option<Kept>,
+) -> Result<RunResult, StudyError> {
+    Ok(compare_for(document, stepper, false, kept)?.result)
 }
 
-fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<Comparison, StudyError> {
+fn compare_for(
+    document: &Document,
+    stepper: Stepper,
+    explain: bool,
+    kept: &mut Option<Kept>,
+) -> Result<Comparison, StudyError> {
     let started = Instant::now();
     if document.has("step") {
         let hint = Some("rollcast cost step --scenario, or rollcast validate".to_owned());
@@ -68,13 +88,17 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
         )));
     }
     let forecast = resolve(document)?;
-    let baseline = resolve(&document.baseline()?)?;
+    let without = resolve(&document.baseline()?)?;
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
     let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
     let beyond = worlds::beyond(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
     let candidates = document.candidates()?.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
-    let [baseline, forecast] = [("baseline", &baseline), ("forecast", &forecast)]
-        .map(|(name, side)| simulate(name, side, &shifts, stepper, (&normals, &beyond)));
+    let simulated = |name, side| simulate(name, side, &shifts, stepper, (&normals, &beyond));
+    let baseline = match kept.take().filter(|kept| kept.serves(&without.resolved, &shifts, stepper)) {
+        Some(kept) => kept.side(&without),
+        None => simulated("baseline", &without),
+    };
+    let forecast = simulated("forecast", &forecast);
     let candidates: Vec<Side<'_>> = candidates
         .iter()
         .map(|prepared| simulate("candidate", prepared, &shifts, stepper, (&normals, &beyond)))
@@ -131,6 +155,10 @@ fn compare_for(document: &Document, stepper: Stepper, explain: bool) -> Result<C
         wall_s: started.elapsed().as_secs_f64(),
     };
     if !explain {
+        if baseline.loops.is_empty() {
+            let Side { draws, tail_shares, .. } = baseline;
+            *kept = Some(Kept { resolved: without.resolved.clone(), shifts, stepper, draws, tail_shares });
+        }
         return Ok(Comparison { result, steps: Vec::new(), timelines: Vec::new() });
     }
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
@@ -210,6 +238,18 @@ fn candidate(baseline: &Side<'_>, slow: &Priced, side: &Side<'_>, fast: &Priced)
         speedup: speedup(slow, fast),
         acceptance_length: arm.acceptance_length,
         break_even: break_even::table(baseline, side),
+    }
+}
+
+impl Kept {
+    /// Whether a baseline would be simulated to this.
+    fn serves(&self, resolved: &Resolved, shifts: &[InputShift], stepper: Stepper) -> bool {
+        self.stepper == stepper && self.shifts == shifts && self.resolved == *resolved
+    }
+
+    fn side(self, prepared: &Prepared) -> Side<'_> {
+        let Kept { stepper, draws, tail_shares, .. } = self;
+        Side { name: "baseline", prepared, stepper, draws, tail_shares, loops: Vec::new() }
     }
 }
 

@@ -43,6 +43,15 @@ impl Point {
         self.entries.iter().flat_map(|entry| entry.labels.clone()).collect()
     }
 
+    /// Values of the axes that change more than `speculation`.
+    pub(super) fn beside_speculation(&self) -> Vec<&[String]> {
+        let of_speculation = |entry: &Entry| {
+            let keys = entry.overrides.entries().unwrap_or_default();
+            !keys.is_empty() && keys.iter().all(|(key, _)| key.name == "speculation")
+        };
+        self.entries.iter().filter(|e| !of_speculation(e)).map(|e| e.labels.as_slice()).collect()
+    }
+
     /// The point's scenario.
     pub(super) fn document(&self, base: &Document) -> Result<Document, Error> {
         let mut document = base.clone();
