@@ -47,7 +47,7 @@ impl Point {
     pub(super) fn beside_speculation(&self) -> Vec<&[String]> {
         let of_speculation = |entry: &Entry| {
             let keys = entry.overrides.entries().unwrap_or_default();
-            !keys.is_empty() && keys.iter().all(|(key, _)| key.name == "speculation")
+            !keys.is_empty() && keys.iter().all(|(key, _)| key.name.split('.').next() == Some("speculation"))
         };
         self.entries.iter().filter(|e| !of_speculation(e)).map(|e| e.labels.as_slice()).collect()
     }
