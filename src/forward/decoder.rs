@@ -20,6 +20,8 @@ pub(super) struct Decoder<'a> {
     pub(super) weights: Precision,
     pub(super) kv_cache: Precision,
     pub(super) routing: Routing,
+    /// What q, k and v read, in hidden states: 1, or 2 where an embedding is concatenated.
+    pub(super) inputs: f64,
 }
 
 /// What one attention rank runs over in a step.
@@ -88,7 +90,7 @@ impl Decoder<'_> {
             return self.latent_projections(latent, pass, piece);
         }
         let (q, kv) = (model.q_width() / self.tp(), self.kv_heads() * f64::from(model.head_dim));
-        self.gemm("qkv projection", (m, q + 2.0 * kv, hidden), layers, pass, piece);
+        self.gemm("qkv projection", (m, q + 2.0 * kv, self.inputs * hidden), layers, pass, piece);
         self.gemm("output projection", (m, hidden, q), layers, pass, piece);
     }
 

@@ -20,6 +20,7 @@ impl Engine {
             weights: self.weights,
             kv_cache: self.kv_cache,
             routing: self.routing,
+            inputs: 1.0,
         }
     }
 

@@ -9,22 +9,21 @@
 //! without head, to stay in step with the target.
 
 use super::super::{add_plain, add_timed};
-use super::Round;
-use crate::cost::Timed;
+use super::{Decoder, Round};
 use crate::estimate::Family;
 use crate::piece::{Bound, Piece};
 use crate::resolved::Model;
 
 pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let Some(model) = &round.loaded.drafter.model else { return };
-    let decoder = round.decoder(model);
+    let decoder = Decoder { inputs: 2.0, ..round.decoder(model) };
     let hidden = f64::from(model.hidden);
     let tokens = round.catch_up_tokens();
     if tokens > 0.0 {
         let fused = f64::from(round.loaded.drafter.fused_layers) * hidden;
         let time = round.engine.kernels.gemm(tokens, hidden, fused, round.loaded.weights);
         add_timed(piece, "hidden-state fusion", Family::Gemm, time, 1.0);
-        doubled_inputs(round, model, tokens, piece);
+        concatenation(round, model, tokens, piece);
     }
     round.catch_up(&decoder, piece);
     if !round.drafts() {
@@ -35,25 +34,15 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     round.propose(rows, vocab, hidden, round.loaded.tp, piece);
     let beams = f64::from(round.beams());
     round.further_passes(piece, |piece| {
-        doubled_inputs(round, model, beams, piece);
+        concatenation(round, model, beams, piece);
         round.draft_pass(&decoder, 1, piece);
         round.propose(beams, vocab, hidden, round.loaded.tp, piece);
     });
 }
 
-/// What q, k and v cost more for their input of 2h than the layer's own, and the concatenation.
-fn doubled_inputs(round: &Round<'_>, model: &Model, tokens: f64, piece: &mut Piece) {
-    let (kernels, tp) = (&round.engine.kernels, f64::from(round.loaded.tp));
-    let hidden = f64::from(model.hidden);
-    let kv_heads = (f64::from(model.kv_heads) / tp).max(1.0);
-    let n = model.q_width() / tp + 2.0 * kv_heads * f64::from(model.head_dim);
-    let (double, single) = (
-        kernels.gemm(tokens, n, 2.0 * hidden, round.loaded.weights),
-        kernels.gemm(tokens, n, hidden, round.loaded.weights),
-    );
-    let layers = f64::from(model.layers);
-    let more = Timed { seconds: double.seconds - single.seconds, ..double };
-    add_timed(piece, "qkv projection", Family::Gemm, more, layers);
-    let concatenation = layers * tokens * 2.0 * hidden / kernels.elementwise_rate();
-    add_plain(piece, "norms, rotary, activation", Family::Elementwise, concatenation, Bound::Memory);
+/// Writing embedding and hidden state side by side.
+fn concatenation(round: &Round<'_>, model: &Model, tokens: f64, piece: &mut Piece) {
+    let seconds = f64::from(model.layers) * tokens * 2.0 * f64::from(model.hidden)
+        / round.engine.kernels.elementwise_rate();
+    add_plain(piece, "norms, rotary, activation", Family::Elementwise, seconds, Bound::Memory);
 }
