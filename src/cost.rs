@@ -25,15 +25,15 @@ use crate::resolved::{Device, Network};
 pub struct Timed {
     /// Seconds.
     pub seconds: f64,
-    /// Whether the shape lay outside the fitted range.
-    pub extrapolated: bool,
+    /// How far the shape lay outside the fitted range, in the profile's `extrapolation_sigma`; 0 inside.
+    pub far: f64,
     /// What limits it.
     pub bound: Bound,
 }
 
 impl Timed {
     /// Nothing happens.
-    pub const NONE: Timed = Timed { seconds: 0.0, extrapolated: false, bound: Bound::Latency };
+    pub const NONE: Timed = Timed { seconds: 0.0, far: 0.0, bound: Bound::Latency };
 }
 
 /// The largest of fixed, memory and compute time.
@@ -105,8 +105,37 @@ impl Kernels {
 }
 
 /// Whether `x` is outside `range`.
-fn outside(x: f64, range: [f64; 2]) -> bool {
-    x < range[0] || x > range[1]
+/// Octaves outside a range, 0 inside.
+fn outside(x: f64, range: [f64; 2]) -> f64 {
+    if x < range[0] {
+        libm::log2(range[0] / x)
+    } else if x > range[1] {
+        libm::log2(x / range[1])
+    } else {
+        0.0
+    }
+}
+
+/// A log-sigma that was found one and two octaves outside, between and beyond those.
+fn widening([one, two]: [f64; 2], octaves: f64) -> f64 {
+    if octaves <= 1.0 { one * octaves } else { one + (octaves - 1.0) * (two - one).max(0.0) }
+}
+
+impl Kernels {
+    /// How far a shape is outside that misses by a log-sigma of `found` there; where nobody looked, 1.
+    fn far(&self, octaves: f64, found: Option<[f64; 2]>) -> f64 {
+        match found {
+            _ if octaves <= 0.0 => 0.0,
+            Some(found) => self.in_sigmas(widening(found, octaves)),
+            None => 1.0,
+        }
+    }
+
+    /// A log-sigma in the profile's `extrapolation_sigma`; never quite zero, so that what is outside stays known as such.
+    fn in_sigmas(&self, found: f64) -> f64 {
+        let usual = self.profile.form.extrapolation_sigma;
+        if usual > 0.0 { (found / usual).max(1e-9) } else { 1.0 }
+    }
 }
 
 #[cfg(test)]

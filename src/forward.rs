@@ -15,7 +15,7 @@ pub use software::Software;
 
 use crate::cost::Kernels;
 use crate::estimate::Family;
-use crate::piece::{Bound, Line, Piece, Shape};
+use crate::piece::{Bound, Extrapolated, Line, Piece, Shape};
 use crate::resolved::{Drafter, Layout, Model, Precision, Routing};
 
 /// One replica of an inference engine, as far as its time goes.
@@ -79,7 +79,9 @@ impl Engine {
             } else {
                 piece.context.start = piece.context.start.max(fitted_to.next_up());
                 // Attention alone grows with context, so its slope is what is beyond the fitted range.
-                piece.extrapolated[1] = piece.per_context_token.iter().sum::<f64>().max(0.0);
+                piece.extrapolated[1] = Extrapolated::default();
+                let slope = piece.per_context_token.iter().sum::<f64>().max(0.0);
+                piece.extrapolated[1].add_seconds(slope, self.kernels.beyond_context());
             }
         }
         piece
@@ -103,12 +105,12 @@ fn add_timed(
 ) {
     let line =
         Line { operator, family, fixed: times * timed.seconds, per_context_token: 0.0, bound: timed.bound };
-    piece.add_operator(line, timed.extrapolated);
+    piece.add_operator(line, timed.far);
 }
 
 /// Adds seconds that are known without a fitted range.
 fn add_plain(piece: &mut Piece, operator: &'static str, family: Family, seconds: f64, bound: Bound) {
-    piece.add_operator(Line { operator, family, fixed: seconds, per_context_token: 0.0, bound }, false);
+    piece.add_operator(Line { operator, family, fixed: seconds, per_context_token: 0.0, bound }, 0.0);
 }
 
 #[cfg(test)]

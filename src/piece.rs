@@ -82,6 +82,40 @@ pub struct Line {
     pub bound: Bound,
 }
 
+/// Seconds of operators outside the range that their constants were fitted on.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Extrapolated {
+    /// All of them.
+    pub seconds: f64,
+    /// The same, each times how far outside it is: at 1 its logarithm spreads by the profile's `extrapolation_sigma`, at
+    /// 2 by twice that.
+    pub weighted: f64,
+}
+
+impl Extrapolated {
+    /// Adds another's seconds, `times` times over.
+    pub fn add(&mut self, times: f64, other: Extrapolated) {
+        self.seconds += times * other.seconds;
+        self.weighted += times * other.weighted;
+    }
+
+    /// Adds seconds that are so far outside.
+    pub fn add_seconds(&mut self, seconds: f64, far: f64) {
+        if far > 0.0 {
+            self.add(1.0, Extrapolated { seconds, weighted: far * seconds });
+        }
+    }
+
+    /// How many seconds more there are in a world whose seconds at a weight of 1 are `doubt` longer in logarithm.
+    pub fn excess(&self, doubt: f64) -> f64 {
+        if self.seconds > 0.0 {
+            (libm::exp(doubt * self.weighted / self.seconds) - 1.0) * self.seconds
+        } else {
+            0.0
+        }
+    }
+}
+
 /// The cost of a step with a given shape, affine in total context, valid in `context`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
@@ -95,9 +129,9 @@ pub struct Piece {
     pub context: Range<f64>,
     /// Of these seconds, those of operators outside the range that their constants were fitted on: fixed,
     /// and for each token of total context.
-    pub extrapolated: [f64; 2],
-    /// The operators that make it up, each with whether it is outside its fitted range, where somebody asked for them.
-    pub lines: Option<Vec<(Line, bool)>>,
+    pub extrapolated: [Extrapolated; 2],
+    /// The operators that make it up, each with how far it is outside its fitted range, where somebody asked for them.
+    pub lines: Option<Vec<(Line, f64)>>,
 }
 
 impl Piece {
@@ -108,7 +142,7 @@ impl Piece {
             per_context_token: [0.0; STEP_FAMILIES],
             per_prefill_pair: 0.0,
             context: 0.0..f64::INFINITY,
-            extrapolated: [0.0; 2],
+            extrapolated: [Extrapolated::default(); 2],
             lines: None,
         }
     }
@@ -118,11 +152,11 @@ impl Piece {
         Piece { lines: Some(Vec::new()), ..Piece::zero() }
     }
 
-    /// Adds an operator: seconds, what limits them, and whether they are extrapolated.
-    pub fn add_operator(&mut self, line: Line, extrapolated: bool) {
-        self.add_flagged(line.family, line.fixed, line.per_context_token, extrapolated);
+    /// Adds an operator: seconds, what limits them, and how far they are extrapolated: 0 inside the fitted range.
+    pub fn add_operator(&mut self, line: Line, far: f64) {
+        self.add_flagged(line.family, line.fixed, line.per_context_token, far);
         if let Some(lines) = &mut self.lines {
-            lines.push((line, extrapolated));
+            lines.push((line, far));
         }
     }
 
@@ -133,14 +167,14 @@ impl Piece {
         };
         scaled(&mut self.fixed, &part.fixed);
         scaled(&mut self.per_context_token, &part.per_context_token);
-        scaled(&mut self.extrapolated, &part.extrapolated);
+        self.extrapolated.iter_mut().zip(part.extrapolated).for_each(|(sum, part)| sum.add(times, part));
         self.per_prefill_pair += times * part.per_prefill_pair;
         self.context.start = self.context.start.max(part.context.start);
         self.context.end = self.context.end.min(part.context.end);
         if let (Some(lines), Some(more)) = (&mut self.lines, &part.lines) {
-            lines.extend(more.iter().map(|(line, extrapolated)| {
+            lines.extend(more.iter().map(|(line, far)| {
                 let (fixed, slope) = (times * line.fixed, times * line.per_context_token);
-                (Line { fixed, per_context_token: slope, ..*line }, *extrapolated)
+                (Line { fixed, per_context_token: slope, ..*line }, *far)
             }));
         }
     }
@@ -151,19 +185,20 @@ impl Piece {
         self.per_context_token[family as usize] += slope;
     }
 
-    /// Adds the seconds of an operator, extrapolated or not.
-    pub fn add_flagged(&mut self, family: Family, fixed: f64, slope: f64, extrapolated: bool) {
+    /// Adds the seconds of an operator, and how far they are extrapolated.
+    pub fn add_flagged(&mut self, family: Family, fixed: f64, slope: f64, far: f64) {
         self.add(family, fixed, slope);
-        if extrapolated {
-            self.extrapolated[0] += fixed;
-            self.extrapolated[1] += slope;
-        }
+        self.extrapolated[0].add_seconds(fixed, far);
+        self.extrapolated[1].add_seconds(slope, far);
     }
 
     /// Extrapolated seconds of `steps` steps whose contexts add up to `contexts`.
     #[inline]
-    pub fn extrapolated_seconds(&self, steps: f64, contexts: f64) -> f64 {
-        steps * self.extrapolated[0] + contexts * self.extrapolated[1]
+    pub fn extrapolated_in(&self, steps: f64, contexts: f64) -> Extrapolated {
+        let mut sum = Extrapolated::default();
+        sum.add(steps, self.extrapolated[0]);
+        sum.add(contexts, self.extrapolated[1]);
+        sum
     }
 
     /// Seconds at a total context without prefill pairs, all families together.
@@ -196,15 +231,20 @@ mod tests {
             bound: Bound::Memory,
         };
         let mut part = Piece::itemised();
-        part.add_operator(line(1e-3), true);
+        part.add_operator(line(1e-3), 0.5);
         part.context = 10.0..2e6;
         let (mut once, mut again) = (Piece::itemised(), Piece::itemised());
         once.add_repeated(&part, 3.0);
         for _ in 0..3 {
-            again.add_operator(line(1e-3), true);
+            again.add_operator(line(1e-3), 0.5);
         }
         assert!((once.seconds(1e6) - again.seconds(1e6)).abs() < 1e-15);
-        assert!((once.extrapolated[0] - again.extrapolated[0]).abs() < 1e-15);
+        let [one, other] = [&once, &again].map(|piece| piece.extrapolated_in(1.0, 1e6));
+        assert!((one.seconds - other.seconds).abs() < 1e-15 && (one.weighted - other.weighted).abs() < 1e-15);
+        assert!(
+            (one.excess(0.3) / one.seconds - (libm::exp(0.15) - 1.0)).abs() < 1e-12,
+            "half of the usual spread"
+        );
         assert_eq!((once.context.clone(), once.lines.as_ref().map(Vec::len)), (10.0..2e6, Some(1)));
     }
 

@@ -65,6 +65,12 @@ pub struct GemmForm {
     pub n: [f64; 2],
     /// Fitted range of the input features.
     pub k: [f64; 2],
+    /// Log-sigmas on top of `sigma` one and two octaves outside the range of `m`, from rows that were left out there.
+    #[serde(default)]
+    pub beyond_m: Option<[f64; 2]>,
+    /// The same outside the range of `n` or `k`.
+    #[serde(default)]
+    pub beyond_weights: Option<[f64; 2]>,
     /// ln(measured / form) over (m, n, k).
     #[serde(default)]
     pub residual: Option<Residual<3>>,
@@ -105,6 +111,9 @@ pub struct DecodeAttentionForm {
     pub batch: [f64; 2],
     /// Fitted range of the context, tokens.
     pub context: [f64; 2],
+    /// Log-sigmas on top of `sigma` one and two octaves beyond that range.
+    #[serde(default)]
+    pub beyond_context: Option<[f64; 2]>,
     /// ln(measured / form) over (batch x KV heads, context, queries x heads a KV head).
     #[serde(default)]
     pub residual: Option<Residual<3>>,
@@ -185,6 +194,15 @@ pub struct ExpertForm {
     pub sigma: f64,
     /// Fitted range of the tokens.
     pub tokens: [f64; 2],
+    /// Log-sigmas on top of `sigma` one and two octaves beyond that range.
+    #[serde(default)]
+    pub beyond_tokens: Option<[f64; 2]>,
+    /// Log-sigma on top of `sigma` of a layout that no table holds, of a layer that one does.
+    #[serde(default)]
+    pub unseen_layout: Option<f64>,
+    /// Log-sigma on top of `sigma` of a layer that no table holds.
+    #[serde(default)]
+    pub unseen_shape: Option<f64>,
     /// Residuals of the measured shapes.
     #[serde(default)]
     pub shapes: Vec<ShapeResidual>,
@@ -309,7 +327,7 @@ pub struct DeviceProfile {
     pub moe: ExpertForms,
     /// The experts' all-to-all.
     pub all_to_all: AllToAllForm,
-    /// Log-sigma of the seconds beyond the fitted ranges, on top of their family's.
+    /// Log-sigma of the seconds beyond the fitted ranges, on top of their family's, where a form has none of its own.
     #[serde(default)]
     pub extrapolation_sigma: f64,
     /// Errors on rows that the constants were not fitted on.

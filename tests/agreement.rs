@@ -295,7 +295,7 @@ fn assert_same_iterations(exact: &Outcome, leap: &Outcome) {
     let counts = |o: &Outcome| (o.steps, o.tokens, o.prefilled, o.preemptions, o.rounds);
     assert_eq!(counts(exact), counts(leap));
     assert!(exact.seconds.iter().zip(&leap.seconds).all(|(a, b)| close(*a, *b)), "{exact:?} {leap:?}");
-    assert!(close(exact.extrapolated_seconds, leap.extrapolated_seconds));
+    assert!(close(exact.extrapolated.weighted, leap.extrapolated.weighted));
     assert_eq!(exact.timeline.len(), leap.timeline.len());
     for (a, b) in timeline(exact).iter().zip(timeline(leap)) {
         assert!((a.0, a.1) == (b.0, b.1) && close(a.2, b.2), "{a:?} {b:?}");

@@ -147,9 +147,10 @@ fn prices_every_step(ask: &Ask, drafts: u32) {
             );
             let seconds = ms(&engine, &shape, context) / 1e3;
             assert!(seconds > 1e-4 && seconds < 60.0, "{ask:?} {shape:?} at {context}: {seconds} s");
-            let numbers = piece.fixed.iter().chain(&piece.per_context_token).chain(&piece.extrapolated);
+            let numbers = piece.fixed.iter().chain(&piece.per_context_token);
+            let beyond = piece.extrapolated.iter().flat_map(|part| [&part.seconds, &part.weighted]);
             assert!(
-                numbers.chain([&piece.per_prefill_pair]).all(|x| x.is_finite()),
+                numbers.chain(beyond).chain([&piece.per_prefill_pair]).all(|x| x.is_finite()),
                 "{ask:?} {shape:?}: {piece:?}"
             );
             let lines = engine.itemised(&shape, total).lines.unwrap();

@@ -39,8 +39,8 @@ pub struct AttentionTime {
     pub per_context_token: f64,
     /// Total context from and to which this holds, tokens.
     pub contexts: [f64; 2],
-    /// Whether the batch or the kind of head lay outside the fitted range.
-    pub extrapolated: bool,
+    /// How far the batch or the kind of head lay outside the fitted range ([`super::Timed::far`]).
+    pub far: f64,
     /// What limits it at long context.
     pub bound: Bound,
 }
@@ -129,9 +129,14 @@ impl Kernels {
             fixed,
             per_context_token,
             contexts,
-            extrapolated: shape.batch > form.batch[1] || !shape.tabulated,
+            far: f64::from(shape.batch > form.batch[1] || !shape.tabulated),
             bound: if memory >= compute { Bound::Memory } else { Bound::Compute },
         }
+    }
+
+    /// How far attention is outside whose context is longer than any table's: as two octaves beyond.
+    pub fn beyond_context(&self) -> f64 {
+        self.far(2.0, self.profile.form.attention_decode.beyond_context)
     }
 
     /// Prefill attention of one layer over `tokens` queries, `mean` a sequence: seconds without, and for each,

@@ -109,14 +109,30 @@ struct Report {
 impl Report {
     /// Takes a family's errors; the first `inside` splits give its sigma, which is returned.
     fn take(&mut self, errors: &[Errors], inside: usize, version: f64) -> f64 {
+        self.take_wider(errors, inside, version, []).0
+    }
+
+    /// The same with what rows of each of these splits get on top of the sigma, in forecasts and in the table's bands.
+    fn take_wider<const N: usize>(
+        &mut self,
+        errors: &[Errors],
+        inside: usize,
+        version: f64,
+        wider: [&str; N],
+    ) -> (f64, [Option<f64>; N]) {
         let sigma = split::sigma(&errors[..inside.min(errors.len())]);
-        self.lines.extend(errors.iter().filter(|e| !e.logs.is_empty()).map(|e| split::held_out(e, sigma)));
+        let excess = wider.map(|split| split::excess(errors, split, sigma).map(thousandths));
+        self.lines.extend(errors.iter().filter(|e| !e.logs.is_empty()).map(|e| {
+            let more =
+                wider.iter().zip(excess).find(|(split, _)| **split == e.split).and_then(|(_, more)| more);
+            split::held_out(e, sigma.hypot(more.unwrap_or(0.0)))
+        }));
         let far: Vec<&Errors> = errors.iter().filter(|e| e.split.starts_with("two octaves")).collect();
         if far.iter().any(|e| !e.logs.is_empty()) {
             let far = split::sigma(far);
             self.beyond.push(libm::sqrt((far * far - sigma * sigma).max(0.0)));
         }
-        thousandths(sigma.hypot(version))
+        (thousandths(sigma.hypot(version)), excess)
     }
 }
 
@@ -132,6 +148,11 @@ fn source(header: &Header, before: &str) -> String {
         _ => before,
     };
     format!("{OWN}{}{OTHERS}{before}", parts.join(", "))
+}
+
+/// What one and two octaves beyond add to a sigma; the second no less than the first.
+fn octaves([one, two]: [Option<f64>; 2]) -> Option<[f64; 2]> {
+    one.zip(two).map(|(one, two)| [one, two.max(one)])
 }
 
 fn thousandths(x: f64) -> f64 {
@@ -280,7 +301,9 @@ fn fit_gemm(
             form.sustained = sustained::fit(&family, &form, &rows.sustained[i]);
             errors.push(sustained::held_out(&family, &form, &rows.sustained[i], names[i]));
         }
-        form.sigma = report.take(&errors, 3, version);
+        let ([m1, m2], [w1, w2]) = (gemm::BEYOND_M, gemm::BEYOND_WEIGHTS);
+        let (sigma, [m1, m2, w1, w2]) = report.take_wider(&errors, 3, version, [m1, m2, w1, w2]);
+        (form.sigma, form.beyond_m, form.beyond_weights) = (sigma, octaves([m1, m2]), octaves([w1, w2]));
         *place = form;
     }
     Ok(())
@@ -296,7 +319,9 @@ fn fit_attention(
     if !rows.decode.is_empty() {
         let family = attention::Family { machine, verify_sigma: profile.attention_decode.verify_sigma };
         let mut form = whole(&family, "attention_decode", &rows.decode)?;
-        form.sigma = report.take(&attention::held_out(&family, &rows.decode, &rows.decode_hot), 4, version);
+        let errors = attention::held_out(&family, &rows.decode, &rows.decode_hot);
+        let (sigma, beyond) = report.take_wider(&errors, 4, version, attention::BEYOND);
+        (form.sigma, form.beyond_context) = (sigma, octaves(beyond));
         if rows.verify() >= FEWEST {
             form.verify_sigma =
                 report.take(&[attention::held_out_queries(&family, &rows.decode)], 1, version);
@@ -362,7 +387,12 @@ fn fit_moe(
             skews: [alpha.balanced, alpha.pl101, alpha.pl12],
         };
         let mut form = whole(&family, names[i], &rows.moe[i])?.form;
-        form.sigma = report.take(&moe::held_out(&family, &rows.moe[i], names[i]), 2, version);
+        let errors = moe::held_out(&family, &rows.moe[i], names[i]);
+        let [one, two] = moe::BEYOND;
+        let (sigma, [one, two, layout, shape]) =
+            report.take_wider(&errors, 2, version, [one, two, moe::UNSEEN_LAYOUT, moe::UNSEEN_SHAPE]);
+        (form.sigma, form.beyond_tokens) = (sigma, octaves([one, two]));
+        (form.unseen_layout, form.unseen_shape) = (layout, shape);
         *(if i == 0 { &mut profile.moe.bf16 } else { &mut profile.moe.fp8 }) = form;
     }
     Ok(())

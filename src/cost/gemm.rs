@@ -54,7 +54,9 @@ impl Kernels {
         }
         Timed {
             seconds,
-            extrapolated: outside(m, form.m) || outside(n, form.n) || outside(k, form.k),
+            far: self
+                .far(outside(m, form.m), form.beyond_m)
+                .max(self.far(outside(n, form.n).max(outside(k, form.k)), form.beyond_weights)),
             bound: bound(fixed, memory, compute),
         }
     }
@@ -107,10 +109,19 @@ mod tests {
             let mut last = 0.0;
             for m in [1.0, 2.0, 17.0, 64.0, 65.0, 512.0, 4096.0] {
                 let time = kernels.gemm(m, 4096.0, 4096.0, weights);
-                assert!(time.seconds > last && !time.extrapolated);
+                assert!(time.seconds > last && time.far == 0.0);
                 last = time.seconds;
             }
         }
-        assert!(kernels.gemm(1.0, 64.0, 4096.0, Precision::Bf16).extrapolated);
+        let far = |n| kernels.gemm(1.0, n, 4096.0, Precision::Bf16).far;
+        assert!(
+            far(512.0) == 0.0 && far(256.0) > 0.0 && far(64.0) > far(256.0),
+            "{} {}",
+            far(256.0),
+            far(64.0)
+        );
+        let [bf16, fp8] =
+            [Precision::Bf16, Precision::Fp8].map(|weights| kernels.gemm(1.0, 128.0, 4096.0, weights).far);
+        assert!(fp8 > 2.0 * bf16, "fp8 misses by more out there: {fp8} {bf16}");
     }
 }

@@ -133,7 +133,8 @@ impl Work {
 
 /// The residual of a shape, where tables hold it, on (popularity exponent + 1, tokens): that of its layout, or of
 /// the nearest one (in octaves of tensor and expert parallelism) of the same model's layer.
-pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> Option<f64> {
+/// With it, whether it is the layout's own.
+pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> Option<(f64, bool)> {
     let same = |known: &&ShapeResidual| {
         f64::from(known.hidden) == shape.hidden
             && f64::from(known.experts) == shape.count
@@ -145,11 +146,13 @@ pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> Option<f64> {
     };
     let far = |a: f64, b: u32| libm::log2(a / f64::from(b)).abs();
     let away = |known: &ShapeResidual| far(split(known), known.tp) + far(shape.expert_parallel, known.ep);
-    let nearest = form.shapes.iter().filter(same).find(exact).or_else(|| {
+    let own = form.shapes.iter().filter(same).find(exact);
+    let nearest = own.or_else(|| {
         let whole = |known: &&ShapeResidual| split(known) >= 1.0 && split(known) == libm::round(split(known));
         form.shapes.iter().filter(same).filter(whole).min_by(|a, b| away(a).total_cmp(&away(b)))
-    });
-    nearest.map(|known| known.residual.0.at([libm::log1p(shape.skew.max(0.0)), libm::log(shape.tokens)]))
+    })?;
+    let place = [libm::log1p(shape.skew.max(0.0)), libm::log(shape.tokens)];
+    Some((nearest.residual.0.at(place), own.is_some()))
 }
 
 impl Kernels {
@@ -164,10 +167,15 @@ impl Kernels {
         let [fixed, memory, compute] = work.terms(form, &self.machine, shape.weights);
         let base = work.base(form, &self.machine, shape.weights);
         let known = residual(form, shape);
+        // A layer, or its layout, that no table holds is outside too.
+        let unseen = match known {
+            Some((_, true)) => 0.0,
+            Some((_, false)) => form.unseen_layout.map_or(0.0, |sigma| self.in_sigmas(sigma)),
+            None => form.unseen_shape.map_or(1.0, |sigma| self.in_sigmas(sigma)),
+        };
         Timed {
-            seconds: base * libm::exp(known.unwrap_or(0.0)),
-            // A layer of a model that no table holds is as uncertain as what lies beyond the tables.
-            extrapolated: outside(shape.tokens.max(1.0), form.tokens) || known.is_none(),
+            seconds: base * libm::exp(known.map_or(0.0, |(residual, _)| residual)),
+            far: unseen.max(self.far(outside(shape.tokens.max(1.0), form.tokens), form.beyond_tokens)),
             bound: bound(fixed, memory, compute),
         }
     }

@@ -109,7 +109,7 @@ impl Simulation<'_> {
         let last = joined.iter().max_by(|a, b| a.nominal().total_cmp(&b.nominal()));
         let start = last.map_or_else(Outcome::default, |last| Outcome {
             seconds: last.seconds,
-            extrapolated_seconds: last.extrapolated_seconds,
+            extrapolated: last.extrapolated,
             ..Outcome::default()
         });
         for (members, second) in joined.chunks_mut(each).zip(&seconds) {
@@ -153,13 +153,13 @@ fn join(members: &mut [Outcome], start: &Outcome, second: &Outcome, until: f64, 
             member.timeline.push(idle);
             if at == 0 {
                 member.seconds = start.seconds;
-                member.extrapolated_seconds = start.extrapolated_seconds;
+                member.extrapolated = start.extrapolated;
             }
         }
         for (sum, more) in member.seconds.iter_mut().zip(&second.seconds) {
             *sum += more;
         }
-        member.extrapolated_seconds += second.extrapolated_seconds;
+        member.extrapolated.add(1.0, second.extrapolated);
         if at > 0 {
             continue;
         }

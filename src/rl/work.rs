@@ -227,17 +227,17 @@ impl<'a> Simulation<'a> {
 impl StepWork {
     /// Seconds in a world, given its multiplier for each family.
     pub fn price(&self, world: &[f64; FAMILIES]) -> StepPlan {
-        self.price_beyond(world, 1.0)
+        self.price_beyond(world, 0.0)
     }
 
-    /// The same with one more multiplier, on the seconds beyond the fitted ranges.
-    pub fn price_beyond(&self, world: &[f64; FAMILIES], beyond: f64) -> StepPlan {
+    /// The same where seconds beyond the fitted ranges are longer by `doubt`, in logarithm, times how far they are beyond.
+    pub fn price_beyond(&self, world: &[f64; FAMILIES], doubt: f64) -> StepPlan {
         let replicas: Vec<f64> = self
             .replicas
             .iter()
             .map(|replica| {
                 let pause = self.pause * world[Family::WeightSync as usize];
-                replica.seconds_in(world) + (beyond - 1.0) * replica.extrapolated_seconds + pause
+                replica.seconds_in(world) + replica.extrapolated.excess(doubt) + pause
             })
             .collect();
         let of = |family: Family| self.stage_seconds[family as usize] * world[family as usize];

@@ -225,7 +225,7 @@ impl Live {
         let (now, before) = (&replica.outcome, &self.counted);
         let mut since = Outcome {
             seconds: std::array::from_fn(|i| now.seconds[i] - before.seconds[i]),
-            extrapolated_seconds: now.extrapolated_seconds - before.extrapolated_seconds,
+            extrapolated: now.extrapolated,
             steps: now.steps - before.steps,
             rounds: now.rounds - before.rounds,
             accepted_at: vec![0; replica.accepted.len() - 1],
@@ -237,6 +237,7 @@ impl Live {
             kv_peak: now.kv_peak.max(replica.pool.peak().min(replica.limits.kv_blocks)),
             ..Outcome::default()
         };
+        since.extrapolated.add(-1.0, before.extrapolated);
         let mut deeper = 0;
         for j in (0..since.accepted_at.len()).rev() {
             deeper += replica.accepted[j + 1] - self.accepted[j + 1];

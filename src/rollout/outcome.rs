@@ -1,6 +1,7 @@
 //! What a replica's run leaves behind.
 
 use crate::estimate::{FAMILIES, STEP_FAMILIES, StepSeconds};
+use crate::piece::Extrapolated;
 
 /// The state of a replica after a change of its batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +22,7 @@ pub struct Outcome {
     /// Nominal seconds by family: a dot product with a world's multipliers is that world's time.
     pub seconds: StepSeconds,
     /// Nominal seconds of operators outside the range that their constants were fitted on.
-    pub extrapolated_seconds: f64,
+    pub extrapolated: Extrapolated,
     /// Engine iterations.
     pub steps: u64,
     /// Draft rounds, summed over requests.

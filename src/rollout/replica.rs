@@ -283,7 +283,7 @@ impl Replica {
     ) {
         let piece = self.pieces.get(shape, context, cost);
         piece.accumulate(steps as f64, contexts, shape.prefill_pairs as f64, &mut self.outcome.seconds);
-        self.outcome.extrapolated_seconds += piece.extrapolated_seconds(steps as f64, contexts);
+        self.outcome.extrapolated.add(1.0, piece.extrapolated_in(steps as f64, contexts));
         self.outcome.steps += steps;
         self.outcome.prefilled += u64::from(shape.prefill_tokens);
     }

@@ -147,7 +147,7 @@ fn pieces_are_left_where_they_end_and_their_extrapolation_is_counted() {
             let mut piece = Piece::zero();
             piece.add(Family::Host, if shape.decoding == 0 { 0.0 } else { FIXED }, 0.0);
             let slope = if beyond { 2.0 * PER_CONTEXT } else { PER_CONTEXT };
-            piece.add_flagged(Family::Attention, 1e-4, slope, beyond);
+            piece.add_flagged(Family::Attention, 1e-4, slope, f64::from(beyond));
             piece.context = if beyond { 1000.0..f64::INFINITY } else { 0.0..1000.0 };
             piece
         }
@@ -160,7 +160,7 @@ fn pieces_are_left_where_they_end_and_their_extrapolation_is_counted() {
     let in_range = (below.len() + 1) as f64 * 1e-4 + below.iter().sum::<f64>() * PER_CONTEXT;
     let extrapolated = beyond.len() as f64 * 1e-4 + beyond.iter().sum::<f64>() * 2.0 * PER_CONTEXT;
     assert!(close(outcome.nominal(), 299.0 * FIXED + in_range + extrapolated));
-    assert!(close(outcome.extrapolated_seconds, extrapolated));
+    assert!(close(outcome.extrapolated.seconds, extrapolated));
 }
 
 /// A request of the naive engine.

@@ -15,7 +15,7 @@ pub(super) fn provenance(side: &Side<'_>) -> Provenance {
     let share = |tier: usize| if total > 0.0 { by_tier[tier] / total } else { 0.0 };
     let replicas = || side.counted().flat_map(|step| &step.replicas);
     let nominal: f64 = replicas().map(Outcome::nominal).sum();
-    let extrapolated: f64 = replicas().map(|replica| replica.extrapolated_seconds).sum();
+    let extrapolated: f64 = replicas().map(|replica| replica.extrapolated.seconds).sum();
     Provenance {
         calibration: side.prepared.calibration.clone(),
         engine_profile: side.prepared.engine_profile.clone(),

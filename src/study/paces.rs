@@ -78,7 +78,7 @@ fn factors(steps: &[StepWork], world: &[f64; FAMILIES], beyond: f64) -> (f64, f6
         })
     };
     let (engines, stages) = sums(world, beyond);
-    let (nominal_engines, nominal_stages) = sums(&[1.0; FAMILIES], 1.0);
+    let (nominal_engines, nominal_stages) = sums(&[1.0; FAMILIES], 0.0);
     let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 1.0 };
     (ratio(engines, nominal_engines).max(1e-6), ratio(stages, nominal_stages).max(1e-6))
 }
@@ -100,7 +100,7 @@ impl Loops {
         let counted = &steps[first..];
         let mut paces: Vec<f64> = worlds
             .iter()
-            .chain([&(bare, 1.0)])
+            .chain([&(bare, 0.0)])
             .map(|(world, beyond)| {
                 let (g, t) = factors(counted, world, *beyond);
                 g / t

@@ -54,7 +54,7 @@ fn worth(row: Sensitivity, base: f64) -> Option<Sensitivity> {
 
 fn mean_step(side: &Side<'_>, world: &[f64; FAMILIES]) -> f64 {
     if !side.loops.is_empty() {
-        let steps = side.loops.iter().zip(&side.draws).map(|(run, steps)| run.at(steps, world, 1.0).0.step);
+        let steps = side.loops.iter().zip(&side.draws).map(|(run, steps)| run.at(steps, world, 0.0).0.step);
         return steps.sum::<f64>() / side.loops.len() as f64;
     }
     let turns = Simulation::turns(side.prepared);

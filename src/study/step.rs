@@ -9,7 +9,7 @@ use super::worlds::{self, Z95};
 use crate::estimate::{Confidence, FAMILIES, Family, Tier};
 use crate::forward::memory::Demand;
 use crate::math::quantile_sorted;
-use crate::piece::{Bound, Shape};
+use crate::piece::{Bound, Extrapolated, Shape};
 use crate::resolve::Prepared;
 use crate::scenario::raw::{CountOrZero, EngineStep};
 use crate::units::Bytes;
@@ -131,10 +131,10 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
     let pairs = shape.prefill_pairs as f64 * piece.per_prefill_pair;
     let mut families = [0.0; FAMILIES];
     let mut by_op: Vec<OperatorCost> = Vec::new();
-    let mut add = |operator, family: Family, seconds: f64, bound, extrapolated: bool| {
+    let mut add = |operator, family: Family, seconds: f64, bound, far: f64| {
         families[family as usize] += seconds;
         let Confidence { log_sigma, tier } = prepared.confidence[family as usize];
-        let extrapolated_s = if extrapolated { seconds } else { 0.0 };
+        let extrapolated_s = if far > 0.0 { seconds } else { 0.0 };
         match by_op.iter_mut().find(|line| line.operator == operator && line.family == family) {
             Some(line) => {
                 line.seconds += seconds;
@@ -152,12 +152,12 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
             }),
         }
     };
-    for (line, extrapolated) in piece.lines.iter().flatten() {
+    for (line, far) in piece.lines.iter().flatten() {
         let seconds = line.fixed + total * line.per_context_token;
-        add(line.operator, line.family, seconds, line.bound, *extrapolated);
+        add(line.operator, line.family, seconds, line.bound, *far);
     }
     if pairs > 0.0 {
-        add("prefill attention", Family::Attention, pairs, Bound::Compute, false);
+        add("prefill attention", Family::Attention, pairs, Bound::Compute, 0.0);
     }
     // What this layout has no part in (an all-reduce over one GPU) is no operator of the step.
     by_op.retain(|line| line.seconds != 0.0);
@@ -166,15 +166,15 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
         line.share = line.seconds / nominal;
     }
     by_op.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    let extrapolated_s = piece.extrapolated_seconds(1.0, total);
+    let extrapolated = piece.extrapolated_in(1.0, total);
     StepReport {
         label: label(prepared, question),
-        seconds: band(&families, nominal, extrapolated_s, prepared),
+        seconds: band(&families, nominal, extrapolated, prepared),
         bound: heaviest(&by_op, |line| line.bound).unwrap_or(Bound::Latency),
         tier: heaviest(&by_op, |line| line.tier).unwrap_or(Tier::Analytic),
         by_op,
-        extrapolated: extrapolated_s > 0.0,
-        extrapolated_s,
+        extrapolated: extrapolated.seconds > 0.0,
+        extrapolated_s: extrapolated.seconds,
         warnings: warnings(prepared, question),
     }
 }
@@ -231,14 +231,14 @@ fn label(prepared: &Prepared, question: &StepQuestion) -> String {
     )
 }
 
-fn band(families: &[f64; FAMILIES], nominal: f64, extrapolated: f64, prepared: &Prepared) -> Band {
+fn band(families: &[f64; FAMILIES], nominal: f64, extrapolated: Extrapolated, prepared: &Prepared) -> Band {
     let sigma = prepared.engine.kernels.profile().form.extrapolation_sigma;
     let mut samples: Vec<f64> = worlds::normals(prepared.resolved.seed, WORLDS)
         .iter()
         .zip(worlds::beyond(prepared.resolved.seed, WORLDS))
         .map(|(z, x)| {
             let world = worlds::multipliers(z, &prepared.confidence);
-            let beyond = (libm::exp(sigma * x) - 1.0) * extrapolated;
+            let beyond = extrapolated.excess(sigma * x);
             families.iter().zip(&world).map(|(seconds, multiplier)| seconds * multiplier).sum::<f64>()
                 + beyond
         })

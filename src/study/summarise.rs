@@ -23,7 +23,7 @@ pub(super) struct Priced {
     bare_rollout_s: f64,
 }
 
-/// The worlds of a side: multipliers by family, and the one on seconds beyond the fitted ranges.
+/// The worlds of a side: multipliers by family, and by how much seconds beyond the fitted ranges are longer in logarithm.
 pub(super) fn worlds_of(
     prepared: &Prepared,
     normals: &[[f64; FAMILIES]],
@@ -31,7 +31,7 @@ pub(super) fn worlds_of(
 ) -> Vec<([f64; FAMILIES], f64)> {
     let sigma = prepared.engine.kernels.profile().form.extrapolation_sigma;
     let draws = normals.iter().zip(beyond);
-    draws.map(|(z, x)| (worlds::multipliers(z, &prepared.confidence), libm::exp(sigma * x))).collect()
+    draws.map(|(z, x)| (worlds::multipliers(z, &prepared.confidence), sigma * x)).collect()
 }
 
 impl Priced {
@@ -58,7 +58,7 @@ impl Priced {
                 let n = counted.len() as f64;
                 if let Some(loops) = side.loops.get(draw) {
                     let (node, _) = loops.at(steps, world, *beyond);
-                    let (without, _) = loops.at(steps, &without_software(world), 1.0);
+                    let (without, _) = loops.at(steps, &without_software(world), 0.0);
                     bare[0] += without.step;
                     bare[1] += without.engine;
                     bare[2] += 1.0;

@@ -9,7 +9,7 @@ use super::base::{self, Bound};
 use super::split::{self, Errors, Fit};
 use super::surface::{self, Point};
 use crate::cost::attention::{self, AttentionShape};
-use crate::cost::{Machine, outside};
+use crate::cost::Machine;
 use crate::math::Surface;
 use crate::profile::{DecodeAttentionForm, Residual};
 
@@ -38,7 +38,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn in_range(&self) -> bool {
-        !outside(self.context, [128.0, 131_072.0]) && self.batch <= 1024.0
+        (128.0..=131_072.0).contains(&self.context) && self.batch <= 1024.0
     }
 
     /// Whether the row shows what serving sees.
@@ -97,6 +97,7 @@ impl Family {
             verify_sigma: self.verify_sigma,
             batch: [1.0, 1024.0],
             context: [128.0, 131_072.0],
+            beyond_context: None,
             residual: None,
         };
         let start = [
@@ -190,6 +191,9 @@ pub(super) fn held_out_queries(family: &Family, rows: &[Row]) -> Errors {
     })
 }
 
+/// Splits beyond the range of the context.
+pub(super) const BEYOND: [&str; 2] = ["one octave beyond in context", "two octaves beyond in context"];
+
 /// Held-out errors: random rows, unseen heads, batch, context; and the cache-hot rows that are never fitted.
 pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors> {
     const NAME: &str = "attention_decode";
@@ -210,14 +214,7 @@ pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors
         let errors = hot.iter().map(|row| family.error(&form, row)).collect();
         all.push(Errors { family: NAME, split: "cache-hot rows, never fitted", logs: errors });
     }
-    all.extend(split::beyond(
-        family,
-        rows,
-        NAME,
-        ["one octave beyond in context", "two octaves beyond in context"],
-        131_072.0,
-        |row| row.context,
-    ));
+    all.extend(split::beyond(family, rows, NAME, BEYOND, 131_072.0, |row| row.context));
     all
 }
 

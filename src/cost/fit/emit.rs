@@ -43,6 +43,9 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
         a.batch,
         a.context
     )?;
+    if let Some(beyond) = a.beyond_context {
+        writeln!(out, "  beyond_context: {beyond:?}")?;
+    }
     residual("  ", a.residual.as_ref(), out)?;
     let p = &profile.attention_prefill;
     writeln!(
@@ -117,6 +120,11 @@ fn gemm(name: &str, form: &GemmForm, out: &mut String) -> std::fmt::Result {
         form.n,
         form.k
     )?;
+    for (name, beyond) in [("beyond_m", form.beyond_m), ("beyond_weights", form.beyond_weights)] {
+        if let Some(beyond) = beyond {
+            writeln!(out, "    {name}: {beyond:?}")?;
+        }
+    }
     if let Some(Sustained { m, ratio }) = &form.sustained {
         writeln!(out, "    sustained: {{ m: {}, ratio: {} }}", list(m), list(ratio))?;
     }
@@ -127,16 +135,24 @@ fn experts(name: &str, form: &ExpertForm, out: &mut String) -> std::fmt::Result 
     writeln!(
         out,
         "  {name}:\n    t0_us: {}\n    per_expert_us: {}\n    memory_efficiency: {}\n    compute_efficiency: {}\n    \
-         p: {}\n    sigma: {}\n    tokens: {:?}\n    shapes:{}",
+         p: {}\n    sigma: {}\n    tokens: {:?}",
         form.t0_us,
         form.per_expert_us,
         form.memory_efficiency,
         form.compute_efficiency,
         form.p,
         form.sigma,
-        form.tokens,
-        if form.shapes.is_empty() { " []" } else { "" }
+        form.tokens
     )?;
+    if let Some(beyond) = form.beyond_tokens {
+        writeln!(out, "    beyond_tokens: {beyond:?}")?;
+    }
+    for (name, sigma) in [("unseen_layout", form.unseen_layout), ("unseen_shape", form.unseen_shape)] {
+        if let Some(sigma) = sigma {
+            writeln!(out, "    {name}: {sigma}")?;
+        }
+    }
+    writeln!(out, "    shapes:{}", if form.shapes.is_empty() { " []" } else { "" })?;
     for s in &form.shapes {
         writeln!(
             out,

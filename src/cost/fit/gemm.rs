@@ -63,6 +63,8 @@ impl Family {
             m: [1.0, 16_384.0],
             n: [512.0, 65_536.0],
             k: [512.0, 65_536.0],
+            beyond_m: None,
+            beyond_weights: None,
             residual: None,
             sustained: None,
         };
@@ -123,6 +125,11 @@ impl Fit for Family {
     }
 }
 
+/// Splits outside the range of m.
+pub(super) const BEYOND_M: [&str; 2] = ["one octave beyond in m", "two octaves beyond in m"];
+/// Splits outside the range of the weights.
+pub(super) const BEYOND_WEIGHTS: [&str; 2] = ["one octave beyond in n or k", "two octaves beyond in n or k"];
+
 /// Held-out errors: random rows, unseen weight matrices, unseen m.
 pub(super) fn held_out(family: &Family, rows: &[Row], name: &'static str) -> Vec<Errors> {
     let of = |split, folds, group: &(dyn Fn(usize, &Row) -> Option<u64> + Sync)| {
@@ -136,21 +143,9 @@ pub(super) fn held_out(family: &Family, rows: &[Row], name: &'static str) -> Vec
             (row.shape[0] > 1.0 && row.shape[0] < 16_384.0).then(|| split::key(&row.shape[..1]))
         }),
     ];
-    all.extend(split::beyond(
-        family,
-        rows,
-        name,
-        ["one octave beyond in m", "two octaves beyond in m"],
-        16_384.0,
-        |row| row.shape[0],
-    ));
-    all.extend(split::beyond(
-        family,
-        rows,
-        name,
-        ["one octave beyond in n or k", "two octaves beyond in n or k"],
-        16_384.0,
-        |row| row.shape[1].max(row.shape[2]),
-    ));
+    all.extend(split::beyond(family, rows, name, BEYOND_M, 16_384.0, |row| row.shape[0]));
+    all.extend(split::beyond(family, rows, name, BEYOND_WEIGHTS, 16_384.0, |row| {
+        row.shape[1].max(row.shape[2])
+    }));
     all
 }

@@ -118,6 +118,9 @@ impl Family {
                 p: p[4],
                 sigma: 0.0,
                 tokens: [1.0, 16_384.0],
+                beyond_tokens: None,
+                unseen_layout: None,
+                unseen_shape: None,
                 shapes: Vec::new(),
             },
             gathered: [p[5] - 20.0, p[6]],
@@ -198,10 +201,18 @@ impl Fit for Family {
     }
 
     fn error(&self, fitted: &Fitted, row: &Row) -> f64 {
-        let r = residual(&fitted.form, &shape(row.layer, row.tokens, row.skew, self.weights)).unwrap_or(0.0);
+        let r = residual(&fitted.form, &shape(row.layer, row.tokens, row.skew, self.weights))
+            .map_or(0.0, |(r, _)| r);
         libm::log(self.base_at(fitted, row) * 1e6 / row.us) + r
     }
 }
+
+/// Splits beyond the range of the tokens.
+pub(super) const BEYOND: [&str; 2] = ["one octave beyond in tokens", "two octaves beyond in tokens"];
+/// The split of layouts that no table holds.
+pub(super) const UNSEEN_LAYOUT: &str = "unseen (tp, ep)";
+/// The split of layers that no table holds.
+pub(super) const UNSEEN_SHAPE: &str = "unseen model shape";
 
 /// Held-out errors: random rows, unseen tokens, unseen layouts, unseen shapes.
 pub(super) fn held_out(family: &Family, rows: &[Row], name: &'static str) -> Vec<Errors> {
@@ -213,16 +224,9 @@ pub(super) fn held_out(family: &Family, rows: &[Row], name: &'static str) -> Vec
         of("unseen tokens", &|_, row| {
             (row.tokens > 1.0 && row.tokens < 16_384.0).then(|| split::key(&[row.tokens]))
         }),
-        of("unseen (tp, ep)", &|_, row| row.shapes_the_form().then(|| split::key(&row.layer))),
-        of("unseen model shape", &|_, row| row.shapes_the_form().then(|| split::key(&row.layer[..4]))),
+        of(UNSEEN_LAYOUT, &|_, row| row.shapes_the_form().then(|| split::key(&row.layer))),
+        of(UNSEEN_SHAPE, &|_, row| row.shapes_the_form().then(|| split::key(&row.layer[..4]))),
     ];
-    all.extend(split::beyond(
-        family,
-        rows,
-        name,
-        ["one octave beyond in tokens", "two octaves beyond in tokens"],
-        16_384.0,
-        |row| row.tokens,
-    ));
+    all.extend(split::beyond(family, rows, name, BEYOND, 16_384.0, |row| row.tokens));
     all
 }

@@ -87,6 +87,13 @@ pub(super) fn sigma<'a>(errors: impl IntoIterator<Item = &'a Errors>) -> f64 {
     quantile_sorted(&sizes, 0.9) / Z95
 }
 
+/// What one split's log-sigma has on top of another's, in quadrature; `None` without errors.
+pub(super) fn excess(errors: &[Errors], split: &str, sigma_inside: f64) -> Option<f64> {
+    let of = errors.iter().find(|e| e.split == split && !e.logs.is_empty())?;
+    let found = sigma([of]);
+    Some(libm::sqrt((found * found - sigma_inside * sigma_inside).max(0.0)))
+}
+
 /// The table's line of a split.
 pub(super) fn held_out(errors: &Errors, sigma: f64) -> HeldOut {
     let relative = |e: &f64| libm::exp(*e) - 1.0;
