@@ -131,9 +131,9 @@ pub struct PrefillAttentionForm {
     pub memory_efficiency: f64,
     /// Log-sigma.
     pub sigma: f64,
-    /// ln(measured / form) over (tokens x heads, tokens of a sequence, heads a KV head).
+    /// ln(measured / form) over (tokens x heads, tokens of a sequence, heads a KV head, KV heads).
     #[serde(default)]
-    pub residual: Option<Residual<3>>,
+    pub residual: Option<Residual<4>>,
 }
 
 /// Form of a memory-bound kernel: t0 + bytes/(me·BW).

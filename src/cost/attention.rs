@@ -108,9 +108,9 @@ pub(super) fn prefill(
     [fixed, 4.0 * heads * head_dim / (form.compute_efficiency * machine.bf16)]
 }
 
-/// Where prefill attention lies on its residual: tokens x heads, tokens of a sequence, heads a KV head.
-pub(super) fn prefill_place(tokens: f64, mean: f64, heads: f64, kv_heads: f64) -> [f64; 3] {
-    [tokens * heads, mean, heads / kv_heads].map(libm::log)
+/// Where prefill attention lies on its residual: tokens x heads, tokens of a sequence, heads a KV head, KV heads.
+pub(super) fn prefill_place(tokens: f64, mean: f64, heads: f64, kv_heads: f64) -> [f64; 4] {
+    [tokens * heads, mean, heads / kv_heads, kv_heads].map(libm::log)
 }
 
 impl Kernels {

@@ -8,8 +8,8 @@
 use super::base::{self, Bound};
 use super::split::{self, Errors, Fit};
 use super::surface::{self, Point};
-use crate::cost::attention::{self, AttentionShape};
 use crate::cost::Machine;
+use crate::cost::attention::{self, AttentionShape};
 use crate::math::Surface;
 use crate::profile::{DecodeAttentionForm, Residual};
 

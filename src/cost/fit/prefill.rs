@@ -1,4 +1,5 @@
-//! Prefill attention: the form and a residual over (tokens x heads, tokens of a sequence, heads a KV head).
+//! Prefill attention: the form and a residual over (tokens x heads, tokens of a sequence, heads a KV head, KV heads).
+//! Of the same work, that of fewer KV heads and more sequences takes up to twice as long in the tables.
 //!
 //! Rows: bf16, heads of 128 features, nothing before the sequence, 128 to 16,384 tokens a sequence, at most 65,536
 //! tokens. The form is fitted from 512 tokens a sequence on, longer ones weighted up to three times.
@@ -10,27 +11,40 @@ use crate::cost::{Machine, attention};
 use crate::math::Surface;
 use crate::profile::{PrefillAttentionForm, Residual};
 
-const WORK: [f64; 16] = [
+const WORK: [f64; 27] = [
     128.0,
     512.0,
     1024.0,
     2048.0,
+    3072.0,
     4096.0,
+    6144.0,
     8192.0,
+    12_288.0,
     16_384.0,
+    24_576.0,
     32_768.0,
+    49_152.0,
     65_536.0,
+    98_304.0,
     131_072.0,
+    196_608.0,
     262_144.0,
+    393_216.0,
     524_288.0,
+    786_432.0,
     1_048_576.0,
+    1_572_864.0,
     2_097_152.0,
+    3_145_728.0,
     4_194_304.0,
     6_291_456.0,
 ];
-const TOKENS: [f64; 10] = [128.0, 256.0, 512.0, 1024.0, 2048.0, 3072.0, 4096.0, 6144.0, 8192.0, 16_384.0];
+const TOKENS: [f64; 11] =
+    [128.0, 256.0, 512.0, 1024.0, 1536.0, 2048.0, 3072.0, 4096.0, 6144.0, 8192.0, 16_384.0];
 const GROUP: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
-const STIFFNESS: [f64; 3] = [0.05, 0.05, 0.3];
+const KV_HEADS: [f64; 6] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
+const STIFFNESS: [f64; 4] = [0.03, 0.03, 0.05, 0.05];
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
@@ -54,7 +68,7 @@ impl Row {
         512.0 * self.heads * self.pairs()
     }
 
-    fn place(&self) -> [f64; 3] {
+    fn place(&self) -> [f64; 4] {
         attention::prefill_place(self.batch * self.tokens, self.tokens, self.heads, self.kv_heads)
     }
 }
@@ -88,13 +102,14 @@ impl Family {
         form(&found.map(base::rounded))
     }
 
-    fn fall(&self, form: &PrefillAttentionForm, surface: &Surface<3>, axis: usize, node: [usize; 3]) -> f64 {
+    fn fall(&self, form: &PrefillAttentionForm, surface: &Surface<4>, axis: usize, node: [usize; 4]) -> f64 {
         let knots = surface.knots(axis);
         let Some(next) = knots.get(node[axis] + 1) else { return 0.0 };
         let (group, tokens) = (surface.knots(2)[node[2]], surface.knots(1)[node[1]]);
         let work = surface.knots(0)[node[0]];
-        // Many sequences of one KV head and its group.
-        let row = Row { heads: group, kv_heads: 1.0, batch: work / (tokens * group), tokens, us: 1.0 };
+        let kv_heads = surface.knots(3)[node[3]];
+        let heads = group * kv_heads;
+        let row = Row { heads, kv_heads, batch: work / (tokens * heads), tokens, us: 1.0 };
         let factor = 1.001;
         let moved = if axis == 0 {
             Row { batch: row.batch * factor, ..row }
@@ -112,9 +127,9 @@ impl Fit for Family {
 
     fn fit(&self, rows: &[&Row]) -> Option<PrefillAttentionForm> {
         let mut form = self.base(rows);
-        let knots = [WORK.to_vec(), TOKENS.to_vec(), GROUP.to_vec()];
+        let knots = [WORK.to_vec(), TOKENS.to_vec(), GROUP.to_vec(), KV_HEADS.to_vec()];
         let grid = Surface::zero(knots.clone())?;
-        let points: Vec<Point<3>> = rows
+        let points: Vec<Point<4>> = rows
             .iter()
             .map(|row| {
                 let x = row.place();
