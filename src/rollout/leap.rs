@@ -1,9 +1,8 @@
 //! The stepper `leap`: cost that grows with requests, not with tokens.
 //!
 //! Between changes of the batch every iteration has the same shape, so the seconds of many are summed in closed
-//! form; and nobody can finish before ⌈remaining / (K + 1)⌉ rounds, so how often those rounds accepted
-//! 0, 1, … K tokens is one multinomial draw. Each request leaps on its own clock; a heap holds the ends of
-//! leaps. A change of configuration inside a leap splits its counts by a hypergeometric draw, which is their
+//! form; and how often the next rounds of a request accepted 0, 1, … K tokens is one multinomial draw, over as many
+//! rounds as will hardly end it (`slot`). Each request leaps on its own clock; a heap holds the ends of leaps. A change of configuration inside a leap splits its counts by a hypergeometric draw, which is their
 //! exact conditional law. Completion *iterations* are therefore exact in distribution. The one approximation is
 //! total context between leap ends, which runs at the mean rate of the drawn leaps and is put right at every end.
 //!
