@@ -57,6 +57,7 @@ pub struct Kernels {
     /// GPUs that one NVLink domain holds.
     domain: u32,
     network: Network,
+    products: gemm::Products,
 }
 
 /// The datasheet's rates that the forms are relative to.
@@ -95,6 +96,7 @@ impl Kernels {
             domain: device.nvlink_domain,
             network: network.clone(),
             profile,
+            products: gemm::Products::default(),
         }
     }
 
@@ -104,10 +106,11 @@ impl Kernels {
     }
 }
 
-/// Whether `x` is outside `range`.
-/// Octaves outside a range, 0 inside.
+/// Octaves outside a range, 0 inside; nothing at all is not outside.
 fn outside(x: f64, range: [f64; 2]) -> f64 {
-    if x < range[0] {
+    if x <= 0.0 {
+        0.0
+    } else if x < range[0] {
         libm::log2(range[0] / x)
     } else if x > range[1] {
         libm::log2(x / range[1])

@@ -5,8 +5,10 @@
 //! residual surface r holds what tiles and split-K add to it, and stays at its edge's value outside. Sustained
 //! products are longer by a ratio of m: the power limit of large products, which short bursts do not reach.
 
+use std::sync::OnceLock;
+
 use super::{Kernels, Machine, Timed, bound, outside};
-use crate::math::p_norm;
+use crate::math::{Surface, p_norm};
 use crate::profile::{GemmForm, Sustained};
 use crate::resolved::Precision;
 
@@ -43,20 +45,68 @@ pub(super) fn sustained(table: &Sustained, m: f64) -> f64 {
     (1.0 - share) * libm::log(table.ratio[upper - 1]) + share * libm::log(table.ratio[upper])
 }
 
+/// A weight matrix, and what of its products' time does not depend on m.
+#[derive(Debug)]
+struct Product {
+    n: f64,
+    k: f64,
+    weights: Precision,
+    /// The residual over m alone.
+    residual: Option<Surface<1>>,
+    /// How far n or k are outside the fitted range.
+    far: f64,
+}
+
+/// Weight matrices that were met before: an engine has a dozen, and prices each for every batch. Kept without locks; a
+/// clone begins anew. Times are the same with and without.
+#[derive(Debug, Default)]
+pub(super) struct Products([OnceLock<Product>; 24]);
+
+impl Clone for Products {
+    fn clone(&self) -> Self {
+        Products::default()
+    }
+}
+
+impl Products {
+    /// The matrix, made where it is new; none where there is no room for it.
+    fn get(&self, [n, k]: [f64; 2], weights: Precision, make: impl Fn() -> Product) -> Option<&Product> {
+        let mut known = self.0.iter().map(|place| place.get_or_init(&make));
+        known.find(|known| known.n == n && known.k == k && known.weights == weights)
+    }
+}
+
 impl Kernels {
+    fn product(&self, n: f64, k: f64, weights: Precision) -> Product {
+        let form = self.gemm_form(weights);
+        Product {
+            n,
+            k,
+            weights,
+            residual: form.residual.as_ref().and_then(|r| r.0.over_first([n, k].map(libm::log))),
+            far: self.far(outside(n, form.n).max(outside(k, form.k)), form.beyond_weights),
+        }
+    }
+
     /// Time of a product of `m` tokens with an `n` × `k` weight matrix.
     pub fn gemm(&self, m: f64, n: f64, k: f64, weights: Precision) -> Timed {
         let form = self.gemm_form(weights);
         let [fixed, memory, compute] = terms(form, &self.machine, [m, n, k], weights);
         let mut seconds = fixed + p_norm(compute, memory, form.p);
-        if let Some(residual) = &form.residual {
-            seconds *= libm::exp(residual.0.at([m, n, k].map(libm::log)));
+        let new;
+        let product = if let Some(known) = self.products.get([n, k], weights, || self.product(n, k, weights))
+        {
+            known
+        } else {
+            new = self.product(n, k, weights);
+            &new
+        };
+        if let Some(residual) = &product.residual {
+            seconds *= libm::exp(residual.at([libm::log(m)]));
         }
         Timed {
             seconds,
-            far: self
-                .far(outside(m, form.m), form.beyond_m)
-                .max(self.far(outside(n, form.n).max(outside(k, form.k)), form.beyond_weights)),
+            far: self.far(outside(m, form.m), form.beyond_m).max(product.far),
             bound: bound(fixed, memory, compute),
         }
     }
@@ -99,6 +149,23 @@ mod tests {
                 shapes.iter().map(|(n, k)| kernels.gemm(m, *n, *k, Precision::Bf16).seconds).sum();
             let total = 36.0 * layer + kernels.gemm(m, 151_936.0, 4096.0, Precision::Bf16).seconds;
             assert!((total * 1e3 / ms - 1.0).abs() < 0.12, "m {m}: {} ms, published {ms}", total * 1e3);
+        }
+    }
+
+    #[test]
+    fn matrices_met_before_and_too_many_of_them_take_the_same_time() {
+        let [known, fresh] = [kernels(), kernels()];
+        for round in 0..2 {
+            for i in 1..=40 {
+                let (m, n, k) = (f64::from(17 * i), f64::from(300 * i), f64::from(130 * i));
+                let (a, b) =
+                    (known.gemm(m, n, k, Precision::Bf16), fresh.clone().gemm(m, n, k, Precision::Bf16));
+                let form = &known.profile.form.gemm.bf16;
+                let residual = form.residual.as_ref().map_or(0.0, |r| r.0.at([m, n, k].map(libm::log)));
+                let whole =
+                    super::base(form, &known.machine, [m, n, k], Precision::Bf16) * libm::exp(residual);
+                assert_eq!((a, a.seconds), (b, whole), "{round} {i}");
+            }
         }
     }
 

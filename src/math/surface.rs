@@ -126,6 +126,16 @@ impl<const D: usize> Surface<D> {
     }
 }
 
+impl Surface<3> {
+    /// The line over the first axis at two logarithms of the others.
+    pub fn over_first(&self, rest: [f64; 2]) -> Option<Surface<1>> {
+        let (second, third) = (self.cell(1, rest[0]), self.cell(2, rest[1]));
+        let values =
+            (0..self.axes[0].len()).map(|node| self.at_cells(&[(node, 0.0), second, third])).collect();
+        Surface::new([self.knots[0].clone()], values)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +169,17 @@ mod tests {
         }
         let outside = surface.at([1e6, 100.0, 0.1].map(f64::ln));
         assert!((outside - truth([64.0, 512.0, 1.0])).abs() < 1e-12, "held at the nearest edge");
+    }
+
+    #[test]
+    fn a_line_over_the_first_axis_is_the_surface_there() {
+        let surface = surface();
+        for rest in [[512.0, 1.0], [700.0, 9.0], [9000.0, 0.1]] {
+            let line = surface.over_first(rest.map(f64::ln)).unwrap_or_else(|| panic!("a line"));
+            for x in [0.5_f64, 1.0, 3.3, 64.0, 100.0] {
+                assert_eq!(line.at([x.ln()]), surface.at([x, rest[0], rest[1]].map(f64::ln)), "{x} {rest:?}");
+            }
+        }
     }
 
     #[test]

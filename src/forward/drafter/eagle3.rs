@@ -21,8 +21,10 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let tokens = round.catch_up_tokens();
     if tokens > 0.0 {
         let fused = f64::from(round.loaded.drafter.fused_layers) * hidden;
-        let time = round.engine.kernels.gemm(tokens, hidden, fused, round.loaded.weights);
-        add_timed(piece, "hidden-state fusion", Family::Gemm, time, 1.0);
+        if fused > 0.0 {
+            let time = round.engine.kernels.gemm(tokens, hidden, fused, round.loaded.weights);
+            add_timed(piece, "hidden-state fusion", Family::Gemm, time, 1.0);
+        }
         concatenation(round, model, tokens, piece);
     }
     round.catch_up(&decoder, piece);
