@@ -142,6 +142,34 @@ impl Kernels {
 }
 
 #[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_outside_is_counted_in_octaves_and_widens_with_them() {
+        for (x, octaves) in
+            [(64.0, 1.0), (16.0, 3.0), (128.0, 0.0), (1000.0, 0.0), (1024.0, 0.0), (4096.0, 2.0), (0.0, 0.0)]
+        {
+            assert_eq!(outside(x, [128.0, 1024.0]), octaves, "{x}");
+        }
+        let found = [0.1, 0.4];
+        for (octaves, sigma) in [(0.5, 0.05), (1.0, 0.1), (1.5, 0.25), (2.0, 0.4), (3.0, 0.7)] {
+            assert!((widening(found, octaves) - sigma).abs() < 1e-12, "{octaves}");
+        }
+        assert_eq!(widening([0.2, 0.1], 5.0), 0.2, "farther out is never surer");
+    }
+
+    #[test]
+    fn where_nobody_looked_the_profile_s_spread_is_taken() {
+        let kernels = testing::kernels();
+        let usual = kernels.profile().form.extrapolation_sigma;
+        assert_eq!((kernels.far(2.0, None), kernels.far(0.0, None)), (1.0, 0.0));
+        assert!((kernels.far(2.0, Some([0.1, 0.3])) * usual - 0.3).abs() < 1e-12);
+        assert!(kernels.far(1.0, Some([0.0, 0.0])) > 0.0, "still known to be outside");
+    }
+}
+
+#[cfg(test)]
 pub(crate) mod testing {
     //! Kernels of an H100 for the tests of this layer and those above.
 

@@ -214,6 +214,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_drafter_that_fuses_nothing_pays_for_no_fusion() {
+        let mut engine = engine(true, Software::none());
+        let shape = Shape { decoding: 4, draft_tokens: 3, ..Shape::default() };
+        let fusion = |engine: &Engine| {
+            let piece = engine.itemised(&shape, 4e3);
+            let lines =
+                piece.lines.iter().flatten().filter(|(line, _)| line.operator == "hidden-state fusion");
+            (lines.count(), piece.extrapolated_in(1.0, 4e3).weighted.is_finite())
+        };
+        assert_eq!(fusion(&engine), (1, true));
+        if let Some(loaded) = &mut engine.drafter {
+            loaded.drafter.fused_layers = 0;
+        }
+        assert_eq!(fusion(&engine), (0, true));
+    }
+
+    #[test]
     fn a_drafter_asleep_costs_nothing() {
         let (with, without) = (engine(true, Software::none()), engine(false, Software::none()));
         let asleep = Shape { decoding: 8, drafter_asleep: true, ..Shape::default() };

@@ -106,7 +106,8 @@ impl Extrapolated {
         }
     }
 
-    /// How many seconds more there are in a world whose seconds at a weight of 1 are `doubt` longer in logarithm.
+    /// How many seconds more there are in a world whose seconds at a weight of 1 are `doubt` longer in logarithm; all are
+    /// taken at their mean weight.
     pub fn excess(&self, doubt: f64) -> f64 {
         if self.seconds > 0.0 {
             (libm::exp(doubt * self.weighted / self.seconds) - 1.0) * self.seconds

@@ -1,4 +1,5 @@
-//! The stepper `leap` against the oracle `exact`, over 200 fixed seeds (or `ROLLCAST_SEEDS`) on workloads that an engine might meet.
+//! The stepper `leap` against the oracle `exact`, over 200 fixed seeds (or `ROLLCAST_SEEDS`) on workloads that an engine
+//! might meet.
 //!
 //! A workload's samples are fixed; a seed moves acceptance alone. Costs do not act back on a run, so each run is made
 //! twice: once with costs that are piecewise affine in context, for makespans, and once at one second an iteration,

@@ -236,6 +236,17 @@ mod tests {
     }
 
     #[test]
+    fn layouts_and_layers_that_no_table_holds_are_outside() {
+        let kernels = kernels();
+        let far = |shape: ExpertShape| kernels.experts(&shape).far;
+        assert_eq!(far(with_tokens(64.0, 0.0)), 0.0, "TP 8 is in the tables");
+        let layout = far(ExpertShape { expert_parallel: 32.0, ..with_tokens(64.0, 0.0) });
+        let layer = far(ExpertShape { hidden: 5000.0, ..with_tokens(64.0, 0.0) });
+        assert!(0.0 < layout && layout < layer, "{layout} {layer}");
+        assert!(far(with_tokens(65_536.0, 0.0)) > far(with_tokens(32_768.0, 0.0)));
+    }
+
+    #[test]
     fn more_tokens_never_cost_less() {
         let kernels = kernels();
         for skew in [0.0, 1.2] {

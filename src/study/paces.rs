@@ -69,15 +69,15 @@ impl Node {
 }
 
 /// How much slower a world's engines are, and its stages around them.
-fn factors(steps: &[StepWork], world: &[f64; FAMILIES], beyond: f64) -> (f64, f64) {
-    let sums = |world: &[f64; FAMILIES], beyond: f64| {
+fn factors(steps: &[StepWork], world: &[f64; FAMILIES], doubt: f64) -> (f64, f64) {
+    let sums = |world: &[f64; FAMILIES], doubt: f64| {
         steps.iter().fold((0.0, 0.0), |(engines, stages), step| {
-            let StepPlan { stages: plan, replicas, .. } = step.price_beyond(world, beyond);
+            let StepPlan { stages: plan, replicas, .. } = step.price_beyond(world, doubt);
             let around: f64 = plan[1] + plan[3..].iter().sum::<f64>();
             (engines + replicas.iter().sum::<f64>(), stages + around)
         })
     };
-    let (engines, stages) = sums(world, beyond);
+    let (engines, stages) = sums(world, doubt);
     let (nominal_engines, nominal_stages) = sums(&[1.0; FAMILIES], 0.0);
     let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 1.0 };
     (ratio(engines, nominal_engines).max(1e-6), ratio(stages, nominal_stages).max(1e-6))
@@ -101,8 +101,8 @@ impl Loops {
         let mut paces: Vec<f64> = worlds
             .iter()
             .chain([&(bare, 0.0)])
-            .map(|(world, beyond)| {
-                let (g, t) = factors(counted, world, *beyond);
+            .map(|(world, doubt)| {
+                let (g, t) = factors(counted, world, *doubt);
                 g / t
             })
             .collect();
@@ -123,8 +123,8 @@ impl Loops {
     }
 
     /// A world's means over the RL steps that count, and its factor on stages.
-    pub(super) fn at(&self, steps: &[StepWork], world: &[f64; FAMILIES], beyond: f64) -> (Node, f64) {
-        let (g, t) = factors(&steps[self.first.min(steps.len())..], world, beyond);
+    pub(super) fn at(&self, steps: &[StepWork], world: &[f64; FAMILIES], doubt: f64) -> (Node, f64) {
+        let (g, t) = factors(&steps[self.first.min(steps.len())..], world, doubt);
         let pace = g / t;
         let above = self.nodes.partition_point(|node| node.pace < pace).min(self.nodes.len() - 1);
         let node = if above == 0 {

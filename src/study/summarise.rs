@@ -53,11 +53,11 @@ impl Priced {
         let mut bare = [0.0; 3];
         for (draw, steps) in side.draws.iter().enumerate() {
             let tokens = steps[first..].iter().map(|step| step.response_tokens as f64).sum::<f64>();
-            for (world, beyond) in &worlds {
+            for (world, doubt) in &worlds {
                 let counted = &steps[first..];
                 let n = counted.len() as f64;
                 if let Some(loops) = side.loops.get(draw) {
-                    let (node, _) = loops.at(steps, world, *beyond);
+                    let (node, _) = loops.at(steps, world, *doubt);
                     let (without, _) = loops.at(steps, &without_software(world), 0.0);
                     bare[0] += without.step;
                     bare[1] += without.engine;
@@ -72,7 +72,7 @@ impl Priced {
                         priced.exposed[stage as usize].push(node.exposed[stage as usize]);
                     }
                 } else {
-                    priced.batches(steps, first, turns, (world, *beyond), &mut bare);
+                    priced.batches(steps, first, turns, (world, *doubt), &mut bare);
                 }
                 priced.reward_busy.push(counted.iter().map(|s| s.reward_busy(world)).sum::<f64>() / n);
                 let step_s = priced.step_s.last().copied().unwrap_or(f64::NAN);
@@ -95,10 +95,10 @@ impl Priced {
         steps: &[StepWork],
         first: usize,
         turns: Turns,
-        (world, beyond): (&[f64; FAMILIES], f64),
+        (world, doubt): (&[f64; FAMILIES], f64),
         bare: &mut [f64; 3],
     ) {
-        let plans: Vec<StepPlan> = steps.iter().map(|step| step.price_beyond(world, beyond)).collect();
+        let plans: Vec<StepPlan> = steps.iter().map(|step| step.price_beyond(world, doubt)).collect();
         let records = rl::run(&plans, turns);
         let counted = &records[first..];
         let n = counted.len() as f64;

@@ -276,6 +276,17 @@ mod tests {
         assert!((a - b).abs() <= 4.0 * error_a.hypot(error_b), "{what}: {a} {b}");
     }
 
+    /// Requests whose leap goes on to 160 rounds: 300 tokens take 120, 160 nearly never.
+    fn leaps() -> Vec<Slot> {
+        let thresholds = thresholds();
+        let drawn = (0..RUNS).map(|run| {
+            let mut slot = slot(run);
+            slot.far(160, &thresholds);
+            slot
+        });
+        drawn.collect()
+    }
+
     /// Requests drawn round by round.
     fn round_by_round(passed: u32) -> Vec<Slot> {
         let thresholds = thresholds();
@@ -291,14 +302,7 @@ mod tests {
 
     #[test]
     fn a_leap_beyond_the_end_ends_where_single_rounds_do() {
-        let thresholds = thresholds();
-        // 300 tokens take 120 rounds, 160 nearly never.
-        let leaps = (0..RUNS).map(|run| {
-            let mut slot = slot(run);
-            slot.far(160, &thresholds);
-            slot
-        });
-        let (leaps, oracle) = (leaps.collect::<Vec<_>>(), round_by_round(u32::MAX));
+        let (leaps, oracle) = (leaps(), round_by_round(u32::MAX));
         for slot in &leaps {
             assert!(matches!(slot.drawn, Drawn::Ending(_)) || slot.gain <= TOKENS);
             assert_eq!(slot.counts.iter().sum::<u32>(), slot.rounds);
@@ -325,16 +329,12 @@ mod tests {
     #[test]
     fn a_leap_beyond_the_end_is_cut_as_single_rounds_are() {
         let thresholds = thresholds();
+        let mut cut = leaps();
         // Some have ended by then: those are not cut.
-        let cut = (0..RUNS).map(|run| {
-            let mut slot = slot(run);
-            slot.far(160, &thresholds);
-            if slot.rounds > 118 {
-                slot.shorten(118, &thresholds);
-            }
-            slot
-        });
-        let (cut, oracle) = (cut.collect::<Vec<_>>(), round_by_round(118));
+        for slot in cut.iter_mut().filter(|slot| slot.rounds > 118) {
+            slot.shorten(118, &thresholds);
+        }
+        let oracle = round_by_round(118);
         let running = |slots: &[Slot]| {
             slots.iter().map(|slot| f64::from(u8::from(slot.gain < TOKENS))).collect::<Vec<_>>()
         };
