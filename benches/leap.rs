@@ -13,7 +13,7 @@ use std::time::Duration;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rollcast::estimate::{FAMILIES, Family};
-use rollcast::piece::{Piece, Shape};
+use rollcast::piece::{Doubt, Piece, Shape};
 use rollcast::resolved::{LengthModel, Lengths, Quantity, Workload};
 use rollcast::rollout::{Job, Limits, Outcome, run_leap};
 use rollcast::speculation::acceptance::{Population, power_law};
@@ -69,7 +69,7 @@ impl StepCost for Affine {
         let tokens = shape.decoding * (shape.draft_tokens + 1) + shape.prefill_tokens;
         let knot = 8192.0 * f64::from(shape.decoding.max(1));
         piece.add(Family::Gemm, 6e-3 + 2e-5 * f64::from(tokens), 0.0);
-        piece.add_flagged(Family::Attention, 2e-4, 4e-8, f64::from(context >= knot));
+        piece.add_flagged(Family::Attention, 2e-4, 4e-8, Doubt::outside(f64::from(context >= knot)));
         piece.per_prefill_pair = 1e-12;
         piece.add(Family::Host, 1e-3 * f64::from(shape.draft_tokens + 1), 0.0);
         piece.context = if context < knot { 0.0..knot } else { knot..f64::INFINITY };

@@ -16,7 +16,7 @@ mod moe;
 pub use attention::{AttentionShape, AttentionTime};
 pub use moe::ExpertShape;
 
-use crate::piece::Bound;
+use crate::piece::{Bound, Doubt};
 use crate::profile::KernelProfile;
 use crate::resolved::{Device, Network};
 
@@ -25,15 +25,15 @@ use crate::resolved::{Device, Network};
 pub struct Timed {
     /// Seconds.
     pub seconds: f64,
-    /// How far the shape lay outside the fitted range, in the profile's `extrapolation_sigma`; 0 inside.
-    pub far: f64,
+    /// Whether the shape lies outside what was fitted, and what that adds to its spread.
+    pub doubt: Doubt,
     /// What limits it.
     pub bound: Bound,
 }
 
 impl Timed {
     /// Nothing happens.
-    pub const NONE: Timed = Timed { seconds: 0.0, far: 0.0, bound: Bound::Latency };
+    pub const NONE: Timed = Timed { seconds: 0.0, doubt: Doubt::NONE, bound: Bound::Latency };
 }
 
 /// The largest of fixed, memory and compute time.
@@ -125,13 +125,13 @@ fn widening([one, two]: [f64; 2], octaves: f64) -> f64 {
 }
 
 impl Kernels {
-    /// How far a shape is outside that misses by a log-sigma of `found` there; where nobody looked, 1.
-    fn far(&self, octaves: f64, found: Option<[f64; 2]>) -> f64 {
-        match found {
+    /// The doubt about a shape so far outside, which misses by a log-sigma of `found` there; where nobody looked, 1.
+    fn far(&self, octaves: f64, found: Option<[f64; 2]>) -> Doubt {
+        Doubt::outside(match found {
             _ if octaves <= 0.0 => 0.0,
             Some(found) => self.in_sigmas(widening(found, octaves)),
             None => 1.0,
-        }
+        })
     }
 
     /// A log-sigma in the profile's `extrapolation_sigma`; never quite zero, so that what is outside stays known as such.
@@ -163,9 +163,10 @@ mod tests {
     fn where_nobody_looked_the_profile_s_spread_is_taken() {
         let kernels = testing::kernels();
         let usual = kernels.profile().form.extrapolation_sigma;
-        assert_eq!((kernels.far(2.0, None), kernels.far(0.0, None)), (1.0, 0.0));
-        assert!((kernels.far(2.0, Some([0.1, 0.3])) * usual - 0.3).abs() < 1e-12);
-        assert!(kernels.far(1.0, Some([0.0, 0.0])) > 0.0, "still known to be outside");
+        let far = |octaves, found| kernels.far(octaves, found).spread;
+        assert_eq!((far(2.0, None), far(0.0, None)), (1.0, 0.0));
+        assert!((far(2.0, Some([0.1, 0.3])) * usual - 0.3).abs() < 1e-12);
+        assert!(kernels.far(1.0, Some([0.0, 0.0])).outside, "still known to be outside");
     }
 }
 

@@ -15,7 +15,7 @@ pub use software::Software;
 
 use crate::cost::Kernels;
 use crate::estimate::Family;
-use crate::piece::{Bound, Extrapolated, Line, Piece, Shape};
+use crate::piece::{Bound, Doubt, Extrapolated, Line, Piece, Shape};
 use crate::resolved::{Drafter, Layout, Model, Precision, Routing};
 
 /// One replica of an inference engine, as far as its time goes.
@@ -105,12 +105,12 @@ fn add_timed(
 ) {
     let line =
         Line { operator, family, fixed: times * timed.seconds, per_context_token: 0.0, bound: timed.bound };
-    piece.add_operator(line, timed.far);
+    piece.add_operator(line, timed.doubt);
 }
 
 /// Adds seconds that are known without a fitted range.
 fn add_plain(piece: &mut Piece, operator: &'static str, family: Family, seconds: f64, bound: Bound) {
-    piece.add_operator(Line { operator, family, fixed: seconds, per_context_token: 0.0, bound }, 0.0);
+    piece.add_operator(Line { operator, family, fixed: seconds, per_context_token: 0.0, bound }, Doubt::NONE);
 }
 
 #[cfg(test)]

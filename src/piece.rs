@@ -82,13 +82,39 @@ pub struct Line {
     pub bound: Bound,
 }
 
-/// Seconds of operators outside the range that their constants were fitted on.
+/// How much less is known of an operator than its family's sigma says.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Doubt {
+    /// Whether it is outside the range that its constants were fitted on, and not only between what was measured.
+    pub outside: bool,
+    /// What its logarithm spreads by on top, in the profile's `extrapolation_sigma`.
+    pub spread: f64,
+}
+
+impl Doubt {
+    /// The family's sigma says all.
+    pub const NONE: Doubt = Doubt { outside: false, spread: 0.0 };
+
+    /// Outside by so much; none at 0.
+    pub fn outside(spread: f64) -> Self {
+        Doubt { outside: spread > 0.0, spread }
+    }
+
+    /// The greater of two doubts about one operator.
+    #[must_use]
+    pub fn max(self, other: Doubt) -> Self {
+        Doubt { outside: self.outside || other.outside, spread: self.spread.max(other.spread) }
+    }
+}
+
+/// Seconds of operators of which less is known than their families' sigmas say.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Extrapolated {
-    /// All of them.
+    /// Those outside the range that their constants were fitted on.
     pub seconds: f64,
-    /// The same, each times how far outside it is: at 1 its logarithm spreads by the profile's `extrapolation_sigma`, at
-    /// 2 by twice that.
+    /// Those in doubt: these and the ones between what was measured.
+    pub doubted: f64,
+    /// The same, each times its doubt's spread.
     pub weighted: f64,
 }
 
@@ -96,21 +122,26 @@ impl Extrapolated {
     /// Adds another's seconds, `times` times over.
     pub fn add(&mut self, times: f64, other: Extrapolated) {
         self.seconds += times * other.seconds;
+        self.doubted += times * other.doubted;
         self.weighted += times * other.weighted;
     }
 
-    /// Adds seconds that are so far outside.
-    pub fn add_seconds(&mut self, seconds: f64, far: f64) {
-        if far > 0.0 {
-            self.add(1.0, Extrapolated { seconds, weighted: far * seconds });
+    /// Adds seconds that are in such doubt.
+    pub fn add_seconds(&mut self, seconds: f64, doubt: Doubt) {
+        if doubt.spread > 0.0 {
+            let outside = if doubt.outside { seconds } else { 0.0 };
+            self.add(
+                1.0,
+                Extrapolated { seconds: outside, doubted: seconds, weighted: doubt.spread * seconds },
+            );
         }
     }
 
     /// How many seconds more there are in a world whose seconds at a weight of 1 are `doubt` longer in logarithm; all are
     /// taken at their mean weight.
     pub fn excess(&self, doubt: f64) -> f64 {
-        if self.seconds > 0.0 {
-            (libm::exp(doubt * self.weighted / self.seconds) - 1.0) * self.seconds
+        if self.doubted > 0.0 {
+            (libm::exp(doubt * self.weighted / self.doubted) - 1.0) * self.doubted
         } else {
             0.0
         }
@@ -128,11 +159,10 @@ pub struct Piece {
     pub per_prefill_pair: f64,
     /// Total context (tokens, over the decoding sequences) in which the piece holds.
     pub context: Range<f64>,
-    /// Of these seconds, those of operators outside the range that their constants were fitted on: fixed,
-    /// and for each token of total context.
+    /// Of these seconds, those of operators in doubt: fixed, and for each token of total context.
     pub extrapolated: [Extrapolated; 2],
-    /// The operators that make it up, each with how far it is outside its fitted range, where somebody asked for them.
-    pub lines: Option<Vec<(Line, f64)>>,
+    /// The operators that make it up, each with the doubt about it, where somebody asked for them.
+    pub lines: Option<Vec<(Line, Doubt)>>,
 }
 
 impl Piece {
@@ -153,11 +183,11 @@ impl Piece {
         Piece { lines: Some(Vec::new()), ..Piece::zero() }
     }
 
-    /// Adds an operator: seconds, what limits them, and how far they are extrapolated: 0 inside the fitted range.
-    pub fn add_operator(&mut self, line: Line, far: f64) {
-        self.add_flagged(line.family, line.fixed, line.per_context_token, far);
+    /// Adds an operator: seconds, what limits them, and the doubt about them.
+    pub fn add_operator(&mut self, line: Line, doubt: Doubt) {
+        self.add_flagged(line.family, line.fixed, line.per_context_token, doubt);
         if let Some(lines) = &mut self.lines {
-            lines.push((line, far));
+            lines.push((line, doubt));
         }
     }
 
@@ -173,9 +203,9 @@ impl Piece {
         self.context.start = self.context.start.max(part.context.start);
         self.context.end = self.context.end.min(part.context.end);
         if let (Some(lines), Some(more)) = (&mut self.lines, &part.lines) {
-            lines.extend(more.iter().map(|(line, far)| {
+            lines.extend(more.iter().map(|(line, doubt)| {
                 let (fixed, slope) = (times * line.fixed, times * line.per_context_token);
-                (Line { fixed, per_context_token: slope, ..*line }, *far)
+                (Line { fixed, per_context_token: slope, ..*line }, *doubt)
             }));
         }
     }
@@ -186,11 +216,11 @@ impl Piece {
         self.per_context_token[family as usize] += slope;
     }
 
-    /// Adds the seconds of an operator, and how far they are extrapolated.
-    pub fn add_flagged(&mut self, family: Family, fixed: f64, slope: f64, far: f64) {
+    /// Adds the seconds of an operator, and the doubt about them.
+    pub fn add_flagged(&mut self, family: Family, fixed: f64, slope: f64, doubt: Doubt) {
         self.add(family, fixed, slope);
-        self.extrapolated[0].add_seconds(fixed, far);
-        self.extrapolated[1].add_seconds(slope, far);
+        self.extrapolated[0].add_seconds(fixed, doubt);
+        self.extrapolated[1].add_seconds(slope, doubt);
     }
 
     /// Extrapolated seconds of `steps` steps whose contexts add up to `contexts`.
@@ -232,12 +262,12 @@ mod tests {
             bound: Bound::Memory,
         };
         let mut part = Piece::itemised();
-        part.add_operator(line(1e-3), 0.5);
+        part.add_operator(line(1e-3), Doubt::outside(0.5));
         part.context = 10.0..2e6;
         let (mut once, mut again) = (Piece::itemised(), Piece::itemised());
         once.add_repeated(&part, 3.0);
         for _ in 0..3 {
-            again.add_operator(line(1e-3), 0.5);
+            again.add_operator(line(1e-3), Doubt::outside(0.5));
         }
         assert!((once.seconds(1e6) - again.seconds(1e6)).abs() < 1e-15);
         let [one, other] = [&once, &again].map(|piece| piece.extrapolated_in(1.0, 1e6));
@@ -247,6 +277,18 @@ mod tests {
             "half of the usual spread"
         );
         assert_eq!((once.context.clone(), once.lines.as_ref().map(Vec::len)), (10.0..2e6, Some(1)));
+    }
+
+    #[test]
+    fn what_is_between_measured_sizes_is_in_doubt_but_not_extrapolated() {
+        let mut sum = Extrapolated::default();
+        sum.add_seconds(1.0, Doubt { outside: false, spread: 0.5 });
+        sum.add_seconds(3.0, Doubt::outside(1.5));
+        sum.add_seconds(10.0, Doubt::NONE);
+        assert_eq!(sum, Extrapolated { seconds: 3.0, doubted: 4.0, weighted: 5.0 });
+        assert!((sum.excess(0.2) - 4.0 * (libm::exp(0.25) - 1.0)).abs() < 1e-12, "at their mean spread");
+        let both = Doubt { outside: false, spread: 0.5 }.max(Doubt::outside(0.1));
+        assert_eq!(both, Doubt { outside: true, spread: 0.5 });
     }
 
     #[test]

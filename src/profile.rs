@@ -13,7 +13,7 @@ mod transfer;
 pub use engines::{
     BatchTable, CaptureCounts, EagerLaunches, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine,
 };
-pub use stages::{DrafterDefaults, StageDefault, StageProfile, TrainingDefaults, stages};
+pub use stages::{DrafterDefaults, Efficiency, StageDefault, StageProfile, TrainingDefaults, stages};
 
 use std::sync::OnceLock;
 
@@ -34,6 +34,7 @@ const TRANSFERRED: &[(&str, &str)] = &[
     ("a100-sxm-80g", include_str!("../calibration/a100-sxm.yaml")),
     ("b200", include_str!("../calibration/b200.yaml")),
     ("gb200", include_str!("../calibration/gb200.yaml")),
+    ("h20", include_str!("../calibration/h20.yaml")),
 ];
 /// Version of the device profiles' format.
 const VERSION: u32 = 1;
@@ -71,6 +72,9 @@ pub struct GemmForm {
     /// The same outside the range of `n` or `k`.
     #[serde(default)]
     pub beyond_weights: Option<[f64; 2]>,
+    /// The same for an `m` midway between two knots of the residual, as wide as for one that was left out.
+    #[serde(default)]
+    pub between_m: Option<f64>,
     /// ln(measured / form) over (m, n, k).
     #[serde(default)]
     pub residual: Option<Residual<3>>,
@@ -119,7 +123,7 @@ pub struct DecodeAttentionForm {
     pub residual: Option<Residual<3>>,
 }
 
-/// Form of prefill attention: t0 + F/(ce·P) + bytes/(me·BW).
+/// Form of prefill attention: t0 + F/(ce·P) + bytes/(me·BW), bytes those of writing the keys and values into the cache.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefillAttentionForm {
@@ -127,8 +131,13 @@ pub struct PrefillAttentionForm {
     pub t0_us: f64,
     /// Reached share of the matrix peak.
     pub compute_efficiency: f64,
-    /// Reached share of the memory bandwidth.
+    /// Reached share of the memory bandwidth: decode attention's.
     pub memory_efficiency: f64,
+    /// What a query token costs a head beyond the keys that it sees, in keys: the diagonal's halves of tiles that the
+    /// mask throws away, queries in and outputs out.
+    pub query_keys: f64,
+    /// What a token costs a KV head beyond its write into the cache, in keys of one query head.
+    pub kv_keys: f64,
     /// Log-sigma.
     pub sigma: f64,
     /// ln(measured / form) over (tokens x heads, tokens of a sequence, heads a KV head, KV heads).

@@ -10,7 +10,7 @@
 
 use super::{Kernels, Machine};
 use crate::math::{Surface, p_norm};
-use crate::piece::Bound;
+use crate::piece::{Bound, Doubt};
 use crate::profile::{DecodeAttentionForm, PrefillAttentionForm};
 
 /// One layer's decode or verify attention on one GPU.
@@ -39,8 +39,8 @@ pub struct AttentionTime {
     pub per_context_token: f64,
     /// Total context from and to which this holds, tokens.
     pub contexts: [f64; 2],
-    /// How far the batch or the kind of head lay outside the fitted range ([`super::Timed::far`]).
-    pub far: f64,
+    /// Whether the batch or the kind of head lies outside what was fitted.
+    pub doubt: Doubt,
     /// What limits it at long context.
     pub bound: Bound,
 }
@@ -96,16 +96,18 @@ pub(super) fn piece(
     ([times[0] - slope * ends[0], slope], ends)
 }
 
-/// Seconds of the prefill form: without, and for each, query-key pair.
+/// Seconds of the prefill form: without, and for each, query-key pair. Only the write into the cache is of the memory
+/// (keys and values in bf16, read and written): between devices that differ in nothing else, it alone scales.
 pub(super) fn prefill(
     form: &PrefillAttentionForm,
     machine: &Machine,
     tokens: f64,
     [heads, kv_heads, head_dim]: [f64; 3],
 ) -> [f64; 2] {
-    let bytes = 2.0 * head_dim * tokens * (2.0 * heads + 4.0 * kv_heads);
-    let fixed = form.t0_us * 1e-6 + bytes / (form.memory_efficiency * machine.bandwidth);
-    [fixed, 4.0 * heads * head_dim / (form.compute_efficiency * machine.bf16)]
+    let written = 8.0 * head_dim * kv_heads / (form.memory_efficiency * machine.bandwidth);
+    let per_key = 4.0 * head_dim / (form.compute_efficiency * machine.bf16);
+    let per_token = written + per_key * (heads * form.query_keys + kv_heads * form.kv_keys);
+    [form.t0_us * 1e-6 + tokens * per_token, per_key * heads]
 }
 
 /// Where prefill attention lies on its residual: tokens x heads, tokens of a sequence, heads a KV head, KV heads.
@@ -129,13 +131,13 @@ impl Kernels {
             fixed,
             per_context_token,
             contexts,
-            far: f64::from(shape.batch > form.batch[1] || !shape.tabulated),
+            doubt: Doubt::outside(f64::from(shape.batch > form.batch[1] || !shape.tabulated)),
             bound: if memory >= compute { Bound::Memory } else { Bound::Compute },
         }
     }
 
-    /// How far attention is outside whose context is longer than any table's: as two octaves beyond.
-    pub fn beyond_context(&self) -> f64 {
+    /// The doubt about attention whose context is longer than any table's: as two octaves beyond.
+    pub fn beyond_context(&self) -> Doubt {
         self.far(2.0, self.profile.form.attention_decode.beyond_context)
     }
 

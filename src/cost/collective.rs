@@ -7,7 +7,7 @@
 
 use super::{Kernels, Timed};
 use crate::math::log_log;
-use crate::piece::Bound;
+use crate::piece::{Bound, Doubt};
 use crate::profile::{SizeTable, TokenTable};
 
 impl Kernels {
@@ -25,10 +25,10 @@ impl Kernels {
             let share = bytes / f64::from(self.domain);
             let between = 2.0 * (domains - 1.0) / domains * share / (self.network.gb_per_s_per_gpu * 1e9);
             let seconds = inside.seconds + self.network.latency_us * 1e-6 + between;
-            return Timed { seconds, far: 1.0, bound: Bound::Network };
+            return Timed { seconds, doubt: Doubt::outside(1.0), bound: Bound::Network };
         }
         let table = form.tables.iter().find(|table| table.gpus >= ranks).or(form.tables.last());
-        let Some(table) = table else { return Timed { far: 1.0, ..Timed::NONE } };
+        let Some(table) = table else { return Timed { doubt: Doubt::outside(1.0), ..Timed::NONE } };
         let size = bytes / self.link_ratio;
         let (first, last) =
             (table.bytes.first().copied().unwrap_or(0.0), table.bytes.last().copied().unwrap_or(0.0));
@@ -42,7 +42,11 @@ impl Kernels {
         // Twice the floor is as much bandwidth as latency.
         let floor = table.us.first().copied().unwrap_or(0.0);
         let bound = if us > 2.0 * floor { Bound::Network } else { Bound::Latency };
-        Timed { seconds: (us + eager_extra) * 1e-6, far: f64::from(ranks > table.gpus || size > last), bound }
+        Timed {
+            seconds: (us + eager_extra) * 1e-6,
+            doubt: Doubt::outside(f64::from(ranks > table.gpus || size > last)),
+            bound,
+        }
     }
 }
 
@@ -65,13 +69,13 @@ impl Kernels {
         if ranks <= self.domain {
             let floor = of_first(&form.dispatch) + of_first(&form.combine);
             let bound = if us > 2.0 * floor { Bound::Network } else { Bound::Latency };
-            return Timed { seconds: us * 1e-6, far: f64::from(scaled > last), bound };
+            return Timed { seconds: us * 1e-6, doubt: Doubt::outside(f64::from(scaled > last)), bound };
         }
         // What leaves the domain goes over the network, there (8 bits) and back (16 bits).
         let leaving = 1.0 - f64::from(self.domain) / f64::from(ranks);
         let network = 3.0 * tokens * elements * leaving / (self.network.gb_per_s_per_gpu * 1e9);
         let seconds = us * 1e-6 + 2.0 * self.network.latency_us * 1e-6 + network;
-        Timed { seconds, far: 1.0, bound: Bound::Network }
+        Timed { seconds, doubt: Doubt::outside(1.0), bound: Bound::Network }
     }
 }
 
@@ -88,7 +92,7 @@ impl Kernels {
         let scattered = self.half(&form.reduce_scatter, bytes, ranks);
         Timed {
             seconds: gathered.seconds + scattered.seconds,
-            far: gathered.far.max(scattered.far),
+            doubt: gathered.doubt.max(scattered.doubt),
             bound: if gathered.bound == scattered.bound { gathered.bound } else { Bound::Network },
         }
     }
@@ -106,22 +110,22 @@ impl Kernels {
         let inside = ranks.min(self.domain);
         let size = bytes * f64::from(inside) / f64::from(ranks) / self.link_ratio;
         let Some(table) = tables.iter().find(|table| table.gpus >= inside).or(tables.last()) else {
-            return Timed { far: 1.0, ..Timed::NONE };
+            return Timed { doubt: Doubt::outside(1.0), ..Timed::NONE };
         };
         let (first, last) =
             (table.bytes.first().copied().unwrap_or(1.0), table.bytes.last().copied().unwrap_or(1.0));
         let us = log_log(&table.bytes, &table.us, size.max(first));
         let floor = table.us.first().copied().unwrap_or(0.0);
-        let far = f64::from(size > last || inside > table.gpus);
+        let doubt = Doubt::outside(f64::from(size > last || inside > table.gpus));
         if ranks <= self.domain {
             let bound = if us > 2.0 * floor { Bound::Network } else { Bound::Latency };
-            return Timed { seconds: us * 1e-6, far, bound };
+            return Timed { seconds: us * 1e-6, doubt, bound };
         }
         // Each GPU's links bring in what the other domains hold of its share, or take the results out.
         let leaving = 1.0 - f64::from(self.domain) / f64::from(ranks);
         let network = bytes * leaving / f64::from(self.domain) / (self.network.gb_per_s_per_gpu * 1e9);
         let seconds = us * 1e-6 + self.network.latency_us * 1e-6 + network;
-        Timed { seconds, far: 1.0, bound: Bound::Network }
+        Timed { seconds, doubt: Doubt::outside(1.0), bound: Bound::Network }
     }
 }
 
@@ -156,7 +160,7 @@ mod tests {
             kernels.gather_scatter(64.0, 4096.0, 16).seconds
                 > kernels.gather_scatter(64.0, 4096.0, 8).seconds
         );
-        assert_eq!(kernels.all_reduce(1e6, 16, false).far, 1.0);
+        assert_eq!(kernels.all_reduce(1e6, 16, false).doubt.spread, 1.0);
         assert!(
             kernels.all_reduce(1e6, 16, false).seconds > kernels.all_reduce(1e6, 8, false).seconds + 3e-5
         );

@@ -205,28 +205,7 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
         profile.tier = Tier::Measured;
         profile.source = source(&header, &profile.source);
     }
-    // Collectives share a sigma, which all-reduce gives; the others' errors are shown beside it.
-    let mut shared = profile.all_reduce.sigma;
-    if !rows.all_reduce.is_empty() {
-        let tables = collective::tables(&rows.all_reduce);
-        if let Some(extra) = collective::eager_extra(&rows.all_reduce, &tables) {
-            profile.all_reduce.eager_extra_us = extra;
-        }
-        let errors = collective::held_out("all_reduce", &tables);
-        shared = split::sigma(&errors[..1]);
-        profile.all_reduce.sigma = report.take(&errors, 1, version.collective);
-        profile.all_reduce.tables = tables;
-    }
-    for (name, op, kept) in [
-        ("all_gather", &rows.all_gather, &mut profile.all_reduce.all_gather),
-        ("reduce_scatter", &rows.reduce_scatter, &mut profile.all_reduce.reduce_scatter),
-    ] {
-        if !op.is_empty() {
-            *kept = collective::tables(op);
-            let errors = collective::held_out(name, kept);
-            report.lines.push(split::held_out(&errors[0], shared));
-        }
-    }
+    fit_collectives(&rows, version.collective, &mut profile, &mut report);
     let refitted = |line: &HeldOut| report.lines.iter().any(|new| new.family == line.family);
     let mut kept: Vec<HeldOut> = profile.held_out.iter().filter(|line| !refitted(line)).cloned().collect();
     if !report.beyond.is_empty() {
@@ -302,8 +281,13 @@ fn fit_gemm(
             errors.push(sustained::held_out(&family, &form, &rows.sustained[i], names[i]));
         }
         let ([m1, m2], [w1, w2]) = (gemm::BEYOND_M, gemm::BEYOND_WEIGHTS);
-        let (sigma, [m1, m2, w1, w2]) = report.take_wider(&errors, 3, version, [m1, m2, w1, w2]);
+        let wider = [m1, m2, w1, w2, gemm::BETWEEN_M, sustained::SPLIT];
+        let (sigma, [m1, m2, w1, w2, between, lasting]) = report.take_wider(&errors, 2, version, wider);
         (form.sigma, form.beyond_m, form.beyond_weights) = (sigma, octaves([m1, m2]), octaves([w1, w2]));
+        form.between_m = between;
+        if let Some(sustained) = form.sustained.as_mut().filter(|_| lasting.is_some()) {
+            sustained.spread = lasting;
+        }
         *place = form;
     }
     Ok(())
@@ -329,7 +313,8 @@ fn fit_attention(
         profile.attention_decode = form;
     }
     if !rows.prefill.is_empty() {
-        let family = prefill::Family { machine };
+        let memory_efficiency = profile.attention_decode.memory_efficiency;
+        let family = prefill::Family { machine, memory_efficiency };
         let mut form = whole(&family, "attention_prefill", &rows.prefill)?;
         form.sigma = report.take(&prefill::held_out(&family, &rows.prefill), 4, version);
         profile.attention_prefill = form;
@@ -396,6 +381,35 @@ fn fit_moe(
         *(if i == 0 { &mut profile.moe.bf16 } else { &mut profile.moe.fp8 }) = form;
     }
     Ok(())
+}
+
+/// Collectives share a sigma, which all of their held-out sizes give.
+fn fit_collectives(rows: &rows::Rows, version: f64, profile: &mut DeviceProfile, report: &mut Report) {
+    let form = &mut profile.all_reduce;
+    let ops = [
+        ("all_reduce", &rows.all_reduce, &mut form.tables),
+        ("all_gather", &rows.all_gather, &mut form.all_gather),
+        ("reduce_scatter", &rows.reduce_scatter, &mut form.reduce_scatter),
+    ];
+    let (mut unseen, mut beyond) = (Vec::new(), Vec::new());
+    for (name, rows, tables) in ops {
+        if rows.is_empty() {
+            continue;
+        }
+        *tables = collective::tables(rows);
+        let mut errors = collective::held_out(name, tables);
+        // What all-reduce alone shows: the others' tables end where its do not.
+        beyond.extend(errors.split_off(1).into_iter().filter(|e| e.family == "all_reduce"));
+        unseen.extend(errors);
+    }
+    if let Some(extra) = collective::eager_extra(&rows.all_reduce, &form.tables) {
+        form.eager_extra_us = extra;
+    }
+    if !unseen.is_empty() {
+        let inside = unseen.len();
+        unseen.extend(beyond);
+        form.sigma = report.take(&unseen, inside, version);
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use super::{Kernels, Machine, Timed, bound, outside};
 use crate::math::{Surface, p_norm};
+use crate::piece::Doubt;
 use crate::profile::{GemmForm, Sustained};
 use crate::resolved::Precision;
 
@@ -53,8 +54,8 @@ struct Product {
     weights: Precision,
     /// The residual over m alone.
     residual: Option<Surface<1>>,
-    /// How far n or k are outside the fitted range.
-    far: f64,
+    /// The doubt about n and k.
+    doubt: Doubt,
 }
 
 /// Weight matrices that were met before: an engine has a dozen, and prices each for every batch. Kept without locks; a
@@ -84,8 +85,15 @@ impl Kernels {
             k,
             weights,
             residual: form.residual.as_ref().and_then(|r| r.0.over_first([n, k].map(libm::log))),
-            far: self.far(outside(n, form.n).max(outside(k, form.k)), form.beyond_weights),
+            doubt: self.far(outside(n, form.n).max(outside(k, form.k)), form.beyond_weights),
         }
+    }
+
+    /// The doubt about a size at this share of the way between two measured ones: none at them, all of it midway.
+    fn between(&self, share: f64, found: Option<f64>) -> Doubt {
+        let spread = |found| self.in_sigmas(4.0 * share * (1.0 - share) * found);
+        let spread = found.filter(|_| share > 0.0).map_or(0.0, spread);
+        Doubt { outside: false, spread }
     }
 
     /// Time of a product of `m` tokens with an `n` × `k` weight matrix.
@@ -101,14 +109,13 @@ impl Kernels {
             new = self.product(n, k, weights);
             &new
         };
+        let mut doubt = self.far(outside(m, form.m), form.beyond_m).max(product.doubt);
         if let Some(residual) = &product.residual {
-            seconds *= libm::exp(residual.at([libm::log(m)]));
+            let cell = residual.cell(0, libm::log(m));
+            seconds *= libm::exp(residual.at_cells(&[cell]));
+            doubt = doubt.max(self.between(cell.1, form.between_m));
         }
-        Timed {
-            seconds,
-            far: self.far(outside(m, form.m), form.beyond_m).max(product.far),
-            bound: bound(fixed, memory, compute),
-        }
+        Timed { seconds, doubt, bound: bound(fixed, memory, compute) }
     }
 
     /// The same where a share of the tokens comes in long runs of large products (prefill, 0 to 1): at a share of
@@ -118,7 +125,12 @@ impl Kernels {
         let time = self.gemm(m, n, k, weights);
         match &self.gemm_form(weights).sustained {
             Some(table) if share > 0.0 => {
-                Timed { seconds: time.seconds * libm::exp(share * sustained(table, m)), ..time }
+                let spread = table.spread.map_or(0.0, |spread| self.in_sigmas(share * spread));
+                Timed {
+                    seconds: time.seconds * libm::exp(share * sustained(table, m)),
+                    doubt: time.doubt.max(Doubt { outside: false, spread }),
+                    ..time
+                }
             }
             _ => time,
         }
@@ -176,19 +188,31 @@ mod tests {
             let mut last = 0.0;
             for m in [1.0, 2.0, 17.0, 64.0, 65.0, 512.0, 4096.0] {
                 let time = kernels.gemm(m, 4096.0, 4096.0, weights);
-                assert!(time.seconds > last && time.far == 0.0);
+                assert!(time.seconds > last && !time.doubt.outside);
                 last = time.seconds;
             }
         }
-        let far = |n| kernels.gemm(1.0, n, 4096.0, Precision::Bf16).far;
+        let far = |n| kernels.gemm(1.0, n, 4096.0, Precision::Bf16).doubt.spread;
         assert!(
             far(512.0) == 0.0 && far(256.0) > 0.0 && far(64.0) > far(256.0),
             "{} {}",
             far(256.0),
             far(64.0)
         );
-        let [bf16, fp8] =
-            [Precision::Bf16, Precision::Fp8].map(|weights| kernels.gemm(1.0, 128.0, 4096.0, weights).far);
+        let [bf16, fp8] = [Precision::Bf16, Precision::Fp8]
+            .map(|weights| kernels.gemm(1.0, 128.0, 4096.0, weights).doubt.spread);
         assert!(fp8 > 2.0 * bf16, "fp8 misses by more out there: {fp8} {bf16}");
+    }
+
+    #[test]
+    fn between_measured_sizes_a_product_is_in_doubt_but_not_outside() {
+        let kernels = kernels();
+        let usual = kernels.profile().form.extrapolation_sigma;
+        let doubt = |m| kernels.gemm(m, 4096.0, 4096.0, Precision::Fp8).doubt;
+        let found = kernels.profile().form.gemm.fp8.between_m.unwrap_or(0.0);
+        // Knots at 256 and 512: midway, in logarithms, is 362.
+        let [at, near, midway] = [256.0, 264.0, libm::sqrt(256.0 * 512.0)].map(doubt);
+        assert!(found > 0.0 && at.spread == 0.0 && near.spread > 0.0 && near.spread < 0.5 * midway.spread);
+        assert!((midway.spread * usual - found).abs() < 1e-9 && !midway.outside);
     }
 }

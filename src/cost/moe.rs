@@ -11,6 +11,7 @@
 
 use super::{Kernels, Machine, Timed, bound, outside};
 use crate::math::p_norm;
+use crate::piece::Doubt;
 use crate::profile::{ExpertForm, Imbalance, ShapeResidual};
 use crate::resolved::Precision;
 
@@ -175,7 +176,8 @@ impl Kernels {
         };
         Timed {
             seconds: base * libm::exp(known.map_or(0.0, |(residual, _)| residual)),
-            far: unseen.max(self.far(outside(shape.tokens.max(1.0), form.tokens), form.beyond_tokens)),
+            doubt: Doubt::outside(unseen)
+                .max(self.far(outside(shape.tokens.max(1.0), form.tokens), form.beyond_tokens)),
             bound: bound(fixed, memory, compute),
         }
     }
@@ -238,7 +240,7 @@ mod tests {
     #[test]
     fn layouts_and_layers_that_no_table_holds_are_outside() {
         let kernels = kernels();
-        let far = |shape: ExpertShape| kernels.experts(&shape).far;
+        let far = |shape: ExpertShape| kernels.experts(&shape).doubt.spread;
         assert_eq!(far(with_tokens(64.0, 0.0)), 0.0, "TP 8 is in the tables");
         let layout = far(ExpertShape { expert_parallel: 32.0, ..with_tokens(64.0, 0.0) });
         let layer = far(ExpertShape { hidden: 5000.0, ..with_tokens(64.0, 0.0) });

@@ -259,18 +259,18 @@ impl Decoder<'_> {
                 per_context_token,
                 bound: time.bound,
             };
-            piece.add_operator(line(full * time.fixed, full * slope), time.far);
+            piece.add_operator(line(full * time.fixed, full * slope), time.doubt);
             if let Some(window) = model.sliding {
                 // A window that is full costs its width, one that is not costs the context.
                 let filled =
                     f64::from(window.tokens) * pass.decoding / pass.context_share.max(f64::MIN_POSITIVE);
                 if pass.context < filled {
-                    piece.add_operator(line(sliding * time.fixed, sliding * slope), time.far);
+                    piece.add_operator(line(sliding * time.fixed, sliding * slope), time.doubt);
                     piece.context.end = piece.context.end.min(filled);
                 } else {
                     let full = self.kernels.attention(&shape, filled, pass.context_share);
                     let seconds = full.fixed + full.per_context_token * filled;
-                    piece.add_operator(line(sliding * seconds, 0.0), full.far);
+                    piece.add_operator(line(sliding * seconds, 0.0), full.doubt);
                     piece.context.start = piece.context.start.max(filled);
                 }
             }

@@ -7,7 +7,7 @@
 //! of this is zero.
 
 use crate::estimate::{Family, STEP_FAMILIES};
-use crate::piece::{Bound, Line, Piece, Shape};
+use crate::piece::{Bound, Doubt, Line, Piece, Shape};
 use crate::profile::{CaptureCounts, EagerLaunches, EngineProfile};
 use crate::resolved::{DrafterKind, GraphMode, Layout, Model};
 
@@ -129,7 +129,7 @@ impl Software {
             return;
         }
         let seams = f64::from(model.layers) * constants.piecewise_layer_us * 1e-6;
-        piece.add_operator(line(seams, 0.0), 0.0);
+        piece.add_operator(line(seams, 0.0), Doubt::NONE);
         if rows.launch == Launch::Piecewise {
             return;
         }
@@ -145,7 +145,7 @@ impl Software {
             return;
         }
         piece.context.end = piece.context.end.min(knot);
-        piece.add_operator(line(launches - kernels, -slope), 0.0);
+        piece.add_operator(line(launches - kernels, -slope), Doubt::NONE);
     }
 
     /// Gaps that the host leaves around a step.
@@ -161,7 +161,7 @@ impl Software {
         let left = |hidden: f64| if ahead { 1.0 - hidden } else { 1.0 };
         let (exposed, exposed_draft) = (left(constants.ahead_hides), left(constants.ahead_hides_draft));
         let requests = f64::from(shape.decoding + shape.prefill_ends);
-        let beyond = f64::from(requests > f64::from(constants.fitted_batch));
+        let beyond = Doubt::outside(f64::from(requests > f64::from(constants.fitted_batch)));
         let line = |operator, family, us: f64| Line {
             operator,
             family,
@@ -169,7 +169,10 @@ impl Software {
             per_context_token: 0.0,
             bound: Bound::Host,
         };
-        piece.add_operator(line("iteration gap", Family::Host, exposed * constants.iteration_gap_us), 0.0);
+        piece.add_operator(
+            line("iteration gap", Family::Host, exposed * constants.iteration_gap_us),
+            Doubt::NONE,
+        );
         let of_requests = exposed * constants.per_request_us * requests;
         piece.add_operator(line("requests on the host", Family::Host, of_requests), beyond);
         let Some(kind) = drafter.filter(|_| !shape.drafter_asleep) else { return };
@@ -190,7 +193,7 @@ impl Software {
             // Keeping the drafter's cache in step takes one pass.
             constants.draft_pass_us * passes.min(1.0)
         };
-        piece.add_operator(line("draft software", Family::DraftHost, exposed_draft * us), 0.0);
+        piece.add_operator(line("draft software", Family::DraftHost, exposed_draft * us), Doubt::NONE);
         if drafts {
             Self::look_up(constants, kind, f64::from(shape.decoding), piece);
         }
@@ -214,7 +217,7 @@ impl Software {
             per_context_token: slope,
             bound: Bound::Host,
         };
-        piece.add_operator(line, 0.0);
+        piece.add_operator(line, Doubt::NONE);
     }
 }
 

@@ -63,6 +63,9 @@ pub struct Sustained {
     pub m: Vec<f64>,
     /// Sustained over burst time.
     pub ratio: Vec<f64>,
+    /// Log-sigma on top of the product's, where all of its tokens are a prompt's.
+    #[serde(default)]
+    pub spread: Option<f64>,
 }
 
 /// Errors on held-out rows, in per cent.

@@ -99,12 +99,36 @@ impl Efficiency {
             source: sources.join("; "),
         }
     }
+
+    /// An efficiency of the device that was measured on one whose peak and memory are so many times as fast. Products go
+    /// with the peak and the rest (memory-bound kernels, exchanges) with the memory: a GPU with little arithmetic for its memory trains at
+    /// a larger share of its peak.
+    pub fn carried(&self, default: &StageDefault, peak: f64, bandwidth: f64) -> StageDefault {
+        let products = 1.0 / self.products.value;
+        let rest = (1.0 / default.value - products).max(0.0);
+        let slower = peak / bandwidth;
+        let value = 1.0 / (1.0 / default.value - rest + rest * slower);
+        // The measured error is of the rest; and a third of the way is in doubt.
+        let error = default.se * slower * (value / default.value) * (value / default.value);
+        StageDefault {
+            value,
+            se: error.hypot((value - default.value) / 3.0),
+            source: format!(
+                "from {} on the {}: products at {} of the peak, the rest with the memory's rate ({})",
+                default.value, self.measured_on, self.products.value, default.source
+            ),
+        }
+    }
 }
 
 /// Model FLOP utilisation of training.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Efficiency {
+    /// The device whose figures these are.
+    pub measured_on: String,
+    /// Share of the peak that large products reach at sustained clocks.
+    pub products: StageDefault,
     /// Dense models, of the bf16 peak.
     pub dense_bf16: StageDefault,
     /// Dense models, of the fp8 peak.
@@ -221,6 +245,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_gpu_with_little_arithmetic_for_its_memory_trains_at_a_larger_share_of_its_peak() {
+        let profile = stages().unwrap_or_else(|error| panic!("{error}"));
+        let (efficiency, dense) = (&profile.efficiency, &profile.efficiency.dense_bf16);
+        let carried = |peak, bandwidth| efficiency.carried(dense, peak, bandwidth);
+        let same = carried(1.0, 1.0);
+        assert!((same.value - dense.value).abs() < 1e-12 && (same.se - dense.se).abs() < 1e-12);
+        // Twice the memory's rate, half of the peak: the rest is halved in the first, and a quarter of it is left in both.
+        let rest = 1.0 / dense.value - 1.0 / efficiency.products.value;
+        for (peak, bandwidth, left) in [(1.0, 2.0, 0.5), (0.5, 2.0, 0.25), (2.0, 2.0, 1.0)] {
+            let expected = 1.0 / (1.0 / efficiency.products.value + left * rest);
+            assert!((carried(peak, bandwidth).value - expected).abs() < 1e-12, "{peak} {bandwidth}");
+        }
+        let little = carried(0.15, 1.2);
+        assert!(little.value > 1.5 * dense.value && little.value < efficiency.products.value);
+        assert!(little.se > dense.se, "farther from what was measured, less is known");
+    }
+
+    #[test]
     fn every_default_is_sane_and_has_a_source() {
         let profile = stages().unwrap_or_else(|error| panic!("{error}"));
         let (efficiency, seconds) = (&profile.efficiency, &profile.seconds);
@@ -231,6 +273,7 @@ mod tests {
         for share in [&efficiency.dense_bf16, &efficiency.dense_fp8, &narrow, &efficiency.experts_fp8] {
             assert!(share.value > 0.0 && share.value < 1.0 && share.se > 0.0 && !share.source.is_empty());
         }
+        assert!(efficiency.products.value > efficiency.dense_bf16.value);
         let (training, drafter) = (&profile.training, &profile.drafter);
         for share in [&training.link_inside, &training.link_between, &drafter.contention] {
             assert!(share.value > 0.0 && share.value <= 1.0 && !share.source.is_empty());

@@ -2,10 +2,11 @@
 
 use super::ResolveError;
 use super::book::Book;
+use crate::catalog;
 use crate::estimate::Confidence;
 use crate::forward::training;
-use crate::profile::{StageProfile, TrainingDefaults};
-use crate::resolved::{Balance, Cluster, Model, Precision, Quantity, Resolved, Source, Training, Workload};
+use crate::profile::{Efficiency, StageDefault, StageProfile, TrainingDefaults};
+use crate::resolved::{Balance, Cluster, Device, Model, Precision, Quantity, Resolved, Source, Training, Workload};
 use crate::scenario::raw::{self, Uncertain};
 use crate::units::Bytes;
 
@@ -64,16 +65,7 @@ pub(super) fn resolve(
         "one optimizer step per RL step",
     );
     let efficiency = &defaults.efficiency;
-    let by_width;
-    let default = match (model.experts, precision) {
-        (Some(experts), Precision::Bf16) => {
-            by_width = efficiency.experts_bf16_of(experts.intermediate);
-            &by_width
-        }
-        (Some(_), Precision::Fp8) => &efficiency.experts_fp8,
-        (None, Precision::Bf16) => &efficiency.dense_bf16,
-        (None, Precision::Fp8) => &efficiency.dense_fp8,
-    };
+    let default = usual_mfu(book, efficiency, model, &cluster.device, precision)?;
     check_efficiency(book, "training.mfu", given.mfu)?;
     check_efficiency(book, "training.logprob_mfu", given.logprob_mfu)?;
     let mfu = book.quantity("training.mfu", given.mfu, default.pair(), &default.source);
@@ -124,6 +116,32 @@ pub(super) fn resolve(
         ),
         drafter: None,
     })
+}
+
+/// The efficiency where the scenario gives none: by kind of model and number format, carried over to the device.
+fn usual_mfu(
+    book: &Book<'_>,
+    efficiency: &Efficiency,
+    model: &Model,
+    device: &Device,
+    precision: Precision,
+) -> Result<StageDefault, ResolveError> {
+    let measured = match (model.experts, precision) {
+        (Some(experts), Precision::Bf16) => efficiency.experts_bf16_of(experts.intermediate),
+        (Some(_), Precision::Fp8) => efficiency.experts_fp8.clone(),
+        (None, Precision::Bf16) => efficiency.dense_bf16.clone(),
+        (None, Precision::Fp8) => efficiency.dense_fp8.clone(),
+    };
+    if device.id == efficiency.measured_on {
+        return Ok(measured);
+    }
+    let on = catalog::device(&efficiency.measured_on).map_err(|e| book.lookup("training.mfu", &e))?;
+    let peak = |device: &Device| match precision {
+        Precision::Bf16 => device.bf16_tflops,
+        Precision::Fp8 => device.fp8_tflops.unwrap_or(device.bf16_tflops),
+    };
+    let bandwidth = device.memory_gb_per_s / on.memory_gb_per_s;
+    Ok(efficiency.carried(&measured, peak(device) / peak(&on), bandwidth))
 }
 
 /// Why experts cannot be spread over so many of the trainer's GPUs.

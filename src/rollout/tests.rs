@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Job, Limits, Outcome, run_exact};
 use crate::estimate::{FAMILIES, Family};
-use crate::piece::{Piece, Shape};
+use crate::piece::{Doubt, Piece, Shape};
 use crate::rng::{Purpose, Stream};
 use crate::speculation::acceptance::{Population, power_law};
 use crate::speculation::schedule::{Fixed, Observation, Schedule, Snapshot};
@@ -147,7 +147,7 @@ fn pieces_are_left_where_they_end_and_their_extrapolation_is_counted() {
             let mut piece = Piece::zero();
             piece.add(Family::Host, if shape.decoding == 0 { 0.0 } else { FIXED }, 0.0);
             let slope = if beyond { 2.0 * PER_CONTEXT } else { PER_CONTEXT };
-            piece.add_flagged(Family::Attention, 1e-4, slope, f64::from(beyond));
+            piece.add_flagged(Family::Attention, 1e-4, slope, Doubt::outside(f64::from(beyond)));
             piece.context = if beyond { 1000.0..f64::INFINITY } else { 0.0..1000.0 };
             piece
         }

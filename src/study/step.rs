@@ -9,7 +9,7 @@ use super::worlds::{self, Z95};
 use crate::estimate::{Confidence, FAMILIES, Family, Tier};
 use crate::forward::memory::Demand;
 use crate::math::quantile_sorted;
-use crate::piece::{Bound, Extrapolated, Shape};
+use crate::piece::{Bound, Doubt, Extrapolated, Shape};
 use crate::resolve::Prepared;
 use crate::scenario::raw::{CountOrZero, EngineStep};
 use crate::units::Bytes;
@@ -131,10 +131,10 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
     let pairs = shape.prefill_pairs as f64 * piece.per_prefill_pair;
     let mut families = [0.0; FAMILIES];
     let mut by_op: Vec<OperatorCost> = Vec::new();
-    let mut add = |operator, family: Family, seconds: f64, bound, far: f64| {
+    let mut add = |operator, family: Family, seconds: f64, bound, doubt: Doubt| {
         families[family as usize] += seconds;
         let Confidence { log_sigma, tier } = prepared.confidence[family as usize];
-        let extrapolated_s = if far > 0.0 { seconds } else { 0.0 };
+        let extrapolated_s = if doubt.outside { seconds } else { 0.0 };
         match by_op.iter_mut().find(|line| line.operator == operator && line.family == family) {
             Some(line) => {
                 line.seconds += seconds;
@@ -152,12 +152,12 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
             }),
         }
     };
-    for (line, far) in piece.lines.iter().flatten() {
+    for (line, doubt) in piece.lines.iter().flatten() {
         let seconds = line.fixed + total * line.per_context_token;
-        add(line.operator, line.family, seconds, line.bound, *far);
+        add(line.operator, line.family, seconds, line.bound, *doubt);
     }
     if pairs > 0.0 {
-        add("prefill attention", Family::Attention, pairs, Bound::Compute, 0.0);
+        add("prefill attention", Family::Attention, pairs, Bound::Compute, Doubt::NONE);
     }
     // What this layout has no part in (an all-reduce over one GPU) is no operator of the step.
     by_op.retain(|line| line.seconds != 0.0);

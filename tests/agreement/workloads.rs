@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rollcast::estimate::Family;
 use rollcast::math::normal_quantile;
-use rollcast::piece::{Piece, Shape};
+use rollcast::piece::{Doubt, Piece, Shape};
 use rollcast::rng::{Purpose, Stream};
 use rollcast::rollout::{Job, Limits, Outcome, run_exact, run_leap};
 use rollcast::speculation::acceptance::{Population, power_law};
@@ -27,7 +27,7 @@ impl StepCost for Knotted {
         let knots = KNOTS.map(|knot| knot * f64::from(shape.decoding.max(1)));
         let at = (0..4).find(|at| context < knots[at + 1]).unwrap_or(3);
         let fixed: f64 = (0..at).map(|below| (SLOPES[below] - SLOPES[below + 1]) * knots[below + 1]).sum();
-        piece.add_flagged(Family::Attention, fixed, SLOPES[at], f64::from(at == 3));
+        piece.add_flagged(Family::Attention, fixed, SLOPES[at], Doubt::outside(f64::from(at == 3)));
         piece.context = knots[at]..knots[at + 1];
         piece
     }

@@ -50,8 +50,9 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
     let p = &profile.attention_prefill;
     writeln!(
         out,
-        "attention_prefill:\n  t0_us: {}\n  compute_efficiency: {}\n  memory_efficiency: {}\n  sigma: {}",
-        p.t0_us, p.compute_efficiency, p.memory_efficiency, p.sigma
+        "attention_prefill:\n  t0_us: {}\n  compute_efficiency: {}\n  memory_efficiency: {}\n  query_keys: {}\n  \
+         kv_keys: {}\n  sigma: {}",
+        p.t0_us, p.compute_efficiency, p.memory_efficiency, p.query_keys, p.kv_keys, p.sigma
     )?;
     residual("  ", p.residual.as_ref(), out)?;
     let e = &profile.elementwise;
@@ -125,8 +126,12 @@ fn gemm(name: &str, form: &GemmForm, out: &mut String) -> std::fmt::Result {
             writeln!(out, "    {name}: {beyond:?}")?;
         }
     }
-    if let Some(Sustained { m, ratio }) = &form.sustained {
-        writeln!(out, "    sustained: {{ m: {}, ratio: {} }}", list(m), list(ratio))?;
+    if let Some(between) = form.between_m {
+        writeln!(out, "    between_m: {between}")?;
+    }
+    if let Some(Sustained { m, ratio, spread }) = &form.sustained {
+        let spread = spread.map_or_else(String::new, |spread| format!(", spread: {spread}"));
+        writeln!(out, "    sustained: {{ m: {}, ratio: {}{spread} }}", list(m), list(ratio))?;
     }
     residual("    ", form.residual.as_ref(), out)
 }

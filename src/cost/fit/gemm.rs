@@ -65,6 +65,7 @@ impl Family {
             k: [512.0, 65_536.0],
             beyond_m: None,
             beyond_weights: None,
+            between_m: None,
             residual: None,
             sustained: None,
         };
@@ -130,6 +131,9 @@ pub(super) const BEYOND_M: [&str; 2] = ["one octave beyond in m", "two octaves b
 /// Splits outside the range of the weights.
 pub(super) const BEYOND_WEIGHTS: [&str; 2] = ["one octave beyond in n or k", "two octaves beyond in n or k"];
 
+/// The split between the sizes of m.
+pub(super) const BETWEEN_M: &str = "unseen m";
+
 /// Held-out errors: random rows, unseen weight matrices, unseen m.
 pub(super) fn held_out(family: &Family, rows: &[Row], name: &'static str) -> Vec<Errors> {
     let of = |split, folds, group: &(dyn Fn(usize, &Row) -> Option<u64> + Sync)| {
@@ -138,7 +142,7 @@ pub(super) fn held_out(family: &Family, rows: &[Row], name: &'static str) -> Vec
     let mut all = vec![
         of("random rows", 2, &|i, _| Some(i as u64)),
         of("unseen (n, k)", 2, &|_, row| Some(split::key(&row.shape[1..]))),
-        of("unseen m", 2, &|_, row| {
+        of(BETWEEN_M, 2, &|_, row| {
             // The first and last are the range's ends.
             (row.shape[0] > 1.0 && row.shape[0] < 16_384.0).then(|| split::key(&row.shape[..1]))
         }),

@@ -75,6 +75,8 @@ impl Row {
 
 pub(super) struct Family {
     pub(super) machine: Machine,
+    /// Decode attention's: rows of one device cannot tell the write into the cache from what else grows with KV heads.
+    pub(super) memory_efficiency: f64,
 }
 
 impl Family {
@@ -88,15 +90,21 @@ impl Family {
         let long: Vec<&Row> = rows.iter().copied().filter(|row| row.tokens >= 512.0).collect();
         let weights: Vec<f64> =
             long.iter().map(|row| (1.0 + libm::log2(row.tokens / 512.0) / 2.0).min(3.0)).collect();
-        let form = |p: &[f64; 3]| PrefillAttentionForm {
+        let form = |p: &[f64; 4]| PrefillAttentionForm {
             t0_us: p[0],
             compute_efficiency: p[1],
-            memory_efficiency: p[2],
+            memory_efficiency: self.memory_efficiency,
+            query_keys: p[2],
+            kv_keys: p[3],
             sigma: 0.0,
             residual: None,
         };
-        let start =
-            [(19.0, Bound::Positive), (0.67, Bound::Between(0.2, 0.95)), (0.5, Bound::Between(0.1, 0.98))];
+        let start = [
+            (19.0, Bound::Positive),
+            (0.67, Bound::Between(0.2, 0.95)),
+            (300.0, Bound::Positive),
+            (200.0, Bound::Positive),
+        ];
         let found =
             base::fit(start, &weights, |p, i| libm::log(self.base_at(&form(p), long[i]) * 1e6 / long[i].us));
         form(&found.map(base::rounded))

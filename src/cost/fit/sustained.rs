@@ -21,8 +21,12 @@ pub(super) fn fit(family: &Family, form: &GemmForm, rows: &[Row]) -> Option<Sust
     (!known.is_empty()).then(|| Sustained {
         m: known.iter().map(|(m, _)| *m).collect(),
         ratio: known.iter().map(|(_, r)| libm::round(r * 1e3) / 1e3).collect(),
+        spread: None,
     })
 }
+
+/// Their split.
+pub(super) const SPLIT: &str = "sustained, unseen (n, k)";
 
 /// Errors at sustained clocks on weight matrices whose rows the ratios were not taken from.
 pub(super) fn held_out(family: &Family, form: &GemmForm, rows: &[Row], name: &'static str) -> Errors {
@@ -34,7 +38,7 @@ pub(super) fn held_out(family: &Family, form: &GemmForm, rows: &[Row], name: &'s
     };
     Errors {
         family: name,
-        split: "sustained, unseen (n, k)",
+        split: SPLIT,
         logs: rows.iter().filter(|row| left(row)).map(error).collect(),
     }
 }

@@ -1,8 +1,8 @@
 //! A device's profile from another's: the effective bandwidth is swapped, fixed times, residuals and compute stay.
 //!
 //! Between H200 and H100 the effective bandwidths are 1.35 apart where the datasheets say 1.43 (public tables: 1.35
-//! to 1.37 for weights and caches above 100 MB), so a datasheet's ratio is divided by 1.06. Prefill attention and
-//! collectives are copied: their times hardly differ. Sigmas grow by what such a transfer missed there.
+//! to 1.37 for weights and caches above 100 MB), so a datasheet's ratio is divided by 1.06. Collectives are copied: their
+//! times hardly differ. Sigmas grow by what such a transfer missed there.
 
 use super::split::{Errors, Fit};
 use super::{attention, gemm, moe, prefill, rows::Rows};
@@ -36,7 +36,7 @@ pub(super) fn transfer(mut form: DeviceProfile, from: &Device, to: &Device) -> D
         moe.sigma = wider(moe.sigma, SIGMAS[2]);
     }
     let prefill = &mut form.attention_prefill;
-    prefill.memory_efficiency = libm::round(prefill.memory_efficiency * datasheet * 1e4) / 1e4;
+    prefill.memory_efficiency = share(prefill.memory_efficiency);
     prefill.sigma = wider(prefill.sigma, SIGMAS[1]);
     form.elementwise.memory_efficiency = share(form.elementwise.memory_efficiency);
     form.sampling.memory_efficiency = share(form.sampling.memory_efficiency);
@@ -74,7 +74,7 @@ pub(super) fn errors(form: &DeviceProfile, machine: Machine, rows: &Rows) -> Vec
     }
     let family = attention::Family { machine, verify_sigma: form.attention_decode.verify_sigma };
     all.push(of(&family, &form.attention_decode, &rows.decode, "attention_decode"));
-    let family = prefill::Family { machine };
+    let family = prefill::Family { machine, memory_efficiency: form.attention_prefill.memory_efficiency };
     let long: Vec<prefill::Row> = rows.prefill.iter().copied().filter(|row| row.tokens >= 512.0).collect();
     all.push(of(&family, &form.attention_prefill, &long, "attention_prefill"));
     all.retain(|errors| !errors.logs.is_empty());
