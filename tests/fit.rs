@@ -228,7 +228,8 @@ fn committed_profiles_say_what_they_miss_and_keep_to_it() {
             assert!(line.mean <= most && line.rows > 50, "{device} {line:?}, at most {most}");
         }
         // Bands hold what they say, in every split with enough rows to tell; a cache-hot row is none that serving sees.
-        for line in form.held_out.iter().filter(|line| line.rows > 10 && !line.split.starts_with("cache-hot")) {
+        for line in form.held_out.iter().filter(|line| line.rows > 10 && !line.split.starts_with("cache-hot"))
+        {
             assert!((85.0..=95.0).contains(&line.in_band), "{device} {line:?}");
         }
         // Shown, without a bound.

@@ -61,6 +61,22 @@ fn a_bound_of_zero_is_the_synchronous_loop() {
 }
 
 #[test]
+fn a_rollout_takes_what_its_slowest_replica_takes() {
+    // Eight replicas of one GPU: their mean is below the slowest, and not below an eighth of all work.
+    let run = result(SMALL, &nominal(&[]));
+    let [mean, slowest, step, busy] = [
+        "forecast.loop.replica_mean_s",
+        "forecast.stages_s.generation",
+        "forecast.step_s.mean",
+        "forecast.loop.engine_busy_share",
+    ]
+    .map(|path| number(&run, path));
+    assert!(mean < slowest && mean > slowest / 8.0, "{mean} {slowest}");
+    // One draw: what is busy is what the mean replica generates.
+    assert!((busy * step / mean - 1.0).abs() < 1e-6, "{busy} of {step}, {mean}");
+}
+
+#[test]
 fn one_step_off_takes_the_longer_of_its_halves() {
     let more = nominal(&["rl_steps=12", "warmup_steps=4"]);
     let sync = result(&split("mode: sync"), &more);

@@ -100,22 +100,25 @@ impl Efficiency {
         }
     }
 
-    /// An efficiency of the device that was measured on one whose peak and memory are so many times as fast. Products go
-    /// with the peak and the rest (memory-bound kernels, exchanges) with the memory: a GPU with little arithmetic for its memory trains at
-    /// a larger share of its peak.
-    pub fn carried(&self, default: &StageDefault, peak: f64, bandwidth: f64) -> StageDefault {
-        let products = 1.0 / self.products.value;
-        let rest = (1.0 / default.value - products).max(0.0);
-        let slower = peak / bandwidth;
-        let value = 1.0 / (1.0 / default.value - rest + rest * slower);
-        // The measured error is of the rest; and a third of the way is in doubt.
-        let error = default.se * slower * (value / default.value) * (value / default.value);
+    /// An efficiency of another device, whose peak and memory are so many times as fast as those of the one that it was
+    /// measured on. Products go with the peak and the rest (memory-bound kernels, exchanges) with the memory: a GPU with little
+    /// arithmetic for its memory trains at a larger share of its peak.
+    pub fn carried(&self, default: &StageDefault, device: &str, peak: f64, bandwidth: f64) -> StageDefault {
+        let products = self.products_of.get(device).unwrap_or(&self.products);
+        let rest = (1.0 / default.value - 1.0 / self.products.value).max(0.0);
+        let value = 1.0 / (1.0 / products.value + rest * peak / bandwidth);
+        // Errors of 1/e: of the measured efficiency, of the products' share, of whether the rest goes with the memory.
+        let inverse = |share: &StageDefault| share.se / (share.value * share.value);
+        let rests = inverse(default).max(inverse(&self.products)) * peak / bandwidth;
+        let memory = rest * peak * (1.0 - 1.0 / bandwidth).abs() / 3.0;
+        let carried = value * value * rests.hypot(memory).hypot(inverse(products));
         StageDefault {
             value,
-            se: error.hypot((value - default.value) / 3.0),
+            // Frameworks differ in more than the rest: never surer, as a share, than where it was measured.
+            se: carried.max(value * default.se / default.value),
             source: format!(
-                "from {} on the {}: products at {} of the peak, the rest with the memory's rate ({})",
-                default.value, self.measured_on, self.products.value, default.source
+                "from {} on the {}: products at {} of the peak, the rest with the memory ({})",
+                default.value, self.measured_on, products.value, default.source
             ),
         }
     }
@@ -129,6 +132,8 @@ pub struct Efficiency {
     pub measured_on: String,
     /// Share of the peak that large products reach at sustained clocks.
     pub products: StageDefault,
+    /// The same of devices that were measured, by id.
+    products_of: BTreeMap<String, StageDefault>,
     /// Dense models, of the bf16 peak.
     pub dense_bf16: StageDefault,
     /// Dense models, of the fp8 peak.
@@ -248,10 +253,10 @@ mod tests {
     fn a_gpu_with_little_arithmetic_for_its_memory_trains_at_a_larger_share_of_its_peak() {
         let profile = stages().unwrap_or_else(|error| panic!("{error}"));
         let (efficiency, dense) = (&profile.efficiency, &profile.efficiency.dense_bf16);
-        let carried = |peak, bandwidth| efficiency.carried(dense, peak, bandwidth);
+        let carried = |peak, bandwidth| efficiency.carried(dense, "unmeasured", peak, bandwidth);
         let same = carried(1.0, 1.0);
-        assert!((same.value - dense.value).abs() < 1e-12 && (same.se - dense.se).abs() < 1e-12);
-        // Twice the memory's rate, half of the peak: the rest is halved in the first, and a quarter of it is left in both.
+        assert!((same.value - dense.value).abs() < 1e-12 && same.se >= dense.se);
+        // What the memory's rate and the peak leave of the part that is not the products'.
         let rest = 1.0 / dense.value - 1.0 / efficiency.products.value;
         for (peak, bandwidth, left) in [(1.0, 2.0, 0.5), (0.5, 2.0, 0.25), (2.0, 2.0, 1.0)] {
             let expected = 1.0 / (1.0 / efficiency.products.value + left * rest);
@@ -259,7 +264,14 @@ mod tests {
         }
         let little = carried(0.15, 1.2);
         assert!(little.value > 1.5 * dense.value && little.value < efficiency.products.value);
-        assert!(little.se > dense.se, "farther from what was measured, less is known");
+        assert!(carried(2.5, 2.4).se > carried(1.0, 1.0).se, "another memory, another doubt");
+        // Measured products: an H20's reach more of its peak than a power limit leaves an H100's.
+        let h20 = efficiency.carried(dense, "h20", 148.0 / 989.4, 4000.0 / 3350.0);
+        assert!(h20.value > efficiency.products.value, "{h20:?}");
+        assert!(
+            (h20.se / h20.value - dense.se / dense.value).abs() < 1e-12,
+            "never surer than where it was measured: {h20:?}"
+        );
     }
 
     #[test]

@@ -6,7 +6,9 @@ use crate::catalog;
 use crate::estimate::Confidence;
 use crate::forward::training;
 use crate::profile::{Efficiency, StageDefault, StageProfile, TrainingDefaults};
-use crate::resolved::{Balance, Cluster, Device, Model, Precision, Quantity, Resolved, Source, Training, Workload};
+use crate::resolved::{
+    Balance, Cluster, Device, Model, Precision, Quantity, Resolved, Source, Training, Workload,
+};
 use crate::scenario::raw::{self, Uncertain};
 use crate::units::Bytes;
 
@@ -141,7 +143,7 @@ fn usual_mfu(
         Precision::Fp8 => device.fp8_tflops.unwrap_or(device.bf16_tflops),
     };
     let bandwidth = device.memory_gb_per_s / on.memory_gb_per_s;
-    Ok(efficiency.carried(&measured, peak(device) / peak(&on), bandwidth))
+    Ok(efficiency.carried(&measured, &device.id, peak(device) / peak(&on), bandwidth))
 }
 
 /// Why experts cannot be spread over so many of the trainer's GPUs.

@@ -29,6 +29,8 @@ pub struct LoopStats {
     pub engine_busy_share: f64,
     /// See `engine_busy_share`.
     pub trainer_busy_share: f64,
+    /// Seconds that a replica generates for an RL step, mean over replicas; a rollout takes what its slowest takes.
+    pub replica_mean_s: f64,
     /// USD for each prompt that was trained.
     pub usd_per_trained_prompt: Summary,
     /// Runs in full behind the worlds of each draw; 0 where every world is priced exactly.

@@ -8,7 +8,7 @@ use crate::result::LoopStats;
 use crate::rl::{self, Simulation, Stage, StepPlan, StepRecord};
 use crate::rollout::Outcome;
 
-/// Nominal, of the first draw's RL steps that count; the price over all draws and worlds.
+/// Nominal, of the first draw's RL steps that count (a replica's mean seconds: of all draws'); the price over all draws and worlds.
 pub(super) fn stats(side: &Side<'_>, priced: &Priced) -> LoopStats {
     let resolved = &side.prepared.resolved;
     let prompts = f64::from(resolved.workload.prompts_per_step);
@@ -26,11 +26,19 @@ pub(super) fn stats(side: &Side<'_>, priced: &Priced) -> LoopStats {
         filtered_prompts_per_trained: 0.0,
         engine_busy_share: 0.0,
         trainer_busy_share: 0.0,
+        replica_mean_s: 0.0,
         usd_per_trained_prompt: Summary::of(&price),
         simulated_paces: 0,
     };
     let Some(steps) = side.draws.first() else { return stats };
     let first = side.first_counted().min(steps.len().saturating_sub(1));
+    let generating = side.draws.iter().flat_map(|steps| steps.iter().skip(first));
+    let (mut replica_s, mut replica_steps) = (0.0, 0.0);
+    for step in generating {
+        replica_s += step.replicas.iter().map(Outcome::nominal).sum::<f64>();
+        replica_steps += f64::from(resolved.generation.replicas);
+    }
+    stats.replica_mean_s = replica_s / f64::max(replica_steps, 1.0);
     let counted = &steps[first..];
     let records = records(side);
     let records = &records[first..];

@@ -36,9 +36,5 @@ pub(super) fn held_out(family: &Family, form: &GemmForm, rows: &[Row], name: &'s
     let error = |row: &Row| {
         family.error(form, row) + table.as_ref().map_or(0.0, |t| gemm::sustained(t, row.shape[0]))
     };
-    Errors {
-        family: name,
-        split: SPLIT,
-        logs: rows.iter().filter(|row| left(row)).map(error).collect(),
-    }
+    Errors { family: name, split: SPLIT, logs: rows.iter().filter(|row| left(row)).map(error).collect() }
 }
