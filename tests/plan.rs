@@ -506,6 +506,18 @@ fn mistakes_are_told_with_their_place() {
             "minimise: gpus\n  over: { generation: { device: [h1000] } }",
             vec!["plan.over.generation.device[0]", "h1000"],
         ),
+        (
+            "minimise: usd_per_step\n  over: { generation: { device: [h100-sxm, gb200] } }",
+            vec![
+                "plan.over.generation.device[1]",
+                "no price is known for gb200",
+                "plan.usd_per_gpu_hour: { gb200: ",
+            ],
+        ),
+        (
+            "minimise: step_s\n  subject_to: { usd_per_day: 900 }\n  over: { generation: { device: [h20] } }",
+            vec!["plan.over.generation.device[0]", "no price is known for h20"],
+        ),
         ("minimise: gpus\n  over: { gpus: [12, 20] }", vec!["none of the", "possible", "whole nodes"]),
         (
             "minimise: gpus\n  over: { other: { training.recompte: [none, full] } }",

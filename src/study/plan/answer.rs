@@ -283,7 +283,8 @@ fn pairs(goal: &Goal, first: &Finalist<'_>, second: &Finalist<'_>) -> f64 {
 }
 
 fn why(goal: &Goal, best: &Choice, second: &Choice) -> String {
-    let percent = |a: f64, b: f64| 100.0 * (a / b - 1.0);
+    // Without a price a step costs nothing.
+    let percent = |a: f64, b: f64| if b > 0.0 { 100.0 * (a / b - 1.0) } else { 0.0 };
     let step = percent(second.step_s.mean, best.step_s.mean);
     let usd = percent(second.usd_per_step.mean, best.usd_per_step.mean);
     let stages = |choice: &Choice| {

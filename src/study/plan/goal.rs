@@ -110,6 +110,12 @@ impl Goal {
         }
     }
 
+    /// Whether prices decide: by the objective or by a limit.
+    pub(super) fn is_about_money(&self) -> bool {
+        let limited = |limit: &Limit| matches!(limit.kind, LimitKind::UsdPerStep | LimitKind::UsdPerDay);
+        self.minimise == Objective::UsdPerStep || self.subject_to.iter().any(limited)
+    }
+
     /// What candidates are ordered by, least first: the objective, then what else anybody would want less of.
     pub(super) fn order(&self, facts: &Facts, step_s: f64) -> [f64; 3] {
         let (usd, gpus) = (step_s * facts.usd_per_s, f64::from(facts.gpus));

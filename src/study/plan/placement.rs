@@ -1,5 +1,6 @@
 //! Where generation and training run: loop, GPUs, their split and their kinds, in whole nodes.
 
+use super::goal::Goal;
 use super::space::{Entry, text_node, uint_node};
 use crate::catalog;
 use crate::scenario::raw::{Count, GpuRange, LoopPreset, Plan};
@@ -151,6 +152,17 @@ impl Builder<'_> {
             more.retain(|(key, _)| key.name != "usd_per_gpu_hour");
             let node = Node { value: Value::Float(price.get()), place: self.place.clone() };
             more.push((self.key("usd_per_gpu_hour"), node));
+        }
+        let priced =
+            facts.usd_per_gpu_hour.is_some() || more.iter().any(|(key, _)| key.name == "usd_per_gpu_hour");
+        if !priced && Goal::of(self.plan).is_about_money() {
+            // It would count as free, and win.
+            let message = format!("no price is known for {device}, and the goal is in USD");
+            return Err(self.document.error_at(
+                path,
+                message,
+                Some(format!("plan.usd_per_gpu_hour: {{ {device}: 2.5 }}")),
+            ));
         }
         Ok(Kind { device: device.to_owned(), per_node: per_node.max(1), more })
     }
