@@ -118,6 +118,8 @@ fn a_table_of_its_own_format_is_fitted_and_what_does_not_count_is_counted() {
         "2  contradict a row of the same shape",
         "1  faster than the device's peak",
         "1  outside the fitted range",
+        "gemm bf16          midway between two m",
+        "gemm bf16          one and two octaves beyond in n or k",
     ] {
         assert!(said.out.contains(line), "no `{line}` in:\n{}", said.out);
     }

@@ -107,11 +107,11 @@ impl Efficiency {
         let products = self.products_of.get(device).unwrap_or(&self.products);
         let rest = (1.0 / default.value - 1.0 / self.products.value).max(0.0);
         let value = 1.0 / (1.0 / products.value + rest * peak / bandwidth);
-        // Errors of 1/e: of the measured efficiency, of the products' share, of whether the rest goes with the memory.
+        // Errors of 1/e: of the measured efficiency, of whether the rest goes with the memory, of the products' share.
         let inverse = |share: &StageDefault| share.se / (share.value * share.value);
-        let rests = inverse(default).max(inverse(&self.products)) * peak / bandwidth;
+        let measured = inverse(default) * peak / bandwidth;
         let memory = rest * peak * (1.0 - 1.0 / bandwidth).abs() / 3.0;
-        let carried = value * value * rests.hypot(memory).hypot(inverse(products));
+        let carried = value * value * measured.hypot(memory).hypot(inverse(products));
         StageDefault {
             value,
             // Frameworks differ in more than the rest: never surer, as a share, than where it was measured.

@@ -29,7 +29,9 @@ pub struct LoopStats {
     pub engine_busy_share: f64,
     /// See `engine_busy_share`.
     pub trainer_busy_share: f64,
-    /// Seconds that a replica generates for an RL step, mean over replicas; a rollout takes what its slowest takes.
+    /// Seconds that a replica generates for an RL step, mean over replicas; a rollout takes what its slowest takes. 0 in
+    /// results from before there was this field.
+    #[serde(default)]
     pub replica_mean_s: f64,
     /// USD for each prompt that was trained.
     pub usd_per_trained_prompt: Summary,

@@ -3,7 +3,30 @@
 use std::fmt::Write as _;
 
 use crate::cost::fit::Fitted;
-use crate::profile::HeldOut;
+use crate::profile::{DeviceProfile, HeldOut};
+
+/// What families add to their sigma between and beyond the sizes of their tables.
+fn doubts(form: &DeviceProfile) -> Vec<(&'static str, &'static str, Vec<f64>)> {
+    let mut all = Vec::new();
+    let mut add =
+        |name, place, sigmas: Option<Vec<f64>>| all.extend(sigmas.map(|sigmas| (name, place, sigmas)));
+    let one = |sigma: Option<f64>| sigma.map(|sigma| vec![sigma]);
+    let two = |sigmas: Option<[f64; 2]>| sigmas.map(Vec::from);
+    for (name, gemm) in [("gemm bf16", &form.gemm.bf16), ("gemm fp8", &form.gemm.fp8)] {
+        add(name, "midway between two m", one(gemm.between_m));
+        add(name, "one and two octaves beyond in m", two(gemm.beyond_m));
+        add(name, "one and two octaves beyond in n or k", two(gemm.beyond_weights));
+        add(name, "sustained clocks", one(gemm.sustained.as_ref().and_then(|table| table.spread)));
+    }
+    let beyond = form.attention_decode.beyond_context;
+    add("attention_decode", "one and two octaves beyond in context", two(beyond));
+    for (name, moe) in [("moe bf16", &form.moe.bf16), ("moe fp8", &form.moe.fp8)] {
+        add(name, "one and two octaves beyond in tokens", two(moe.beyond_tokens));
+        add(name, "a layout that no table holds", one(moe.unseen_layout));
+        add(name, "a layer that no table holds", one(moe.unseen_shape));
+    }
+    all
+}
 
 /// The held-out table.
 pub(in crate::cli) fn fit(fitted: &Fitted) -> String {
@@ -37,6 +60,14 @@ pub(in crate::cli) fn fit(fitted: &Fitted) -> String {
     ] {
         let _ = write!(out, "{name:<18} {sigma:.3}  ({:.0})", 100.0 * (libm::exp(1.645 * sigma) - 1.0));
         let _ = writeln!(out, "{}", if kept(name) { "  as before: no table" } else { "" });
+    }
+    let more = doubts(form);
+    if !more.is_empty() {
+        let _ = writeln!(out, "\nlog-sigma on top, where less is known");
+        for (name, place, sigmas) in more {
+            let sigmas: Vec<String> = sigmas.iter().map(|sigma| format!("{sigma:.3}")).collect();
+            let _ = writeln!(out, "{name:<18} {place:<40} {}", sigmas.join(" "));
+        }
     }
     if !fitted.excluded.0.is_empty() {
         let _ = writeln!(out, "\nrows left out");
