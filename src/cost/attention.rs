@@ -9,7 +9,7 @@
 //! mean context. Heads that no table holds (latent attention, other widths than 128) get the form alone.
 
 use super::{Kernels, Machine};
-use crate::math::{Surface, p_norm};
+use crate::math::{Surface, exp, p_norm};
 use crate::piece::{Bound, Doubt};
 use crate::profile::{DecodeAttentionForm, PrefillAttentionForm};
 
@@ -77,7 +77,7 @@ pub(super) fn piece(
 ) -> ([f64; 2], [f64; 2]) {
     let (u, r) =
         (surface.cell(0, libm::log(shape.batch * shape.kv_heads)), surface.cell(2, libm::log(shape.rows)));
-    let factor = |knot: usize| libm::exp(surface.at_cells(&[u, (knot, 0.0), r]));
+    let factor = |knot: usize| exp(surface.at_cells(&[u, (knot, 0.0), r]));
     let knots = surface.knots(1);
     let end = |knot: usize| knots[knot] * scale;
     // The ends decide, so that every context of a range finds the same piece.
@@ -153,10 +153,8 @@ impl Kernels {
     ) -> (f64, f64) {
         let form = &self.profile.form.attention_prefill;
         let [fixed, per_pair] = prefill(form, &self.machine, tokens, [heads, kv_heads, head_dim]);
-        let factor = form
-            .residual
-            .as_ref()
-            .map_or(1.0, |r| libm::exp(r.0.at(prefill_place(tokens, mean, heads, kv_heads))));
+        let factor =
+            form.residual.as_ref().map_or(1.0, |r| exp(r.0.at(prefill_place(tokens, mean, heads, kv_heads))));
         (fixed * factor, per_pair * factor)
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::OnceLock;
 
 use super::{Kernels, Machine, Timed, bound, outside};
-use crate::math::{Surface, p_norm};
+use crate::math::{Surface, exp, p_norm};
 use crate::piece::Doubt;
 use crate::profile::{GemmForm, Sustained};
 use crate::resolved::Precision;
@@ -112,7 +112,7 @@ impl Kernels {
         let mut doubt = self.far(outside(m, form.m), form.beyond_m).max(product.doubt);
         if let Some(residual) = &product.residual {
             let cell = residual.cell(0, libm::log(m));
-            seconds *= libm::exp(residual.at_cells(&[cell]));
+            seconds *= exp(residual.at_cells(&[cell]));
             doubt = doubt.max(self.between(cell.1, form.between_m));
         }
         Timed { seconds, doubt, bound: bound(fixed, memory, compute) }
@@ -127,7 +127,7 @@ impl Kernels {
             Some(table) if share > 0.0 => {
                 let spread = table.spread.map_or(0.0, |spread| self.in_sigmas(share * spread));
                 Timed {
-                    seconds: time.seconds * libm::exp(share * sustained(table, m)),
+                    seconds: time.seconds * exp(share * sustained(table, m)),
                     doubt: time.doubt.max(Doubt { outside: false, spread }),
                     ..time
                 }
@@ -174,8 +174,8 @@ mod tests {
                     (known.gemm(m, n, k, Precision::Bf16), fresh.clone().gemm(m, n, k, Precision::Bf16));
                 let form = &known.profile.form.gemm.bf16;
                 let residual = form.residual.as_ref().map_or(0.0, |r| r.0.at([m, n, k].map(libm::log)));
-                let whole =
-                    super::base(form, &known.machine, [m, n, k], Precision::Bf16) * libm::exp(residual);
+                let whole = super::base(form, &known.machine, [m, n, k], Precision::Bf16)
+                    * crate::math::exp(residual);
                 assert_eq!((a, a.seconds), (b, whole), "{round} {i}");
             }
         }

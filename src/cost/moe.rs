@@ -10,7 +10,7 @@
 //! table holds: residuals do not carry over from one shape to another.
 
 use super::{Kernels, Machine, Timed, bound, outside};
-use crate::math::p_norm;
+use crate::math::{exp, p_norm};
 use crate::piece::Doubt;
 use crate::profile::{ExpertForm, Imbalance, ShapeResidual};
 use crate::resolved::Precision;
@@ -175,7 +175,7 @@ impl Kernels {
             None => form.unseen_shape.map_or(1.0, |sigma| self.in_sigmas(sigma)),
         };
         Timed {
-            seconds: base * libm::exp(known.map_or(0.0, |(residual, _)| residual)),
+            seconds: base * exp(known.map_or(0.0, |(residual, _)| residual)),
             doubt: Doubt::outside(unseen)
                 .max(self.far(outside(shape.tokens.max(1.0), form.tokens), form.beyond_tokens)),
             bound: bound(fixed, memory, compute),
