@@ -100,6 +100,11 @@ impl Doubt {
         Doubt { outside: spread > 0.0, spread }
     }
 
+    /// Between what was measured, by so much.
+    pub fn inside(spread: f64) -> Self {
+        Doubt { outside: false, spread }
+    }
+
     /// The greater of two doubts about one operator.
     #[must_use]
     pub fn max(self, other: Doubt) -> Self {
@@ -282,12 +287,12 @@ mod tests {
     #[test]
     fn what_is_between_measured_sizes_is_in_doubt_but_not_extrapolated() {
         let mut sum = Extrapolated::default();
-        sum.add_seconds(1.0, Doubt { outside: false, spread: 0.5 });
+        sum.add_seconds(1.0, Doubt::inside(0.5));
         sum.add_seconds(3.0, Doubt::outside(1.5));
         sum.add_seconds(10.0, Doubt::NONE);
         assert_eq!(sum, Extrapolated { seconds: 3.0, doubted: 4.0, weighted: 5.0 });
         assert!((sum.excess(0.2) - 4.0 * (libm::exp(0.25) - 1.0)).abs() < 1e-12, "at their mean spread");
-        let both = Doubt { outside: false, spread: 0.5 }.max(Doubt::outside(0.1));
+        let both = Doubt::inside(0.5).max(Doubt::outside(0.1));
         assert_eq!(both, Doubt { outside: true, spread: 0.5 });
     }
 

@@ -92,8 +92,7 @@ impl Kernels {
     /// The doubt about a size at this share of the way between two measured ones: none at them, all of it midway.
     fn between(&self, share: f64, found: Option<f64>) -> Doubt {
         let spread = |found| self.in_sigmas(4.0 * share * (1.0 - share) * found);
-        let spread = found.filter(|_| share > 0.0).map_or(0.0, spread);
-        Doubt { outside: false, spread }
+        found.filter(|_| share > 0.0).map_or(Doubt::NONE, |found| Doubt::inside(spread(found)))
     }
 
     /// Time of a product of `m` tokens with an `n` × `k` weight matrix.
@@ -125,10 +124,11 @@ impl Kernels {
         let time = self.gemm(m, n, k, weights);
         match &self.gemm_form(weights).sustained {
             Some(table) if share > 0.0 => {
-                let spread = table.spread.map_or(0.0, |spread| self.in_sigmas(share * spread));
+                let lasting =
+                    table.spread.map_or(Doubt::NONE, |spread| Doubt::inside(self.in_sigmas(share * spread)));
                 Timed {
                     seconds: time.seconds * exp(share * sustained(table, m)),
-                    doubt: time.doubt.max(Doubt { outside: false, spread }),
+                    doubt: time.doubt.max(lasting),
                     ..time
                 }
             }

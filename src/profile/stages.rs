@@ -110,7 +110,7 @@ impl Efficiency {
         // Errors of 1/e: of the measured efficiency, of whether the rest goes with the memory, of the products' share.
         let inverse = |share: &StageDefault| share.se / (share.value * share.value);
         let measured = inverse(default) * peak / bandwidth;
-        let memory = rest * peak * (1.0 - 1.0 / bandwidth).abs() / 3.0;
+        let memory = rest * peak * (1.0 - 1.0 / bandwidth).abs() * self.memory_in_doubt.value;
         let carried = value * value * measured.hypot(memory).hypot(inverse(products));
         StageDefault {
             value,
@@ -134,6 +134,8 @@ pub struct Efficiency {
     pub products: StageDefault,
     /// The same of devices that were measured, by id.
     products_of: BTreeMap<String, StageDefault>,
+    /// Share of what another bandwidth changes that is in doubt.
+    memory_in_doubt: StageDefault,
     /// Dense models, of the bf16 peak.
     pub dense_bf16: StageDefault,
     /// Dense models, of the fp8 peak.
