@@ -183,6 +183,8 @@ pub(crate) mod testing {
             source: "datasheet".into(),
             gb_per_s_per_gpu: 50.0,
             latency_us: 30.0,
+            spread: 0.35,
+            all_reduce: None,
         }
     }
 

@@ -15,7 +15,8 @@ mod training;
 pub use crowd::Crowd;
 pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer};
 pub use facts::{
-    Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision, SlidingWindow,
+    BetweenNodes, Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision,
+    SlidingWindow,
 };
 pub use run::{
     AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,

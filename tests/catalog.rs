@@ -297,7 +297,11 @@ fn devices_and_networks_have_possible_figures() {
         assert!(
             (1.0..=900.0).contains(&network.gb_per_s_per_gpu) && (1.0..1000.0).contains(&network.latency_us)
         );
-        assert!(!network.source.is_empty());
+        assert!(!network.source.is_empty() && (0.1..1.0).contains(&network.spread));
+        let Some(measured) = &network.all_reduce else { continue };
+        assert!(measured.bytes.len() == measured.us.len() && measured.bytes.len() > 2, "{}", row.id);
+        assert!(measured.bytes.is_sorted() && measured.us.is_sorted() && !measured.source.is_empty());
+        assert!((0.0..1.0).contains(&measured.growth) && measured.spread < network.spread, "{}", row.id);
     }
 }
 

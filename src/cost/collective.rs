@@ -3,7 +3,8 @@
 //! Inside an NVLink domain all-reduce comes from a table by size (one latency and one bandwidth miss the middle
 //! sizes by a factor of two), and all-to-all from one by tokens. Devices with another link: the size is scaled
 //! by the ratio of bandwidths, so that the latency floor stays and the bandwidth part follows the link. Beyond a
-//! domain the network's latency and bandwidth are added to what happens inside: a formula, flagged as such.
+//! domain all-reduce comes from the network's table of measured ones; elsewhere the network's latency and bandwidth are
+//! added to what happens inside: a formula, flagged as such, which was half of the measured time at 256 KB to 1 MB.
 
 use super::{Kernels, Timed};
 use crate::math::log_log;
@@ -19,13 +20,7 @@ impl Kernels {
             return Timed::NONE;
         }
         if ranks > self.domain {
-            // Reduced inside each domain, then between domains over all links at once, then spread inside.
-            let inside = self.all_reduce(bytes, self.domain, eager);
-            let domains = f64::from(ranks) / f64::from(self.domain);
-            let share = bytes / f64::from(self.domain);
-            let between = 2.0 * (domains - 1.0) / domains * share / (self.network.gb_per_s_per_gpu * 1e9);
-            let seconds = inside.seconds + self.network.latency_us * 1e-6 + between;
-            return Timed { seconds, doubt: Doubt::outside(1.0), bound: Bound::Network };
+            return self.all_reduce_between(bytes, ranks, eager);
         }
         let table = form.tables.iter().find(|table| table.gpus >= ranks).or(form.tables.last());
         let Some(table) = table else { return Timed { doubt: Doubt::outside(1.0), ..Timed::NONE } };
@@ -47,6 +42,39 @@ impl Kernels {
             doubt: Doubt::outside(f64::from(ranks > table.gpus || size > last)),
             bound,
         }
+    }
+
+    /// All-reduce over more than one domain: as two nodes were measured to take, growing with their number; by formula for
+    /// a network that nobody measured, and for what is beyond the largest row.
+    fn all_reduce_between(&self, bytes: f64, ranks: u32, eager: bool) -> Timed {
+        let domains = f64::from(ranks.div_ceil(self.domain));
+        let outside = Doubt::outside(self.in_sigmas(self.network.spread));
+        let Some(table) = &self.network.all_reduce else {
+            let seconds = self.all_reduce_by_formula(bytes, domains, eager);
+            return Timed { seconds, doubt: outside, bound: Bound::Network };
+        };
+        // As many bytes a port as there were in the table's nodes of eight.
+        let size = bytes * 8.0 / f64::from(self.domain);
+        let (first, last) =
+            (table.bytes.first().copied().unwrap_or(1.0), table.bytes.last().copied().unwrap_or(1.0));
+        let us = log_log(&table.bytes, &table.us, size.clamp(first, last))
+            * libm::pow(domains / 2.0, table.growth);
+        let extra_us = if eager { self.profile.form.all_reduce.eager_extra_us } else { 0.0 };
+        let measured = (us + extra_us) * 1e-6;
+        if size <= last {
+            let doubt = Doubt::inside(self.in_sigmas(table.spread));
+            return Timed { seconds: measured, doubt, bound: Bound::Network };
+        }
+        let formula = |size| self.all_reduce_by_formula(size * f64::from(self.domain) / 8.0, domains, eager);
+        Timed { seconds: measured + formula(size) - formula(last), doubt: outside, bound: Bound::Network }
+    }
+
+    /// Reduced inside each domain, then between domains over all links at once, then spread inside; seconds.
+    fn all_reduce_by_formula(&self, bytes: f64, domains: f64, eager: bool) -> f64 {
+        let inside = self.all_reduce(bytes, self.domain, eager).seconds;
+        let share = bytes / f64::from(self.domain);
+        let between = 2.0 * (domains - 1.0) / domains * share / (self.network.gb_per_s_per_gpu * 1e9);
+        inside + self.network.latency_us * 1e-6 + between
     }
 }
 
@@ -75,7 +103,7 @@ impl Kernels {
         let leaving = 1.0 - f64::from(self.domain) / f64::from(ranks);
         let network = 3.0 * tokens * elements * leaving / (self.network.gb_per_s_per_gpu * 1e9);
         let seconds = us * 1e-6 + 2.0 * self.network.latency_us * 1e-6 + network;
-        Timed { seconds, doubt: Doubt::outside(1.0), bound: Bound::Network }
+        Timed { seconds, doubt: Doubt::outside(self.in_sigmas(self.network.spread)), bound: Bound::Network }
     }
 }
 
@@ -125,7 +153,7 @@ impl Kernels {
         let leaving = 1.0 - f64::from(self.domain) / f64::from(ranks);
         let network = bytes * leaving / f64::from(self.domain) / (self.network.gb_per_s_per_gpu * 1e9);
         let seconds = us * 1e-6 + self.network.latency_us * 1e-6 + network;
-        Timed { seconds, doubt: Doubt::outside(1.0), bound: Bound::Network }
+        Timed { seconds, doubt: Doubt::outside(self.in_sigmas(self.network.spread)), bound: Bound::Network }
     }
 }
 
@@ -136,7 +164,9 @@ fn of_first(table: &TokenTable) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::cost::testing::kernels;
+    use super::*;
+    use crate::cost::testing::{h100, kernels, ndr400};
+    use crate::resolved::{BetweenNodes, Network};
 
     #[test]
     fn floors_grows_and_flags() {
@@ -160,10 +190,54 @@ mod tests {
             kernels.gather_scatter(64.0, 4096.0, 16).seconds
                 > kernels.gather_scatter(64.0, 4096.0, 8).seconds
         );
-        assert_eq!(kernels.all_reduce(1e6, 16, false).doubt.spread, 1.0);
-        assert!(
-            kernels.all_reduce(1e6, 16, false).seconds > kernels.all_reduce(1e6, 8, false).seconds + 3e-5
-        );
         assert!(kernels.all_reduce(1e6, 8, true).seconds > kernels.all_reduce(1e6, 8, false).seconds + 1e-5);
+    }
+
+    /// An H100's kernels on a network with measured all-reduces.
+    fn measured() -> Kernels {
+        let network = Network {
+            all_reduce: Some(BetweenNodes {
+                source: "a test".into(),
+                bytes: vec![1024.0, 65_536.0, 1_048_576.0],
+                us: vec![30.0, 50.0, 80.0],
+                growth: 0.3,
+                spread: 0.2,
+            }),
+            ..ndr400()
+        };
+        Kernels::new(&h100(), &network, kernels().profile().clone())
+    }
+
+    #[test]
+    fn between_nodes_measured_all_reduces_come_before_the_formula() {
+        let (formula, kernels) = (kernels(), measured());
+        let us = |bytes, ranks| kernels.all_reduce(bytes, ranks, false).seconds * 1e6;
+        for (bytes, expected) in
+            [(8.0, 30.0), (1024.0, 30.0), (8192.0, 1500.0_f64.sqrt()), (1_048_576.0, 80.0)]
+        {
+            assert!((us(bytes, 16) - expected).abs() < 1e-6, "{bytes}: {}", us(bytes, 16));
+        }
+        assert!(
+            (us(65_536.0, 32) / us(65_536.0, 16) - 2.0_f64.powf(0.3)).abs() < 1e-9,
+            "more nodes take longer"
+        );
+        assert!(us(1024.0, 12) >= us(1024.0, 16), "half a node more is a node more");
+        // Beyond its rows it grows as the formula does, from the last of them.
+        let more = |kernels: &Kernels| {
+            kernels.all_reduce(16e6, 16, false).seconds - kernels.all_reduce(1_048_576.0, 16, false).seconds
+        };
+        assert!((more(&kernels) - more(&formula)).abs() < 1e-12);
+        let usual = kernels.profile().form.extrapolation_sigma;
+        let doubt = |kernels: &Kernels, bytes| kernels.all_reduce(bytes, 16, false).doubt;
+        assert_eq!(doubt(&kernels, 4096.0), Doubt::inside(0.2 / usual));
+        assert_eq!(doubt(&kernels, 4e6), Doubt::outside(0.35 / usual));
+        assert_eq!(doubt(&formula, 4096.0), Doubt::outside(0.35 / usual));
+    }
+
+    #[test]
+    fn without_measured_ones_the_network_comes_on_top_of_what_happens_inside() {
+        let kernels = kernels();
+        let [one, two] = [8, 16].map(|ranks| kernels.all_reduce(1e6, ranks, false).seconds);
+        assert!((two - one - (30e-6 + 1e6 / 8.0 / 50e9)).abs() < 1e-12, "{one} {two}");
     }
 }

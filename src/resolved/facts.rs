@@ -333,4 +333,25 @@ pub struct Network {
     pub gb_per_s_per_gpu: f64,
     /// Latency of a small collective, microseconds.
     pub latency_us: f64,
+    /// Log-sigma of times by these two alone.
+    pub spread: f64,
+    /// All-reduces that were measured between nodes; by the two figures above where there are none.
+    pub all_reduce: Option<BetweenNodes>,
+}
+
+/// An all-reduce by NCCL over two nodes of eight GPUs, one port each, by size: all of it, what happens inside the nodes
+/// included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BetweenNodes {
+    /// Where the figures come from.
+    pub source: String,
+    /// Bytes of the tensor, rising.
+    pub bytes: Vec<f64>,
+    /// Microseconds.
+    pub us: Vec<f64>,
+    /// Over `n` nodes it takes `(n / 2)^growth` times as long.
+    pub growth: f64,
+    /// Log-sigma between clusters.
+    pub spread: f64,
 }

@@ -208,6 +208,9 @@ fn moved(prepared: &Prepared, input: Input, factor: f64) -> Option<Prepared> {
             let network = &mut resolved.cluster.network;
             network.gb_per_s_per_gpu *= factor;
             network.latency_us /= factor;
+            if let Some(measured) = &mut network.all_reduce {
+                measured.us.iter_mut().for_each(|us| *us /= factor);
+            }
             let profile = profile::device(&resolved.cluster.device.id).ok()?;
             moved.engine.kernels = Kernels::new(&resolved.cluster.device, network, profile);
             // Seconds that somebody measured are theirs, and no less a matter of the network.
