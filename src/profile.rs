@@ -90,6 +90,18 @@ pub struct DeviceProfile {
 }
 
 impl DeviceProfile {
+    /// Leaves this share of every kernel's fixed time; collectives keep theirs, which are of the links.
+    pub fn scale_floors(&mut self, share: f64) {
+        let products = [&mut self.gemm.bf16.t0_us, &mut self.gemm.fp8.t0_us];
+        let attention = [&mut self.attention_decode.t0_us, &mut self.attention_prefill.t0_us];
+        let experts = [&mut self.moe.bf16.t0_us, &mut self.moe.fp8.t0_us];
+        let others = [&mut self.elementwise.t0_us, &mut self.sampling.t0_us];
+        let verification = self.sampling.verification.as_mut().map(|form| &mut form.t0_us);
+        for t0_us in [products, attention, experts, others].into_iter().flatten().chain(verification) {
+            *t0_us *= share;
+        }
+    }
+
     /// What a family rests on: a measured profile may carry families over that it did not measure.
     fn tier_of(&self, family: &str) -> Tier {
         if self.tier == Tier::Measured { self.measured_or(family, Tier::Published) } else { self.tier }

@@ -186,7 +186,8 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     let seed = book.seed(raw.seed);
     let name = raw.name.clone().unwrap_or_else(|| document.name().to_owned());
 
-    let kernel_profile = profile::device(&cluster.device.id)?;
+    let mut kernel_profile = profile::device(&cluster.device.id)?;
+    kernel_profile.form.scale_floors(generation.engine.kernel_floors);
     let kernels = crate::cost::Kernels::new(&cluster.device, &cluster.network, kernel_profile);
     let software = generation::software(&generation, &engine_constants);
     let engine = Engine {

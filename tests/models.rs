@@ -468,6 +468,27 @@ fn engines() -> Vec<(String, Engine)> {
     all.collect()
 }
 
+#[test]
+fn kernels_without_fixed_times_are_a_roofline() {
+    let engine = |floors: &str| {
+        let ask = Ask::new("qwen3-8b", "h100-sxm", 1, 1);
+        let keys = format!("overhead: none, kernel_floors: {floors}, ");
+        Ask { generation: ask.generation.replace("overhead: none, ", &keys), ..ask }.unbounded().engine()
+    };
+    let engines = ["1", "0.5", "0"].map(engine);
+    let [fitted, half, roofline] = engines.each_ref().map(|engine| ms(engine, &decode(1, 0), 1000.0));
+    // What is left of a step at batch 1 is reading the weights, at the share of the bandwidth that kernels reach.
+    let weights = 2.0 * 7.57e9 / 3.35e12 * 1e3;
+    assert!((weights..1.3 * weights).contains(&roofline), "{roofline} ms, weights {weights} ms");
+    assert!(
+        fitted > 1.1 * roofline && (half / (0.5 * (fitted + roofline)) - 1.0).abs() < 0.02,
+        "{fitted} {half}"
+    );
+    // A large step hardly gains.
+    let [fitted, _, roofline] = engines.each_ref().map(|engine| ms(engine, &decode(512, 0), 1000.0));
+    assert!((0.85 * fitted..fitted).contains(&roofline), "{fitted} {roofline}");
+}
+
 /// A step of any kind and context, and one with more of something.
 fn grown() -> impl Strategy<Value = ((Shape, f64), (Shape, f64), u32)> {
     let sequences = prop_oneof![0..40_u32, 0..600_u32];

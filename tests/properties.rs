@@ -123,9 +123,10 @@ fn generation() -> impl Strategy<Value = String> {
         maybe("max_num_seqs", count(1..=300)),
         maybe("max_num_batched_tokens", count(4..=3000)),
         maybe("max_model_len", count(200..=3000)),
+        maybe("kernel_floors", one_of(&["0", "0.4", "1"])),
     );
-    (software, memory, limits).prop_map(|((a, b, c, d, e, f), (g, h, i, j, k, l, m), (n, o, p))| {
-        format!("generation: {{ {} }}\n", [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].concat())
+    (software, memory, limits).prop_map(|((a, b, c, d, e, f), (g, h, i, j, k, l, m), (n, o, p, q))| {
+        format!("generation: {{ {} }}\n", [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q].concat())
     })
 }
 

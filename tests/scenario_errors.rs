@@ -62,6 +62,7 @@ generation:
   engine: sglang
   engine_version: \"0.5\"
   overhead: none
+  kernel_floors: 0.5
   layout: { tp: 1, pp: 1, ep: 1, dp_attention: false }
   max_num_seqs: 256
   max_num_batched_tokens: 8192

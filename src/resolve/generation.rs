@@ -94,6 +94,7 @@ pub(super) fn resolve(
             Overhead::Measured
         }
     };
+    let kernel_floors = raw.kernel_floors.map_or(1.0, raw::Probability::get);
     let lookahead = inputs.speculation.map_or(0, |s| s.schedule.max_draft_tokens());
     let max_num_batched_tokens = book.or_from(
         "generation.max_num_batched_tokens",
@@ -168,6 +169,7 @@ pub(super) fn resolve(
             version: raw.engine_version.clone(),
             defaults_since: defaults.since.clone(),
             overhead,
+            kernel_floors,
             graph_mode,
             capture_sizes,
             max_num_seqs,

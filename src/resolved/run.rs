@@ -209,6 +209,9 @@ pub struct EngineSettings {
     pub defaults_since: String,
     /// Whether software costs count.
     pub overhead: Overhead,
+    /// Share of the kernels' fixed times that is left.
+    #[serde(default = "as_fitted")]
+    pub kernel_floors: f64,
     /// Which steps replay a CUDA graph.
     pub graph_mode: GraphMode,
     /// Captured graph sizes, tokens, rising; empty when eager.
@@ -227,6 +230,11 @@ pub struct EngineSettings {
     pub router: Router,
     /// Sampling temperature.
     pub temperature: f64,
+}
+
+/// Results from before there was a choice.
+fn as_fitted() -> f64 {
+    1.0
 }
 
 /// How one replica lies on GPUs.

@@ -15,6 +15,8 @@ pub struct Generation {
     pub engine_version: Option<String>,
     /// Whether the engine's own time (scheduling, launches, sampling on the host) is counted.
     pub overhead: Option<Overhead>,
+    /// Share of the kernels' fixed times (their launch, first wave and tail) that is left, 0 to 1: 1 as fitted, 0 a roofline.
+    pub kernel_floors: Option<Probability>,
     /// How one engine is spread over GPUs.
     pub layout: Option<GenerationLayout>,
     /// Most requests running at once in one engine.

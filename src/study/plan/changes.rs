@@ -14,7 +14,6 @@ use super::goal::{Facts, Goal, by_keys};
 use super::search::Options;
 use super::space::Space;
 use crate::cost::Kernels;
-use crate::profile;
 use crate::resolve::Prepared;
 use crate::resolved::{Resolved, Source};
 
@@ -211,7 +210,7 @@ fn moved(prepared: &Prepared, input: Input, factor: f64) -> Option<Prepared> {
             if let Some(measured) = &mut network.all_reduce {
                 measured.us.iter_mut().for_each(|us| *us /= factor);
             }
-            let profile = profile::device(&resolved.cluster.device.id).ok()?;
+            let profile = moved.engine.kernels.profile().clone();
             moved.engine.kernels = Kernels::new(&resolved.cluster.device, network, profile);
             // Seconds that somebody measured are theirs, and no less a matter of the network.
             resolved.cycle.weight_sync.value /= factor;
