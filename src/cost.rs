@@ -10,15 +10,18 @@ mod attention;
 mod collective;
 pub mod fit;
 mod gemm;
+mod known;
 mod memory_bound;
 mod moe;
 
 pub use attention::{AttentionShape, AttentionTime};
 pub use moe::ExpertShape;
 
+use self::known::Known;
+use crate::math::Corner;
 use crate::piece::{Bound, Doubt};
-use crate::profile::KernelProfile;
-use crate::resolved::{Device, Network};
+use crate::profile::{DeviceProfile, KernelProfile};
+use crate::resolved::{Device, Network, Precision};
 
 /// A time that does not depend on context.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +60,33 @@ pub struct Kernels {
     /// GPUs that one NVLink domain holds.
     domain: u32,
     network: Network,
-    products: gemm::Products,
+    products: Known<gemm::Product, 24>,
+    layers: Known<moe::Layer, 8>,
+    corners: Corners,
+}
+
+/// The soft corners between memory and compute of the profile's forms, in bf16 and fp8.
+#[derive(Debug, Clone)]
+struct Corners {
+    gemm: [Corner; 2],
+    experts: [Corner; 2],
+}
+
+impl Corners {
+    fn of(form: &DeviceProfile) -> Self {
+        Corners {
+            gemm: [form.gemm.bf16.p, form.gemm.fp8.p].map(Corner::new),
+            experts: [form.moe.bf16.p, form.moe.fp8.p].map(Corner::new),
+        }
+    }
+
+    fn gemm(&self, weights: Precision) -> &Corner {
+        &self.gemm[usize::from(weights == Precision::Fp8)]
+    }
+
+    fn experts(&self, weights: Precision) -> &Corner {
+        &self.experts[usize::from(weights == Precision::Fp8)]
+    }
 }
 
 /// The datasheet's rates that the forms are relative to.
@@ -95,8 +124,10 @@ impl Kernels {
             link_ratio: device.nvlink_gb_per_s / TABLE_NVLINK_GB_PER_S,
             domain: device.nvlink_domain,
             network: network.clone(),
+            corners: Corners::of(&profile.form),
             profile,
-            products: gemm::Products::default(),
+            products: Known::default(),
+            layers: Known::default(),
         }
     }
 

@@ -6,9 +6,11 @@
 mod beta;
 mod chi_square;
 mod clipped;
+mod corner;
 mod discrete;
 mod fit;
 mod interpolate;
+mod logarithm;
 mod normal;
 mod summary;
 mod surface;
@@ -16,9 +18,11 @@ mod surface;
 pub use beta::beta_nodes;
 pub use chi_square::chi_square_p_value;
 pub use clipped::{clipped_lognormal_mean, solve_lognormal_location};
+pub use corner::Corner;
 pub use discrete::{binomial, hypergeometric};
 pub use fit::{SurfaceRow, fit_surface, levenberg_marquardt};
 pub use interpolate::{log_log, polyline};
+pub use logarithm::ln;
 pub use normal::{normal_cdf, normal_quantile};
 pub use summary::{Summary, quantile_sorted};
 pub use surface::{Cell, Surface};
@@ -48,10 +52,13 @@ pub fn p_norm(a: f64, b: f64, p: f64) -> f64 {
         return high.max(0.0);
     }
     let ratio = low / high;
+    if p == 1.0 {
+        return high + low;
+    }
     if p == 2.0 {
         return high * libm::sqrt(1.0 + ratio * ratio);
     }
-    high * exp(libm::log(1.0 + exp(p * libm::log(ratio))) / p)
+    high * exp(ln(1.0 + exp(p * ln(ratio))) / p)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! mean context. Heads that no table holds (latent attention, other widths than 128) get the form alone.
 
 use super::{Kernels, Machine};
-use crate::math::{Surface, exp, p_norm};
+use crate::math::{Surface, exp, ln, p_norm};
 use crate::piece::{Bound, Doubt};
 use crate::profile::{DecodeAttentionForm, PrefillAttentionForm};
 
@@ -75,9 +75,8 @@ pub(super) fn piece(
     context: f64,
     scale: f64,
 ) -> ([f64; 2], [f64; 2]) {
-    let (u, r) =
-        (surface.cell(0, libm::log(shape.batch * shape.kv_heads)), surface.cell(2, libm::log(shape.rows)));
-    let factor = |knot: usize| exp(surface.at_cells(&[u, (knot, 0.0), r]));
+    let (u, r) = (surface.cell(0, ln(shape.batch * shape.kv_heads)), surface.cell(2, ln(shape.rows)));
+    let factor = |knot: usize| exp(surface.at_middle(u, knot, r));
     let knots = surface.knots(1);
     let end = |knot: usize| knots[knot] * scale;
     // The ends decide, so that every context of a range finds the same piece.
@@ -112,7 +111,7 @@ pub(super) fn prefill(
 
 /// Where prefill attention lies on its residual: tokens x heads, tokens of a sequence, heads a KV head, KV heads.
 pub(super) fn prefill_place(tokens: f64, mean: f64, heads: f64, kv_heads: f64) -> [f64; 4] {
-    [tokens * heads, mean, heads / kv_heads, kv_heads].map(libm::log)
+    [tokens * heads, mean, heads / kv_heads, kv_heads].map(ln)
 }
 
 impl Kernels {

@@ -10,7 +10,7 @@
 //! table holds: residuals do not carry over from one shape to another.
 
 use super::{Kernels, Machine, Timed, bound, outside};
-use crate::math::{exp, p_norm};
+use crate::math::{exp, ln, p_norm};
 use crate::piece::Doubt;
 use crate::profile::{ExpertForm, Imbalance, ShapeResidual};
 use crate::resolved::Precision;
@@ -42,7 +42,7 @@ impl ExpertShape {
     /// Expected distinct experts that the tokens touch on the busiest GPU of the group.
     pub fn touched(&self) -> f64 {
         let tokens = self.independent_tokens;
-        let touched = |chance: f64| 1.0 - libm::exp(tokens * libm::log1p(-chance.min(1.0 - 1e-12)));
+        let touched = |chance: f64| 1.0 - exp(tokens * ln(1.0 - chance.min(1.0 - 1e-12)));
         let (mean, variance) = if self.skew <= 0.0 {
             let chance = touched(self.per_token / self.count);
             (self.count * chance, self.count * chance * (1.0 - chance))
@@ -59,14 +59,17 @@ impl ExpertShape {
 /// The expected largest of `n` standard normal numbers, between those of 1, 2, 4, 8, 16 and more.
 fn expected_maximum(n: f64) -> f64 {
     const KNOWN: [f64; 6] = [0.0, 0.56, 1.03, 1.42, 1.77, 2.07];
-    let octave = libm::log2(n.max(1.0)).min(5.0);
+    if n <= 1.0 {
+        return KNOWN[0];
+    }
+    let octave = libm::log2(n).min(5.0);
     let low = (octave as usize).min(4);
     KNOWN[low] + (octave - low as f64) * (KNOWN[low + 1] - KNOWN[low])
 }
 
 /// The chance that a token takes each expert: popularity ∝ rank^-α, `per_token` distinct picks, none above 1.
 fn inclusion(count: usize, per_token: f64, skew: f64) -> Vec<f64> {
-    let mut chances: Vec<f64> = (1..=count).map(|rank| libm::pow(rank as f64, -skew)).collect();
+    let mut chances: Vec<f64> = (1..=count).map(|rank| exp(-skew * ln(rank as f64))).collect();
     // What the most popular cannot take beyond certainty goes to the others; a few rounds settle it.
     for _ in 0..8 {
         let certain = chances.iter().filter(|c| **c >= 1.0).count() as f64;
@@ -102,14 +105,13 @@ impl Work {
         let activations = 2.0 * (2.0 * pairs * shape.hidden + 3.0 * pairs * shape.intermediate);
         // Skewed routing overloads a GPU once its experts have tokens enough to differ in.
         let tokens_per_expert = shape.tokens * shape.per_token / shape.count;
-        let settled = 1.0 - libm::exp(-tokens_per_expert / overload.tokens);
-        Work {
-            touched,
-            pairs,
-            bytes: weights + activations,
-            flops: 2.0 * pairs * per_expert,
-            imbalance: 1.0 + overload.per_alpha * shape.skew * libm::log(shape.expert_parallel) * settled,
-        }
+        let imbalance = if shape.skew > 0.0 {
+            let settled = 1.0 - exp(-tokens_per_expert / overload.tokens);
+            1.0 + overload.per_alpha * shape.skew * ln(shape.expert_parallel) * settled
+        } else {
+            1.0
+        };
+        Work { touched, pairs, bytes: weights + activations, flops: 2.0 * pairs * per_expert, imbalance }
     }
 
     /// Fixed, memory and compute seconds of the form.
@@ -132,28 +134,68 @@ impl Work {
     }
 }
 
-/// The residual of a shape, where tables hold it, on (popularity exponent + 1, tokens): that of its layout, or of
-/// the nearest one (in octaves of tensor and expert parallelism) of the same model's layer.
-/// With it, whether it is the layout's own.
-pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> Option<(f64, bool)> {
+/// A kind of expert layer, and which of the profile's shapes its residual is of.
+#[derive(Debug)]
+pub(super) struct Layer {
+    hidden: f64,
+    intermediate: f64,
+    count: f64,
+    per_token: f64,
+    expert_parallel: f64,
+    weights: Precision,
+    /// The shape's place in the form, and whether its layout is the layer's own.
+    residual: Option<(usize, bool)>,
+}
+
+impl Layer {
+    fn of(form: &ExpertForm, shape: &ExpertShape) -> Self {
+        let ExpertShape { hidden, intermediate, count, per_token, expert_parallel, weights, .. } = *shape;
+        let residual = nearest(form, shape);
+        Layer { hidden, intermediate, count, per_token, expert_parallel, weights, residual }
+    }
+
+    fn is(&self, shape: &ExpertShape) -> bool {
+        self.hidden == shape.hidden
+            && self.intermediate == shape.intermediate
+            && self.count == shape.count
+            && self.per_token == shape.per_token
+            && self.expert_parallel == shape.expert_parallel
+            && self.weights == shape.weights
+    }
+}
+
+/// The place of the residual of a shape, where tables hold it: that of its layout, or of the nearest one (in octaves of
+/// tensor and expert parallelism) of the same model's layer. With it, whether it is the layout's own.
+fn nearest(form: &ExpertForm, shape: &ExpertShape) -> Option<(usize, bool)> {
     let same = |known: &&ShapeResidual| {
         f64::from(known.hidden) == shape.hidden
             && f64::from(known.experts) == shape.count
             && f64::from(known.topk) == shape.per_token
     };
     let split = |known: &ShapeResidual| f64::from(known.inter) / shape.intermediate;
-    let exact = |known: &&ShapeResidual| {
+    let exact = |known: &ShapeResidual| {
         split(known) == f64::from(known.tp) && f64::from(known.ep) == shape.expert_parallel
     };
     let far = |a: f64, b: u32| libm::log2(a / f64::from(b)).abs();
     let away = |known: &ShapeResidual| far(split(known), known.tp) + far(shape.expert_parallel, known.ep);
-    let own = form.shapes.iter().filter(same).find(exact);
-    let nearest = own.or_else(|| {
-        let whole = |known: &&ShapeResidual| split(known) >= 1.0 && split(known) == libm::round(split(known));
-        form.shapes.iter().filter(same).filter(whole).min_by(|a, b| away(a).total_cmp(&away(b)))
-    })?;
-    let place = [libm::log1p(shape.skew.max(0.0)), libm::log(shape.tokens)];
-    Some((nearest.residual.0.at(place), own.is_some()))
+    let whole = |known: &ShapeResidual| split(known) >= 1.0 && split(known) == libm::round(split(known));
+    let of_model = || form.shapes.iter().enumerate().filter(|(_, known)| same(known));
+    if let Some((place, _)) = of_model().find(|(_, known)| exact(known)) {
+        return Some((place, true));
+    }
+    let others = of_model().filter(|(_, known)| whole(known));
+    others.min_by(|(_, a), (_, b)| away(a).total_cmp(&away(b))).map(|(place, _)| (place, false))
+}
+
+/// A residual on (popularity exponent + 1, tokens).
+fn residual_at(form: &ExpertForm, place: usize, shape: &ExpertShape) -> f64 {
+    let skew = if shape.skew > 0.0 { libm::log1p(shape.skew) } else { 0.0 };
+    form.shapes.get(place).map_or(0.0, |known| known.residual.0.at([skew, ln(shape.tokens)]))
+}
+
+/// The residual of a shape, where tables hold it or its model's layer, and whether it is the layout's own.
+pub(super) fn residual(form: &ExpertForm, shape: &ExpertShape) -> Option<(f64, bool)> {
+    nearest(form, shape).map(|(place, own)| (residual_at(form, place, shape), own))
 }
 
 impl Kernels {
@@ -166,8 +208,9 @@ impl Kernels {
         };
         let work = Work::of(shape, shape.touched(), &moe.imbalance);
         let [fixed, memory, compute] = work.terms(form, &self.machine, shape.weights);
-        let base = work.base(form, &self.machine, shape.weights);
-        let known = residual(form, shape);
+        let base = fixed + work.imbalance * self.corners.experts(shape.weights).norm(compute, memory);
+        let layer = self.layers.get(|layer| layer.is(shape), || Layer::of(form, shape));
+        let known = layer.map_or_else(|| nearest(form, shape), |layer| layer.residual);
         // A layer, or its layout, that no table holds is outside too.
         let unseen = match known {
             Some((_, true)) => 0.0,
@@ -175,7 +218,7 @@ impl Kernels {
             None => form.unseen_shape.map_or(1.0, |sigma| self.in_sigmas(sigma)),
         };
         Timed {
-            seconds: base * exp(known.map_or(0.0, |(residual, _)| residual)),
+            seconds: base * exp(known.map_or(0.0, |(place, _)| residual_at(form, place, shape))),
             doubt: Doubt::outside(unseen)
                 .max(self.far(outside(shape.tokens.max(1.0), form.tokens), form.beyond_tokens)),
             bound: bound(fixed, memory, compute),

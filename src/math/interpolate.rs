@@ -11,8 +11,8 @@ pub fn log_log(xs: &[f64], ys: &[f64], x: f64) -> f64 {
     }
     let upper = xs[1..rows - 1].iter().take_while(|&&edge| edge < x).count() + 1;
     let (x0, x1, y0, y1) = (xs[upper - 1], xs[upper], ys[upper - 1], ys[upper]);
-    let share = libm::log(x / x0) / libm::log(x1 / x0);
-    y0 * super::exp(share * libm::log(y1 / y0))
+    let share = super::ln(x / x0) / super::ln(x1 / x0);
+    y0 * super::exp(share * super::ln(y1 / y0))
 }
 
 /// The line through points that rise in x, flat beyond them; none without points.

@@ -25,7 +25,7 @@ impl<const D: usize> Surface<D> {
         if nodes != values.len() || !knots.iter().all(rises) {
             return None;
         }
-        let axes = knots.each_ref().map(|axis| axis.iter().map(|x| libm::log(*x)).collect());
+        let axes = knots.each_ref().map(|axis| axis.iter().map(|x| super::ln(*x)).collect());
         Some(Surface { axes, knots, values })
     }
 
@@ -127,6 +127,20 @@ impl<const D: usize> Surface<D> {
 }
 
 impl Surface<3> {
+    /// The surface at a knot of the middle axis, [`Surface::at_cells`] with four corners instead of eight.
+    #[inline]
+    pub fn at_middle(&self, first: Cell, knot: usize, last: Cell) -> f64 {
+        let strides = [self.axes[1].len() * self.axes[2].len(), self.axes[2].len()];
+        let node = first.0 * strides[0] + knot * strides[1] + last.0;
+        let up = if first.1 > 0.0 { strides[0] } else { 0 };
+        let along = |node: usize| {
+            let step = usize::from(last.1 > 0.0);
+            self.values[node] + last.1 * (self.values[node + step] - self.values[node])
+        };
+        let [low, high] = [along(node), along(node + up)];
+        low + first.1 * (high - low)
+    }
+
     /// The line over the first axis at two logarithms of the others.
     pub fn over_first(&self, rest: [f64; 2]) -> Option<Surface<1>> {
         let (second, third) = (self.cell(1, rest[0]), self.cell(2, rest[1]));
@@ -189,6 +203,20 @@ mod tests {
             let [below, above] =
                 [1.0 - 1e-9, 1.0 + 1e-9].map(|f| surface.at([knot * f, 1000.0, 2.0].map(f64::ln)));
             assert!((below - above).abs() < 1e-7, "{knot}");
+        }
+    }
+
+    #[test]
+    fn at_a_knot_of_the_middle_axis_four_corners_are_enough() {
+        let knots = [vec![1.0, 4.0, 9.0], vec![1.0, 2.0], vec![3.0, 5.0, 11.0, 12.0]];
+        let values = (0..24).map(|i| f64::from(i * i % 17) * 0.1).collect();
+        let surface = Surface::new(knots, values).unwrap();
+        for (x, z) in [(0.5, 3.0), (1.0, 4.0), (6.0, 11.5), (9.0, 12.0), (40.0, 50.0), (2.0, 5.0)] {
+            let (first, last) = (surface.cell(0, libm::log(x)), surface.cell(2, libm::log(z)));
+            for knot in 0..2 {
+                let whole = surface.at_cells(&[first, (knot, 0.0), last]);
+                assert_eq!(surface.at_middle(first, knot, last), whole, "{x} {knot} {z}");
+            }
         }
     }
 
