@@ -1,5 +1,5 @@
-//! What pricing costs: one operator (100 to 400 ns on a slow AMD EPYC; skewed experts take a power for each expert,
-//! 17 us), one composed step (1.2 to 1.5 us, 3.5 to 5.0 us with a chain of three drafts), and reading a profile (50 us).
+//! What pricing costs: one operator (75 to 145 ns on a slow AMD EPYC; skewed experts take an exponential for each expert,
+//! 7 us), one composed step (0.9 to 1.2 us, 2.5 to 2.9 us with a chain of three drafts), and reading a profile (50 us).
 
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
