@@ -374,6 +374,19 @@ fn a_page_can_be_drawn_again_from_what_a_run_left() {
         (fs::read_to_string(direct).unwrap(), fs::read_to_string(at("out/report.html")).unwrap());
     assert!(direct == again, "drawn again, the page differs");
     assert!(direct.contains("--set seed=3"), "the command to reproduce it");
+    // Results from before some keys were stated are still read.
+    let mut older: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(at("out/result.json")).unwrap()).unwrap();
+    for (place, keys) in [
+        ("/resolved/cluster/network", &["spread", "all_reduce"][..]),
+        ("/resolved/generation/engine", &["kernel_floors"]),
+        ("/forecast/loop", &["replica_mean_s"]),
+    ] {
+        let object = older.pointer_mut(place).unwrap().as_object_mut().unwrap();
+        keys.iter().for_each(|key| assert!(object.remove(*key).is_some(), "{place}/{key}"));
+    }
+    fs::write(at("out/result.json"), older.to_string()).unwrap();
+    run(&["report", &out, "-q"]).exits(0);
     // What is no result is told so.
     fs::write(at("out/result.json"), "{\"schema_version\": 99}").unwrap();
     run(&["report", &out]).exits(1).says(&["result.json", "found schema_version 99, expected 1"]);

@@ -4,7 +4,7 @@
 //! sizes by a factor of two), and all-to-all from one by tokens. Devices with another link: the size is scaled
 //! by the ratio of bandwidths, so that the latency floor stays and the bandwidth part follows the link. Beyond a
 //! domain all-reduce comes from the network's table of measured ones; elsewhere the network's latency and bandwidth are
-//! added to what happens inside: a formula, flagged as such, which was half of the measured time at 256 KB to 1 MB.
+//! added to what happens inside: a formula, flagged as such, which is three fifths of what was measured at 256 KB to 1 MB.
 
 use super::{Kernels, Timed};
 use crate::math::log_log;

@@ -1,5 +1,5 @@
 //! p-norms of two times where costs are priced: (a^p + b^p)^(1/p) = b·g(a/b) for a ≤ b, with g(x) = (1 + x^p)^(1/p) in cubic
-//! pieces over √x. Within 1e-6 of the definition for p from 1 on, at a quarter of the time of its four powers and logarithms.
+//! pieces over √x. Within 1e-6 of the definition for p from 1 on, at a quarter of the time of its two powers and two logarithms.
 
 use std::sync::Arc;
 

@@ -52,7 +52,7 @@ pub fn ln(x: f64) -> f64 {
     let part = (above >> BELOW) as usize % PARTS;
     let mantissa = f64::from_bits(bits.wrapping_sub(octaves.cast_unsigned() << 52));
     let (inverse, logarithm) = TABLE[part];
-    // At most 1/128: eight terms are enough.
+    // At most 1/128: seven terms are enough.
     let r = mantissa * inverse - 1.0;
     let r2 = r * r;
     let series = (-0.5 + r * (1.0 / 3.0)) + r2 * ((-0.25 + r * 0.2) + r2 * (-1.0 / 6.0 + r * (1.0 / 7.0)));

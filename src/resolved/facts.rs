@@ -333,9 +333,11 @@ pub struct Network {
     pub gb_per_s_per_gpu: f64,
     /// Latency of a small collective, microseconds.
     pub latency_us: f64,
-    /// Log-sigma of times by these two alone.
+    /// Log-sigma of times by these two alone; 0 in results from before it was stated.
+    #[serde(default)]
     pub spread: f64,
     /// All-reduces that were measured between nodes; by the two figures above where there are none.
+    #[serde(default)]
     pub all_reduce: Option<BetweenNodes>,
 }
 
