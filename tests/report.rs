@@ -383,7 +383,9 @@ fn a_page_can_be_drawn_again_from_what_a_run_left() {
         ("/forecast/loop", &["replica_mean_s"]),
     ] {
         let object = older.pointer_mut(place).unwrap().as_object_mut().unwrap();
-        keys.iter().for_each(|key| assert!(object.remove(*key).is_some(), "{place}/{key}"));
+        for key in keys {
+            assert!(object.remove(*key).is_some(), "{place}/{key}");
+        }
     }
     fs::write(at("out/result.json"), older.to_string()).unwrap();
     run(&["report", &out, "-q"]).exits(0);
