@@ -13,6 +13,7 @@ mod gemm;
 mod known;
 mod memory_bound;
 mod moe;
+mod occupancy;
 
 pub use attention::{AttentionShape, AttentionTime};
 pub use moe::ExpertShape;

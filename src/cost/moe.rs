@@ -9,6 +9,7 @@
 //! residual of that very shape (widths, experts, layout) over routing and tokens, and zero for shapes that no
 //! table holds: residuals do not carry over from one shape to another.
 
+use super::occupancy::{self, Occupancy};
 use super::{Kernels, Machine, Timed, bound, outside};
 use crate::math::{exp, ln, p_norm};
 use crate::piece::Doubt;
@@ -41,17 +42,41 @@ pub struct ExpertShape {
 impl ExpertShape {
     /// Expected distinct experts that the tokens touch on the busiest GPU of the group.
     pub fn touched(&self) -> f64 {
-        let tokens = self.independent_tokens;
-        let touched = |chance: f64| 1.0 - exp(tokens * ln(1.0 - chance.min(1.0 - 1e-12)));
-        let (mean, variance) = if self.skew <= 0.0 {
-            let chance = touched(self.per_token / self.count);
-            (self.count * chance, self.count * chance * (1.0 - chance))
+        self.busiest(if self.skew > 0.0 {
+            occupancy::sums(&occupancy::missed(&self.chances()), self.independent_tokens)
         } else {
-            let chances = inclusion(self.count as usize, self.per_token, self.skew);
-            chances.iter().map(|c| touched(*c)).fold((0.0, 0.0), |(m, v), p| (m + p, v + p * (1.0 - p)))
-        };
+            self.even()
+        })
+    }
+
+    /// The chance that a token takes each expert.
+    fn chances(&self) -> Vec<f64> {
+        inclusion(self.count as usize, self.per_token, self.skew)
+    }
+
+    /// Mean and variance of the experts touched under even routing.
+    #[inline]
+    fn even(&self) -> [f64; 2] {
+        let chance = (self.per_token / self.count).min(1.0 - 1e-12);
+        let touched = 1.0 - exp(self.independent_tokens * ln(1.0 - chance));
+        [self.count * touched, self.count * touched * (1.0 - touched)]
+    }
+
+    /// The same with what was worked out for the layer.
+    #[inline]
+    fn touched_in(&self, layer: &Layer) -> f64 {
+        let skewed = layer.skewed.as_ref().map(|skewed| skewed.at(self.independent_tokens));
+        self.busiest(skewed.unwrap_or_else(|| self.even()))
+    }
+
+    /// Those on the busiest GPU, from the mean and the variance of all.
+    #[inline]
+    fn busiest(&self, [mean, variance]: [f64; 2]) -> f64 {
+        if self.expert_parallel <= 1.0 {
+            return mean.min(self.count);
+        }
         let local = self.count / self.expert_parallel;
-        let spread = libm::sqrt(variance / self.expert_parallel);
+        let spread = libm::sqrt(variance.max(0.0) / self.expert_parallel);
         local.min(mean / self.expert_parallel + expected_maximum(self.expert_parallel) * spread)
     }
 }
@@ -134,7 +159,7 @@ impl Work {
     }
 }
 
-/// A kind of expert layer, and which of the profile's shapes its residual is of.
+/// A kind of expert layer, and what of its time does not depend on tokens.
 #[derive(Debug)]
 pub(super) struct Layer {
     hidden: f64,
@@ -142,16 +167,21 @@ pub(super) struct Layer {
     count: f64,
     per_token: f64,
     expert_parallel: f64,
+    skew: f64,
     weights: Precision,
+    /// How many experts tokens touch, where routing is skewed.
+    skewed: Option<Occupancy>,
     /// The shape's place in the form, and whether its layout is the layer's own.
     residual: Option<(usize, bool)>,
 }
 
 impl Layer {
     fn of(form: &ExpertForm, shape: &ExpertShape) -> Self {
-        let ExpertShape { hidden, intermediate, count, per_token, expert_parallel, weights, .. } = *shape;
+        let ExpertShape { hidden, intermediate, count, per_token, expert_parallel, skew, weights, .. } =
+            *shape;
+        let skewed = (skew > 0.0).then(|| Occupancy::of(&shape.chances()));
         let residual = nearest(form, shape);
-        Layer { hidden, intermediate, count, per_token, expert_parallel, weights, residual }
+        Layer { hidden, intermediate, count, per_token, expert_parallel, skew, weights, skewed, residual }
     }
 
     fn is(&self, shape: &ExpertShape) -> bool {
@@ -160,6 +190,7 @@ impl Layer {
             && self.count == shape.count
             && self.per_token == shape.per_token
             && self.expert_parallel == shape.expert_parallel
+            && self.skew == shape.skew
             && self.weights == shape.weights
     }
 }
@@ -206,19 +237,24 @@ impl Kernels {
             Precision::Bf16 => &moe.bf16,
             Precision::Fp8 => &moe.fp8,
         };
-        let work = Work::of(shape, shape.touched(), &moe.imbalance);
+        let new;
+        let layer = if let Some(known) = self.layers.get(|layer| layer.is(shape), || Layer::of(form, shape)) {
+            known
+        } else {
+            new = Layer::of(form, shape);
+            &new
+        };
+        let work = Work::of(shape, shape.touched_in(layer), &moe.imbalance);
         let [fixed, memory, compute] = work.terms(form, &self.machine, shape.weights);
         let base = fixed + work.imbalance * self.corners.experts(shape.weights).norm(compute, memory);
-        let layer = self.layers.get(|layer| layer.is(shape), || Layer::of(form, shape));
-        let known = layer.map_or_else(|| nearest(form, shape), |layer| layer.residual);
         // A layer, or its layout, that no table holds is outside too.
-        let unseen = match known {
+        let unseen = match layer.residual {
             Some((_, true)) => 0.0,
             Some((_, false)) => form.unseen_layout.map_or(0.0, |sigma| self.in_sigmas(sigma)),
             None => form.unseen_shape.map_or(1.0, |sigma| self.in_sigmas(sigma)),
         };
         Timed {
-            seconds: base * exp(known.map_or(0.0, |(place, _)| residual_at(form, place, shape))),
+            seconds: base * exp(layer.residual.map_or(0.0, |(place, _)| residual_at(form, place, shape))),
             doubt: Doubt::outside(unseen)
                 .max(self.far(outside(shape.tokens.max(1.0), form.tokens), form.beyond_tokens)),
             bound: bound(fixed, memory, compute),
