@@ -1,5 +1,5 @@
-//! What pricing costs: one operator (75 to 145 ns on a slow AMD EPYC; skewed experts take an exponential for each expert,
-//! 7 us), one composed step (0.9 to 1.2 us, 2.5 to 2.9 us with a chain of three drafts), and reading a profile (50 us).
+//! What pricing costs: one operator (75 to 145 ns on a slow AMD EPYC; 180 to 205 ns
+//! where routing to experts is skewed), one composed step (0.9 to 1.2 us, 2.5 to 2.9 us with a chain of three drafts), and reading a profile (50 us).
 
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
