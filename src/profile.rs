@@ -90,8 +90,12 @@ pub struct DeviceProfile {
 }
 
 impl DeviceProfile {
-    /// Leaves this share of every kernel's fixed time; collectives keep theirs, which are of the links.
+    /// Leaves this share of every kernel's fixed time; collectives keep theirs, which are of the links. With less than all
+    /// of it the kernels are nobody's, and what they take is analytic.
     pub fn scale_floors(&mut self, share: f64) {
+        if share < 1.0 {
+            self.tier = Tier::Analytic;
+        }
         let products = [&mut self.gemm.bf16.t0_us, &mut self.gemm.fp8.t0_us];
         let attention = [&mut self.attention_decode.t0_us, &mut self.attention_prefill.t0_us];
         let experts = [&mut self.moe.bf16.t0_us, &mut self.moe.fp8.t0_us];

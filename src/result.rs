@@ -377,6 +377,9 @@ pub struct Expected {
     pub passed: Option<bool>,
     /// Where it was published.
     pub source: String,
+    /// What a reader must know before comparing, as the scenario says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// How the simulation itself went: the one block that may differ between runs.

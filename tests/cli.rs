@@ -139,6 +139,41 @@ fn speculation_may_be_off_in_the_forecast_itself() {
 }
 
 #[test]
+fn what_a_published_value_rests_on_is_said_beside_it() {
+    let seed = root().join("scenarios/seeds/nemo-rl-235b-async.yaml");
+    let page = tempfile::tempdir().unwrap();
+    let page = page.path().join("page.html");
+    let arguments = ["run", seed.to_str().unwrap(), "--report", page.to_str().unwrap()];
+    let brief: Vec<&str> = arguments.into_iter().chain(BRIEF).collect();
+    let screen = run(&brief).exits(0);
+    // Nobody published which share of the step generation is, so no agreement would confirm the step's gain.
+    for text in [words(&screen.out), words(&fs::read_to_string(page).unwrap())] {
+        for said in
+            ["speedup.step", "share of generation, which are not published", ".84", ".65", "confirm nothing"]
+        {
+            assert!(text.contains(said), "{said}:\n{}", screen.out);
+        }
+    }
+}
+
+#[test]
+fn kernels_without_their_fixed_times_are_a_bound_and_called_so() {
+    let file = File::new(SMALL);
+    let with = |floors: &str| {
+        run(&["run", file.name(), "--format", "json", "--set", &format!("generation.kernel_floors={floors}")])
+            .exits(0)
+            .json()
+    };
+    let [fitted, bound] = ["1", "0"].map(with);
+    let seconds = |result| number(result, "forecast.stages_s.generation");
+    assert!(seconds(&bound) < seconds(&fitted));
+    let published = |result| number(result, "provenance.tier_share.published");
+    assert!(published(&bound) < 0.5 * published(&fitted), "{} {}", published(&bound), published(&fitted));
+    let warned = |result: &serde_json::Value| result["warnings"].to_string().contains("kernel_floors");
+    assert!(warned(&bound) && !warned(&fitted), "{}", bound["warnings"]);
+}
+
+#[test]
 fn the_advice_follows_the_numbers() {
     let file = File::new(SMALL);
     let told = |assignments: &[&str]| {

@@ -22,7 +22,7 @@ const ACCEPTANCE: &str = "acceptance: { power_law: { first: 0.776, decay: 0.074,
 fn full() -> Value {
     let expect = "expect:\n  - { quantity: forecast.stages_s.reward, value: 2, source: own, gate: 0.01 }\n  \
                   - { quantity: forecast.step_s, value: 0.1, source: none, gate: 0.01 }\n  \
-                  - { quantity: speedup.p_gain, value: 0.9, source: none }\n";
+                  - { quantity: speedup.p_gain, value: 0.9, source: none, note: made up }\n";
     result(&format!("{}{expect}", SMALL.replace("decay: 0.074", "decay: { value: 0.074, se: 0.01 }")), &[])
 }
 
@@ -111,6 +111,7 @@ fn every_promised_key_is_there_with_its_type() {
                 ("in_band", "bool?"),
                 ("gate", "number?"),
                 ("passed", "bool?"),
+                ("note", "text?"),
             ],
         ),
     ] {

@@ -97,11 +97,17 @@ fn at_small_batches_a_verification_touches_more_experts_than_a_decode_step() {
 fn the_whole_figure() {
     for (inputs, name) in [(Inputs::Fitted, "as fitted"), (Inputs::Roofline, "without fixed times")] {
         println!("rollout speedup at lag 0 / 2 / 4 / 8 (published), kernels {name}");
-        let mut errors = Vec::new();
-        for (gpus, published) in &PUBLISHED {
-            let ours = row(inputs, *gpus, &[0, 1, 2, 3]);
-            errors.extend(ours.iter().zip(published).map(|(ours, theirs)| (ours / theirs - 1.0).abs()));
-        }
-        println!("mean error {:.1} %", 100.0 * errors.iter().sum::<f64>() / errors.len() as f64);
+        let ours = PUBLISHED.map(|(gpus, _)| row(inputs, gpus, &[0, 1, 2, 3]));
+        let pairs = ours.iter().zip(&PUBLISHED).flat_map(|(ours, (_, theirs))| ours.iter().zip(theirs));
+        let errors: Vec<f64> = pairs.map(|(ours, theirs)| (ours / theirs - 1.0).abs()).collect();
+        let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+        println!("mean error {:.1} %", 100.0 * mean);
+        // Falls with lag on 32 and 128 GPUs; on 512 no lag costs more than it does in the figure, 16 %.
+        let least = |row: &[f64]| row.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(ours[..2].iter().all(|row| row[1..].iter().all(|gain| *gain < row[0])), "{ours:?}");
+        assert!(least(&ours[2]) > 0.84 * ours[2][0], "{ours:?}");
+        // On 2048 every lag beats none, where kernels leave it to be seen.
+        let gains = ours[3][1..].iter().all(|gain| *gain > ours[3][0]);
+        assert!(gains == (inputs == Inputs::Roofline) && mean < 0.17, "{ours:?}");
     }
 }

@@ -79,14 +79,9 @@ impl Kernels {
         let form = self.gemm_form(weights);
         let [fixed, memory, compute] = terms(form, &self.machine, [m, n, k], weights);
         let mut seconds = fixed + self.corners.gemm(weights).norm(compute, memory);
-        let new;
         let is = |known: &Product| known.n == n && known.k == k && known.weights == weights;
-        let product = if let Some(known) = self.products.get(is, || self.product(n, k, weights)) {
-            known
-        } else {
-            new = self.product(n, k, weights);
-            &new
-        };
+        let mut spare = None;
+        let product = self.products.get(is, || self.product(n, k, weights), &mut spare);
         let mut doubt = self.far(outside(m, form.m), form.beyond_m).max(product.doubt);
         if let Some(residual) = &product.residual {
             let cell = residual.cell(0, ln(m));

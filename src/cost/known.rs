@@ -20,9 +20,15 @@ impl<T, const N: usize> Clone for Known<T, N> {
 }
 
 impl<T, const N: usize> Known<T, N> {
-    /// The one that `is` it, made where it is new; none where there is no room for it.
+    /// The one that `is` it, made where it is new; made into `spare` where there is no room for it.
     #[inline]
-    pub(super) fn get(&self, is: impl Fn(&T) -> bool, make: impl Fn() -> T) -> Option<&T> {
-        self.0.iter().map(|place| place.get_or_init(&make)).find(|known| is(known))
+    pub(super) fn get<'a>(
+        &'a self,
+        is: impl Fn(&T) -> bool,
+        make: impl Fn() -> T,
+        spare: &'a mut Option<T>,
+    ) -> &'a T {
+        let known = self.0.iter().map(|place| place.get_or_init(&make)).find(|known| is(known));
+        known.unwrap_or_else(|| spare.insert(make()))
     }
 }

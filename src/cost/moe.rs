@@ -237,13 +237,8 @@ impl Kernels {
             Precision::Bf16 => &moe.bf16,
             Precision::Fp8 => &moe.fp8,
         };
-        let new;
-        let layer = if let Some(known) = self.layers.get(|layer| layer.is(shape), || Layer::of(form, shape)) {
-            known
-        } else {
-            new = Layer::of(form, shape);
-            &new
-        };
+        let mut spare = None;
+        let layer = self.layers.get(|layer| layer.is(shape), || Layer::of(form, shape), &mut spare);
         let work = Work::of(shape, shape.touched_in(layer), &moe.imbalance);
         let [fixed, memory, compute] = work.terms(form, &self.machine, shape.weights);
         let base = fixed + work.imbalance * self.corners.experts(shape.weights).norm(compute, memory);

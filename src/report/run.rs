@@ -296,7 +296,7 @@ fn validation(result: &RunResult) -> String {
             row.error.map_or_else(String::new, |error| format!("{:+.1} %", 100.0 * error)),
             yes(row.in_band, ["yes", "no"]),
             yes(row.passed, ["passed", "FAILED"]),
-            row.source.clone(),
+            row.note.as_ref().map_or_else(|| row.source.clone(), |note| format!("{}; {note}", row.source)),
         ]);
     }
     table.html()

@@ -268,6 +268,6 @@ pub struct Expectation {
     pub source: String,
     /// Relative error above which `rollcast validate` fails, such as 0.25.
     pub gate: Option<Positive>,
-    /// Free text.
+    /// What to know before comparing, such as what is not published: printed beside the figure.
     pub note: Option<String>,
 }

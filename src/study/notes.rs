@@ -47,6 +47,13 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             100.0 * provenance.extrapolated_share
         ));
     }
+    let floors = resolved.generation.engine.kernel_floors;
+    if floors < 1.0 {
+        warnings.push(format!(
+            "kernels keep {:.0} % of their fixed times (generation.kernel_floors): a bound on what they could take, no forecast",
+            100.0 * floors
+        ));
+    }
     if forecast.prepared.engine.kernels.profile().stands_in {
         warnings.push(format!(
             "{} has no kernel tables: another device's efficiencies stand in on its datasheet",

@@ -108,6 +108,7 @@ pub(super) fn expected(result: &impl Serialize, expectations: &[Expectation]) ->
                 // A gate on a quantity that the result does not have is failed, not skipped.
                 passed: gate.map(|gate| error.is_some_and(|e| e.abs() <= gate)),
                 source: expectation.source.clone(),
+                note: expectation.note.clone(),
             }
         })
         .collect()

@@ -230,9 +230,11 @@ fn expected(result: &RunResult) -> String {
             Some(false) => ", GATE FAILED",
             None => "",
         };
+        let note = row.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
+        let (quantity, published) = (&row.quantity, row.published);
         text += &paragraph(
             "published",
-            &format!("{}: forecast {forecast}, published {}{error}{band}{gate}", row.quantity, row.published),
+            &format!("{quantity}: forecast {forecast}, published {published}{error}{band}{gate}{note}"),
         );
     }
     text
