@@ -8,8 +8,11 @@
     reason = "a test fails by panicking, and says what it skipped"
 )]
 
+mod common;
 #[path = "kernels/host.rs"]
 mod host;
+#[path = "kernels/standin.rs"]
+mod standin;
 
 use std::time::Duration;
 

@@ -2,24 +2,9 @@
 // In: u32 buffers; for each u64 length, bytes. u32 launches; for each u32 length and name, u32 grid[3], threads, shared
 // bytes, u32 pointers with an i32 each (-1: null), u32 scalars with 4 bytes each.
 // Out: u32 length of an error and its text, or u32 0 and every buffer's bytes.
-#define ROLLCAST_HOST
-#include "shim.h"
+#include "kernels.h"
 
-#include "../common.cuh"
-
-// Each source is a translation unit of its own to CUDA's compiler: names may repeat.
-namespace attention {
-#include "../attention.cu"
-}
-namespace probe {
-#include "../probe.cu"
-}
-namespace sampling {
-#include "../sampling.cu"
-}
-namespace tokens {
-#include "../tokens.cu"
-}
+using host::Launch;
 
 namespace {
 
@@ -29,57 +14,6 @@ uint32_t number() {
   uint32_t x = 0;
   if (!read_all(&x, 4)) exit(1);
   return x;
-}
-
-struct Launch {
-  std::string name;
-  uint32_t grid[3], threads, shared;
-  std::vector<unsigned char> parameters;
-};
-
-std::string run(const Launch& launch) {
-  const host::Kernel* kernel = host::Kernel::first();
-  while (kernel && launch.name != kernel->name) kernel = kernel->next;
-  if (!kernel) return "no such kernel";
-  if (kernel->size != launch.parameters.size())
-    return "the struct has " + std::to_string(kernel->size) + " bytes, " + std::to_string(launch.parameters.size()) +
-           " were given";
-  if (kernel->threads != launch.threads) return "the kernel has " + std::to_string(kernel->threads) + " threads";
-  if (launch.shared > sizeof host::dynamic) return "too much shared memory";
-  host::grid_size = {launch.grid[0], launch.grid[1], launch.grid[2]};
-  host::block_size = {launch.threads, 1, 1};
-  const uint64_t blocks = (uint64_t)launch.grid[0] * launch.grid[1] * launch.grid[2];
-  // Any order will do, so it is not the obvious one: steps of a number that shares no divisor with the count.
-  uint64_t step = blocks / 2 + 1;
-  for (;;) {
-    uint64_t a = step, b = blocks;
-    while (b) {
-      uint64_t c = a % b;
-      a = b;
-      b = c;
-    }
-    if (a == 1) break;
-    step++;
-  }
-  for (uint64_t i = 0, at = blocks - 1; i < blocks; i++, at = (at + step) % blocks) {
-    host::block_index = {(unsigned)(at % launch.grid[0]), (unsigned)(at / launch.grid[0] % launch.grid[1]),
-                         (unsigned)(at / launch.grid[0] / launch.grid[1])};
-    // What a block finds in shared memory is nothing that it may rely on.
-    memset(host::dynamic, 0x7f, launch.shared);
-    host::block = host::Barrier();
-    host::block.expected = launch.threads;
-    host::threads.assign(launch.threads, host::Thread());
-    host::warps.assign((launch.threads + 31) / 32, host::Warp());
-    for (unsigned t = 0; t < launch.threads; t++) {
-      host::threads[t].index = {t, 0, 0};
-      host::warps[t / 32].barrier.expected++;
-    }
-    fiber::run(launch.threads, kernel->run, launch.parameters.data(), [] {
-      host::block.leave();
-      host::warp().barrier.leave();
-    });
-  }
-  return "";
 }
 
 }  // namespace
@@ -116,7 +50,7 @@ int main() {
     }
     std::string error;
     for (const Launch& launch : launches) {
-      if (error.empty()) error = run(launch);
+      if (error.empty()) error = host::run(launch);
     }
     for (const auto& buffer : buffers)
       for (size_t i = buffer.size() - 64; i < buffer.size() && error.empty(); i++)

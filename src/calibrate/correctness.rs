@@ -57,6 +57,16 @@ pub enum Effort {
     Full,
 }
 
+impl Effort {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Effort::Small => "small",
+            Effort::Full => "full",
+        }
+    }
+}
+
 type Runner = fn(&mut dyn Launcher, u64, Effort) -> Result<Vec<Check>, LaunchError>;
 
 /// All checks, cheapest first.

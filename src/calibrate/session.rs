@@ -92,6 +92,8 @@ pub struct Options {
     pub seed: u64,
     /// Families to measure.
     pub families: Vec<Family>,
+    /// How large the checks of correctness are.
+    pub checks: Effort,
 }
 
 /// Where a run's words and files go, as they come.
@@ -155,7 +157,7 @@ pub fn run(device: &mut dyn Device, options: &Options, sink: &mut dyn Sink) -> R
         Some(launcher) => {
             let limit = Duration::from_secs_f64(0.15 * options.budget_s);
             let mut each = |check: &Check| sink.line(&check.to_string());
-            correctness::run(launcher, options.seed, Effort::Full, limit, &mut each)
+            correctness::run(launcher, options.seed, options.checks, limit, &mut each)
         }
         None => Vec::new(),
     };

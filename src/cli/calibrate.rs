@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::CliError;
+use crate::calibrate::correctness::Effort;
 use crate::calibrate::cuda;
 use crate::calibrate::plan::{self, Family, cost_s};
 use crate::calibrate::protocol::Protocol;
@@ -46,7 +47,7 @@ struct PlanArguments {
 
 #[derive(Debug, Args)]
 struct CheckArguments {
-    /// Folders with libnvrtc, where the system does not find it by itself.
+    /// Folders with libnvrtc; without, where the system finds it, CUDA_HOME, /usr/local/cuda and the packages of python3.
     #[arg(long, value_name = "DIR")]
     cuda_lib_dir: Vec<PathBuf>,
     /// Folder with nvdisasm; by default it is looked for in PATH.
@@ -58,7 +59,8 @@ struct CheckArguments {
 struct RunArguments {
     #[command(flatten)]
     plan: PlanArguments,
-    /// Folders with libnvrtc and libcublasLt, where the system does not find them by itself.
+    /// Folders with libnvrtc and libcublasLt; without, where the system finds them, CUDA_HOME, /usr/local/cuda and the
+    /// packages of python3.
     #[arg(long, value_name = "DIR")]
     cuda_lib_dir: Vec<PathBuf>,
     /// Where tables, checks and the log are written.
@@ -67,9 +69,21 @@ struct RunArguments {
     /// Of the random order and of the kernels' inputs.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Sizes at which the kernels are checked; the small ones are for a first look at a machine.
+    #[arg(long, value_name = "SIZES", default_value = "full")]
+    checks: Sizes,
     /// Go through a run on a made-up device: shows what is written, measures nothing.
     #[arg(long)]
     rehearse: bool,
+}
+
+/// Sizes of the checks of correctness.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sizes {
+    /// What a slow host can follow in seconds
+    Small,
+    /// Those and sizes of serving, a minute on two cores
+    Full,
 }
 
 /// A family by name.
@@ -225,6 +239,10 @@ fn measure(arguments: &RunArguments) -> Result<ExitCode, CliError> {
         budget_s: arguments.plan.budget_s,
         seed: arguments.seed,
         families: arguments.plan.families(),
+        checks: match arguments.checks {
+            Sizes::Small => Effort::Small,
+            Sizes::Full => Effort::Full,
+        },
     };
     // The device first: without one no folder is made.
     let mut device: Box<dyn Device> = if arguments.rehearse {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rollcast::calibrate::launch::{LaunchError, Launcher, Program, Scalar};
@@ -16,22 +16,14 @@ pub(crate) struct Host {
 impl Host {
     /// Compiles one program for each bug and one without; none, and a line that says so, where there is no compiler.
     pub(crate) fn build(bugs: &[&str]) -> Option<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-        if Command::new(&compiler).arg("--version").output().is_err() {
-            println!("SKIPPED: no C++ compiler `{compiler}` to run the kernels' source with");
-            return None;
-        }
+        let compiler = compiler()?;
         let folder = tempfile::tempdir().unwrap();
         let mut compiling = Vec::new();
         for bug in std::iter::once(&"").chain(bugs) {
             let out = folder.path().join(format!("host{bug}"));
             let mut command = Command::new(&compiler);
-            command.args(["-std=c++17", "-O1", "-Wall", "-o"]).arg(&out);
-            if !bug.is_empty() {
-                command.arg(format!("-D{bug}"));
-            }
-            compiling.push((*bug, out, command.arg(root.join("kernels/host/run.cpp")).spawn().unwrap()));
+            command.args(["-std=c++17", "-O1", "-Wall", "-o"]).arg(&out).args(flag(bug));
+            compiling.push((*bug, out, command.arg(source("host/run.cpp")).spawn().unwrap()));
         }
         let programs = compiling
             .into_iter()
@@ -43,6 +35,26 @@ impl Host {
             .collect();
         Some(Host { programs, _folder: folder })
     }
+}
+
+/// The C++ compiler; none, and a line that says so, where there is none.
+pub(crate) fn compiler() -> Option<String> {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    if Command::new(&compiler).arg("--version").output().is_err() {
+        println!("SKIPPED: no C++ compiler `{compiler}` to run the kernels' source with");
+        return None;
+    }
+    Some(compiler)
+}
+
+/// A file of `kernels/`.
+pub(crate) fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels").join(name)
+}
+
+/// What plants a bug; nothing where none is named.
+pub(crate) fn flag(bug: &str) -> Option<String> {
+    (!bug.is_empty()).then(|| format!("-D{bug}"))
 }
 
 fn encoded(program: &Program, data: &[Vec<u8>]) -> Vec<u8> {

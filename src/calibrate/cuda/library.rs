@@ -1,36 +1,79 @@
 //! Which of CUDA's libraries are there.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::super::bench::BenchError;
 
-/// Beginnings of the file names that are loaded from the user's folders, in this order: NVRTC asks for its builtins by
-/// name alone when it compiles, and finds them where they are loaded already.
+/// Beginnings of the file names that are loaded from folders, in this order: NVRTC asks for its builtins by name alone when
+/// it compiles, and finds them where they are loaded already.
 const WANTED: [&str; 3] = ["libnvrtc-builtins.so", "libnvrtc.so", "libcublasLt.so"];
 
-/// Loads what the folders hold, so that later look-ups by name find it. An error where a folder cannot be read or
-/// holds none of the libraries.
+/// Loads what the user's folders hold, so that later look-ups by name find it; then, of what the system does not find, what
+/// is in one of the usual places. An error where a folder of the user's cannot be read or holds none of the libraries.
 pub(super) fn load(folders: &[PathBuf]) -> Result<(), BenchError> {
     for folder in folders {
-        let entries = std::fs::read_dir(folder).map_err(|error| {
+        std::fs::read_dir(folder).map_err(|error| {
             BenchError::NoDevice(format!("{}: cannot be read: {error}", folder.display()))
         })?;
-        let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
-        files.sort();
-        let mut loaded = false;
-        for wanted in WANTED {
-            for file in files.iter().filter(|file| named(file, wanted)) {
-                loaded |= keep(file);
-            }
-        }
-        if !loaded {
+        if !keep_all(folder, &WANTED) {
             return Err(BenchError::NoDevice(format!(
                 "{}: none of libnvrtc.so.*, libcublasLt.so.* could be loaded from there",
                 folder.display()
             )));
         }
     }
+    let usual = usual(&|name| std::env::var_os(name));
+    if !nvrtc_is_there() {
+        usual.iter().any(|folder| keep_all(folder, &WANTED[..2]));
+    }
+    if !cublaslt_is_there() {
+        usual.iter().any(|folder| keep_all(folder, &WANTED[2..]));
+    }
     Ok(())
+}
+
+/// Loads the files of a folder that begin so; whether there was one that could be.
+fn keep_all(folder: &Path, wanted: &[&str]) -> bool {
+    let files = children(folder);
+    let mut loaded = false;
+    for wanted in wanted {
+        for file in files.iter().filter(|file| named(file, wanted)) {
+            loaded |= keep(file);
+        }
+    }
+    loaded
+}
+
+/// What a folder holds, in order; nothing where it cannot be read.
+fn children(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut all: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    all.sort();
+    all
+}
+
+/// Folders where CUDA's libraries are found though the system does not look there: of a toolkit, and of the Python packages
+/// that PyTorch brings along (`nvidia/*/lib`), newest first among the toolkit's versions.
+fn usual(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> =
+        ["CUDA_HOME", "CUDA_PATH"].iter().filter_map(|name| variable(name).map(PathBuf::from)).collect();
+    roots.push(PathBuf::from("/usr/local/cuda"));
+    roots.extend(children(Path::new("/usr/local")).into_iter().rev().filter(|path| named(path, "cuda-")));
+    let mut folders: Vec<PathBuf> = roots.iter().map(|root| root.join("lib64")).collect();
+    let mut prefixes: Vec<PathBuf> =
+        ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|name| variable(name).map(PathBuf::from)).collect();
+    // A virtual environment's python3 is a link out of it: its packages are beside the link.
+    let path = variable("PATH").unwrap_or_default();
+    let python = std::env::split_paths(&path).find(|folder| folder.join("python3").exists());
+    prefixes.extend(python.and_then(|folder| folder.parent().map(Path::to_owned)));
+    for prefix in prefixes {
+        for python in children(&prefix.join("lib")).into_iter().filter(|path| named(path, "python3")) {
+            let packages = ["site-packages", "dist-packages"].map(|name| python.join(name).join("nvidia"));
+            folders.extend(packages.iter().flat_map(|nvidia| children(nvidia)).map(|one| one.join("lib")));
+        }
+    }
+    folders
 }
 
 fn named(file: &Path, wanted: &str) -> bool {
@@ -81,30 +124,33 @@ fn version_of(text: &str) -> Option<String> {
     line.split_whitespace().find(numbers).map(str::to_owned)
 }
 
+fn nvrtc_is_there() -> bool {
+    // SAFETY: tries to load the library.
+    unsafe { cudarc::nvrtc::sys::is_culib_present() }
+}
+
+fn cublaslt_is_there() -> bool {
+    // SAFETY: tries to load the library.
+    unsafe { cudarc::cublaslt::sys::is_culib_present() }
+}
+
+/// What to say of a library that is not there.
+fn missing(name: &str, file: &str, package: &str) -> BenchError {
+    BenchError::NoDevice(format!(
+        "no {name}: {file} is neither where the system looks for libraries nor in CUDA_HOME, /usr/local/cuda or the \
+         packages of python3; give its folder with --cuda-lib-dir (it comes with CUDA, or with the Python package \
+         {package})"
+    ))
+}
+
 /// Whether NVRTC is there; says where it was looked for.
 pub(super) fn need_nvrtc() -> Result<(), BenchError> {
-    // SAFETY: tries to load the library.
-    if unsafe { cudarc::nvrtc::sys::is_culib_present() } {
-        return Ok(());
-    }
-    Err(BenchError::NoDevice(
-        "no NVRTC: libnvrtc.so is not where the system looks for libraries; give its folder with --cuda-lib-dir \
-         (it comes with CUDA, or with the Python package nvidia-cuda-nvrtc)"
-            .to_owned(),
-    ))
+    if nvrtc_is_there() { Ok(()) } else { Err(missing("NVRTC", "libnvrtc.so", "nvidia-cuda-nvrtc")) }
 }
 
 /// Whether cuBLASLt is there.
 pub(super) fn need_cublaslt() -> Result<(), BenchError> {
-    // SAFETY: tries to load the library.
-    if unsafe { cudarc::cublaslt::sys::is_culib_present() } {
-        return Ok(());
-    }
-    Err(BenchError::NoDevice(
-        "no cuBLASLt: libcublasLt.so is not where the system looks for libraries; give its folder with \
-         --cuda-lib-dir (it comes with CUDA, or with the Python package nvidia-cublas)"
-            .to_owned(),
-    ))
+    if cublaslt_is_there() { Ok(()) } else { Err(missing("cuBLASLt", "libcublasLt.so", "nvidia-cublas")) }
 }
 
 /// Whether there is a driver.

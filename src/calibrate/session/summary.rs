@@ -67,6 +67,7 @@ pub(super) fn summary(
         "provider": provenance.provider,
         "kernels": kernels::SOURCES.iter().map(|(name, text)| (*name, format!("{:016x}", hash(text.as_bytes())))).collect::<std::collections::BTreeMap<_, _>>(),
         "budget_s": options.budget_s, "seed": options.seed, "seconds": seconds, "correct": correct,
+        "checks": options.checks.name(),
         "broken": outcome.broken.as_ref().map(ToString::to_string),
         "ceilings": rates, "drift": drift, "reproducibility": outcome.reproducibility(),
         "sm_mhz": { "p05": quantile_sorted(&clocks, 0.05), "median": quantile_sorted(&clocks, 0.5) },

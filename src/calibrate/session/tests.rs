@@ -38,7 +38,7 @@ impl Kept {
 }
 
 fn options(families: &[Family]) -> Options {
-    Options { budget_s: 540.0, seed: 2, families: families.to_vec() }
+    Options { budget_s: 540.0, seed: 2, families: families.to_vec(), checks: Effort::Small }
 }
 
 fn with(fake: Fake, families: &[Family]) -> (Report, Kept) {
