@@ -11,6 +11,8 @@
 mod common;
 #[path = "kernels/host.rs"]
 mod host;
+#[path = "kernels/races.rs"]
+mod races;
 #[path = "kernels/standin.rs"]
 mod standin;
 

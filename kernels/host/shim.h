@@ -1,9 +1,12 @@
 // The kernels' source on the host, thread by thread: what CUDA's compiler brings, and what the PTX of common.cuh
 // computes by the manual of the instruction set.
 //
-// A block's threads are fibers that switch at barriers only. Blocks run one after the other, in an order that is not
+// A block's threads are fibers that switch at barriers only, in an order that changes. Blocks run one after the other, in an order that is not
 // their own. Asynchronous copies arrive when they are waited for and not before, so that a wait too weak is seen.
-// What this cannot see: races inside a warp between barriers, memory ordering between blocks, alignment, speed.
+// Built for ThreadSanitizer (-fsanitize=thread) it also says which accesses of a block's threads no barrier orders: a fiber
+// is then a thread, a block's barrier orders, exchanges inside a warp do not (no more than the manual says), and a copy on
+// its way writes from when it is sent until it is waited for.
+// What this cannot see: memory ordering between blocks, alignment, speed.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -57,19 +60,19 @@ struct Copy {
 // Threads that meet.
 struct Barrier {
   unsigned expected = 0, arrived = 0, generation = 0;
-  void pass_if_full() {
+  UNSEEN void pass_if_full() {
     if (arrived > 0 && arrived == expected) {
       arrived = 0;
       generation++;
     }
   }
-  void wait() {
+  UNSEEN void wait() {
     const unsigned mine = generation;
     arrived++;
     pass_if_full();
     while (generation == mine) fiber::yield();
   }
-  void leave() {
+  UNSEEN void leave() {
     expected--;
     pass_if_full();
   }
@@ -77,7 +80,7 @@ struct Barrier {
 
 struct Thread {
   Dim3 index;
-  unsigned exchanges = 0;
+  unsigned exchanges = 0, barriers = 0;
   std::vector<std::vector<Copy>> groups;
 };
 
@@ -94,6 +97,9 @@ inline Dim3 block_index, grid_size, block_size;
 inline Barrier block;
 inline std::vector<Thread> threads;
 inline std::vector<Warp> warps;
+
+// Whether barriers order nothing in the eyes of ThreadSanitizer: a test that it sees what they order.
+inline const bool deaf = getenv("ROLLCAST_DEAF") != nullptr;
 
 inline Thread& thread() { return threads[fiber::current()]; }
 inline Warp& warp() { return warps[fiber::current() / 32]; }
@@ -113,7 +119,14 @@ inline float value(uint32_t pair, unsigned half) {
 #define blockDim host::block_size
 #define gridDim host::grid_size
 
-inline void __syncthreads() { host::block.wait(); }
+// Two places in turns: what is ordered before the next barrier must not seem ordered before this one.
+inline void __syncthreads() {
+  static char orders[2];
+  char* at = &orders[host::thread().barriers++ % 2];
+  if (!host::deaf) __tsan_release(at);
+  host::block.wait();
+  if (!host::deaf) __tsan_acquire(at);
+}
 inline void __threadfence() {}
 
 inline float __uint_as_float(unsigned x) {
@@ -131,19 +144,16 @@ inline int __float_as_int(float x) { return (int)__float_as_uint(x); }
 inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
 inline float cospif(float x) { return (float)cos(3.14159265358979323846 * x); }
 inline float exp2_fast(float x) { return exp2f(x); }
-inline int atomicAdd(int* at, int x) {
-  int old = *at;
-  *at = old + x;
-  return old;
-}
+// Fibers do not interrupt each other, but ThreadSanitizer should know what is atomic.
+inline int atomicAdd(int* at, int x) { return __atomic_fetch_add(at, x, __ATOMIC_RELAXED); }
 inline int atomicMin(int* at, int x) {
-  int old = *at;
-  if (x < old) *at = x;
+  int old = __atomic_load_n(at, __ATOMIC_RELAXED);
+  if (x < old) __atomic_store_n(at, x, __ATOMIC_RELAXED);
   return old;
 }
 inline int atomicMax(int* at, int x) {
-  int old = *at;
-  if (x > old) *at = x;
+  int old = __atomic_load_n(at, __ATOMIC_RELAXED);
+  if (x > old) __atomic_store_n(at, x, __ATOMIC_RELAXED);
   return old;
 }
 
@@ -154,15 +164,24 @@ inline unsigned rounded(float x) {
 }
 inline unsigned pack(float low, float high) { return rounded(low) | rounded(high) << 16; }
 
+namespace host {
+// A register of every thread, in turns two sets of them: another lane's.
+UNSEEN uint64_t exchanged(Warp* warp, unsigned turn, unsigned lane, uint64_t x, int from) {
+  uint64_t* slot = warp->slot[turn];
+  slot[lane] = x;
+  warp->barrier.wait();
+  return slot[from];
+}
+}  // namespace host
+
 template <typename T>
 inline T exchange(T x, int from) {
   static_assert(sizeof(T) <= 8, "a register pair");
-  host::Warp& warp = host::warp();
-  uint64_t* slot = warp.slot[host::thread().exchanges++ % 2];
-  memcpy(&slot[host::lane()], &x, sizeof(T));
-  warp.barrier.wait();
+  uint64_t given = 0;
+  memcpy(&given, &x, sizeof(T));
+  const uint64_t got = host::exchanged(&host::warp(), host::thread().exchanges++ % 2, host::lane(), given, from);
   T y;
-  memcpy(&y, &slot[from], sizeof(T));
+  memcpy(&y, &got, sizeof(T));
   return y;
 }
 template <typename T>
@@ -183,6 +202,7 @@ inline void copy_async(void* to, const void* from, bool there) {
   copy.to = to;
   memset(copy.bytes, 0, 16);
   if (there) memcpy(copy.bytes, from, 16);
+  __tsan_write16(to);
   auto& groups = host::thread().groups;
   if (groups.empty()) groups.emplace_back();
   groups.back().push_back(copy);
@@ -202,42 +222,51 @@ inline void copy_wait() {
   }
 }
 
-inline void load_matrices_of(unsigned (&r)[4], const void* row, bool transposed) {
-  host::Warp& warp = host::warp();
-  const unsigned lane = host::lane();
-  warp.row[lane] = (const unsigned short*)row;
-  warp.barrier.wait();
+namespace host {
+// The row that each lane names is read by the whole warp, once all have named theirs.
+UNSEEN void matrices(Warp* warp, unsigned lane, unsigned (&r)[4], const void* row, bool transposed) {
+  warp->row[lane] = (const unsigned short*)row;
+  warp->barrier.wait();
   for (unsigned j = 0; j < 4; j++) {
     if (transposed) {
-      r[j] = warp.row[j * 8 + 2 * (lane % 4)][lane / 4] | (unsigned)warp.row[j * 8 + 2 * (lane % 4) + 1][lane / 4] << 16;
+      r[j] = warp->row[j * 8 + 2 * (lane % 4)][lane / 4] | (unsigned)warp->row[j * 8 + 2 * (lane % 4) + 1][lane / 4] << 16;
     } else {
-      const unsigned short* own = warp.row[j * 8 + lane / 4] + 2 * (lane % 4);
+      const unsigned short* own = warp->row[j * 8 + lane / 4] + 2 * (lane % 4);
       r[j] = own[0] | (unsigned)own[1] << 16;
     }
   }
-  warp.barrier.wait();
+  warp->barrier.wait();
+}
+
+// One instruction of the tensor cores: the warp's registers put together.
+UNSEEN void multiply(Warp* warp, unsigned lane, float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  for (int i = 0; i < 4; i++) warp->a[lane][i] = a[i];
+  warp->b[lane][0] = b0;
+  warp->b[lane][1] = b1;
+  warp->barrier.wait();
+  for (unsigned i = 0; i < 4; i++) {
+    const unsigned row = lane / 4 + (i / 2) * 8, column = (lane % 4) * 2 + i % 2;
+    float sum = c[i];
+    for (unsigned k = 0; k < 16; k++) {
+      const float x = value(warp->a[row % 8 * 4 + k % 8 / 2][(row >= 8) + 2 * (k >= 8)], k % 2);
+      const float y = value(warp->b[column * 4 + k % 8 / 2][k >= 8], k % 2);
+      sum += x * y;
+    }
+    c[i] = sum;
+  }
+  warp->barrier.wait();
+}
+}  // namespace host
+
+inline void load_matrices_of(unsigned (&r)[4], const void* row, bool transposed) {
+  __tsan_read16((void*)row);
+  host::matrices(&host::warp(), host::lane(), r, row, transposed);
 }
 inline void load_matrices(unsigned (&r)[4], const void* row) { load_matrices_of(r, row, false); }
 inline void load_matrices_transposed(unsigned (&r)[4], const void* row) { load_matrices_of(r, row, true); }
 
 inline void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  host::Warp& warp = host::warp();
-  const unsigned lane = host::lane();
-  for (int i = 0; i < 4; i++) warp.a[lane][i] = a[i];
-  warp.b[lane][0] = b0;
-  warp.b[lane][1] = b1;
-  warp.barrier.wait();
-  for (unsigned i = 0; i < 4; i++) {
-    const unsigned row = lane / 4 + (i / 2) * 8, column = (lane % 4) * 2 + i % 2;
-    float sum = c[i];
-    for (unsigned k = 0; k < 16; k++) {
-      const float x = host::value(warp.a[row % 8 * 4 + k % 8 / 2][(row >= 8) + 2 * (k >= 8)], k % 2);
-      const float y = host::value(warp.b[column * 4 + k % 8 / 2][k >= 8], k % 2);
-      sum += x * y;
-    }
-    c[i] = sum;
-  }
-  warp.barrier.wait();
+  host::multiply(&host::warp(), host::lane(), c, a, b0, b1);
 }
 
 #define load_stream(p) load16(p)

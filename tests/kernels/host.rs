@@ -1,6 +1,7 @@
 //! A launcher that hands programs to `kernels/host/run.cpp`, compiled here.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +11,7 @@ use rollcast::calibrate::launch::{LaunchError, Launcher, Program, Scalar};
 /// Host programs by planted bug; "" is the one without.
 pub(crate) struct Host {
     programs: BTreeMap<String, Child>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Host {
@@ -21,20 +22,64 @@ impl Host {
         let mut compiling = Vec::new();
         for bug in std::iter::once(&"").chain(bugs) {
             let out = folder.path().join(format!("host{bug}"));
-            let mut command = Command::new(&compiler);
-            command.args(["-std=c++17", "-O1", "-Wall", "-o"]).arg(&out).args(flag(bug));
-            compiling.push((*bug, out, command.arg(source("host/run.cpp")).spawn().unwrap()));
+            let mut command = compile(&compiler, &out);
+            compiling.push((*bug, out, command.args(flag(bug)).spawn().unwrap()));
         }
-        let programs = compiling
-            .into_iter()
-            .map(|(bug, out, mut child)| {
-                assert!(child.wait().unwrap().success(), "the kernels' source does not compile on the host");
-                let run = Command::new(out).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-                (bug.to_owned(), run)
-            })
-            .collect();
-        Some(Host { programs, _folder: folder })
+        let mut programs = BTreeMap::new();
+        for (bug, out, mut child) in compiling {
+            assert!(child.wait().unwrap().success(), "the kernels' source does not compile on the host");
+            programs.insert(bug.to_owned(), started(&mut Command::new(out)));
+        }
+        Some(Host { programs, folder })
     }
+
+    /// The program without a bug under ThreadSanitizer; `deaf` where barriers should seem to order nothing. None, and a line
+    /// that says so, where the compiler has none.
+    pub(crate) fn watched(deaf: bool) -> Option<Self> {
+        let compiler = compiler()?;
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("host");
+        let mut command = compile(&compiler, &out);
+        let built = command.args(["-g", "-fsanitize=thread"]).output().unwrap();
+        if !built.status.success() {
+            println!("SKIPPED: `{compiler}` has no ThreadSanitizer");
+            return None;
+        }
+        let mut command = Command::new(out);
+        let log = folder.path().join("races");
+        command.env("TSAN_OPTIONS", format!("log_path={} exitcode=0", log.display()));
+        if deaf {
+            command.env("ROLLCAST_DEAF", "1");
+        }
+        let programs = BTreeMap::from([(String::new(), started(&mut command))]);
+        Some(Host { programs, folder })
+    }
+
+    /// Ends the programs: what was reported of them.
+    pub(crate) fn reports(mut self) -> String {
+        self.end();
+        let logs = fs::read_dir(self.folder.path()).unwrap().flatten();
+        let logs = logs.filter(|entry| entry.file_name().to_string_lossy().starts_with("races"));
+        logs.map(|entry| fs::read_to_string(entry.path()).unwrap()).collect()
+    }
+
+    fn end(&mut self) {
+        for child in self.programs.values_mut() {
+            // It ends by itself when its input does.
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
+    }
+}
+
+fn compile(compiler: &str, out: &Path) -> Command {
+    let mut command = Command::new(compiler);
+    command.args(["-std=c++17", "-O1", "-Wall", "-o"]).arg(out).arg(source("host/run.cpp"));
+    command
+}
+
+fn started(command: &mut Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// The C++ compiler; none, and a line that says so, where there is none.
@@ -116,10 +161,6 @@ impl Launcher for Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for child in self.programs.values_mut() {
-            // It ends by itself when its input does.
-            drop(child.stdin.take());
-            let _ = child.wait();
-        }
+        self.end();
     }
 }
