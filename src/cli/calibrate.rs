@@ -34,15 +34,22 @@ enum What {
 
 #[derive(Debug, Args)]
 struct PlanArguments {
+    #[command(flatten)]
+    scope: Scope,
+    /// Every point, not only a line a family.
+    #[arg(long)]
+    points: bool,
+}
+
+/// What a run measures, and for how long.
+#[derive(Debug, Args)]
+struct Scope {
     /// Seconds of the run.
     #[arg(long, default_value_t = 540.0, value_parser = seconds)]
     budget_s: f64,
     /// Families to measure; all by default.
     #[arg(long, value_delimiter = ',', value_name = "FAMILY")]
     families: Vec<FamilyChoice>,
-    /// Every point, not only a line a family.
-    #[arg(long)]
-    points: bool,
 }
 
 #[derive(Debug, Args)]
@@ -58,7 +65,7 @@ struct CheckArguments {
 #[derive(Debug, Args)]
 struct RunArguments {
     #[command(flatten)]
-    plan: PlanArguments,
+    scope: Scope,
     /// Folders with libnvrtc and libcublasLt; without, where the system finds them, CUDA_HOME, /usr/local/cuda and the
     /// packages of python3.
     #[arg(long, value_name = "DIR")]
@@ -122,7 +129,7 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-impl PlanArguments {
+impl Scope {
     fn families(&self) -> Vec<Family> {
         let given: Vec<Family> = self.families.iter().map(|choice| choice.0).collect();
         if given.is_empty() { Family::all().collect() } else { given }
@@ -139,7 +146,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
 
 fn print_plan(arguments: &PlanArguments) -> Result<ExitCode, CliError> {
     let protocol = Protocol::default();
-    let families = arguments.families();
+    let families = arguments.scope.families();
     let points = plan::points(&protocol, &families);
     let mut text = format!("{:<12} {:>7} {:>9}\n", "family", "points", "seconds");
     let mut total = 0.0;
@@ -157,12 +164,12 @@ fn print_plan(arguments: &PlanArguments) -> Result<ExitCode, CliError> {
             line(own.len(), own.iter().map(|point| point.seconds).sum());
         }
     }
-    let budget = Budget { total_s: arguments.budget_s };
+    let budget = Budget { total_s: arguments.scope.budget_s };
     let [points_s, steps_s, again_s] = budget.until();
     let _ = writeln!(
         text,
         "{:<12} {:>7} {total:>9.1}\n\nof {} s: points until {points_s:.0}, whole steps until {steps_s:.0}, repeats until {again_s:.0}",
-        "all", "", arguments.budget_s
+        "all", "", arguments.scope.budget_s
     );
     if arguments.points {
         text += "\n";
@@ -236,9 +243,9 @@ impl Sink for Folder {
 
 fn measure(arguments: &RunArguments) -> Result<ExitCode, CliError> {
     let options = Options {
-        budget_s: arguments.plan.budget_s,
+        budget_s: arguments.scope.budget_s,
         seed: arguments.seed,
-        families: arguments.plan.families(),
+        families: arguments.scope.families(),
         checks: match arguments.checks {
             Sizes::Small => Effort::Small,
             Sizes::Full => Effort::Full,

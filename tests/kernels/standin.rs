@@ -155,6 +155,7 @@ fn a_run_of_every_family_keeps_the_drivers_rules_and_gives_everything_back() {
         let lines = session.text(table).lines().count();
         assert!(lines > least, "{table} has {lines} lines");
     }
+    assert!(session.text("gemm.csv").contains("\ndevice: \"stand-in\"\n"), "it must not pass for a GPU");
     assert!(session.text("algorithms.csv").contains("algorithm 60 tile 1 stages 6 split 2"));
 }
 
