@@ -40,7 +40,7 @@ impl Host {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("host");
         let mut command = compile(&compiler, &out);
-        let built = command.args(["-g", "-fsanitize=thread"]).output().unwrap();
+        let built = command.args(["-g1", "-fsanitize=thread"]).output().unwrap();
         if !built.status.success() {
             println!("SKIPPED: `{compiler}` has no ThreadSanitizer");
             return None;
