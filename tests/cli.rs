@@ -427,6 +427,11 @@ fn the_catalog_lists_every_kind() {
     assert!(ids.contains("llama-3.1-70b") && !ids.contains("h100-sxm"), "{ids:?}");
     let devices = run(&["catalog", "devices"]).exits(0);
     assert!(devices.out.contains("gb200") && !devices.out.contains("qwen"), "{}", devices.out);
+    // Networks say whether anybody measured all-reduces over them.
+    let networks = run(&["catalog", "networks"]).exits(0).out;
+    let line = |id: &str| networks.lines().find(|line| line.contains(id)).unwrap_or_default();
+    assert!(line("ib-ndr400").ends_with("35 %   50, 81"), "{networks}");
+    assert!(line("ethernet-100").ends_with("50 %   by formula"), "{networks}");
     run(&["catalog", "planets"]).exits(2);
 }
 

@@ -1,16 +1,13 @@
-// libcuda.so.1 that stands in for the driver; see standin.h.
+// The part of libcuda.so that stands in for the device, its memory, modules and launches; see standin.h.
 #include <dlfcn.h>
 #include <sys/mman.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <memory>
-#include <set>
 #include <vector>
 
-#include "standin.h"
+#include "state.h"
 
 using namespace standin;
 
@@ -23,19 +20,6 @@ const uint64_t MOST_SET = 1 << 20, MOST_FILLED = 32 << 10;
 const double LAUNCH_S = 3e-6, FILL_RATE = 3e12;
 const unsigned STATIC_SHARED = 48 << 10, MOST_SHARED = 227 << 10;
 
-struct Event {
-  bool recorded = false, done = false;
-  double at_s = 0;
-};
-struct Graph {
-  std::vector<Node> nodes;
-};
-struct Stream {
-  std::vector<Node> pending;
-  Graph* captured = nullptr;
-  bool invalid = false;
-  double now_s = 0;
-};
 struct Module {
   long long (*bytes)(const char*);
   const char* (*run)(const char*, const uint32_t*, uint32_t, uint32_t, const unsigned char*, size_t);
@@ -46,65 +30,6 @@ struct Function {
   size_t bytes;
   unsigned shared = STATIC_SHARED;
 };
-
-template <typename T>
-std::set<T*>& live() {
-  static std::set<T*> all;
-  return all;
-}
-
-std::map<std::string, int> calls, made;
-std::vector<std::string> wrongs;
-std::map<uint64_t, uint64_t> memory;
-Stream default_stream;
-int sticky = OK;
-bool current = false;
-
-template <typename T>
-T* use(const char* call, void* handle) {
-  auto found = live<T>().find((T*)handle);
-  if (found != live<T>().end()) return *found;
-  standin_wrong(call, "a handle that is none, or was destroyed");
-  return nullptr;
-}
-
-template <typename T>
-T* make(const char* kind) {
-  T* object = new T();
-  live<T>().insert(object);
-  standin_made(kind, 1);
-  return object;
-}
-
-// The object stays: a handle is not used again for another one.
-template <typename T>
-int destroy(const char* call, const char* kind, void* handle) {
-  T* object = use<T>(call, handle);
-  if (!object) return INVALID_HANDLE;
-  live<T>().erase(object);
-  standin_made(kind, -1);
-  return OK;
-}
-
-// Does what is on a stream.
-void flush(Stream& stream) {
-  std::vector<Node> pending;
-  pending.swap(stream.pending);
-  for (const Node& node : pending) {
-    if (node.work && sticky == OK) node.work();
-    stream.now_s += node.seconds;
-  }
-}
-
-int wait(const char* call, Stream& stream) {
-  if (stream.captured) {
-    standin_wrong(call, "waits for a stream that is captured");
-    stream.invalid = true;
-    return CAPTURE_UNSUPPORTED;
-  }
-  flush(stream);
-  return sticky;
-}
 
 uint64_t number(const unsigned char* from, unsigned bytes) {
   uint64_t x = 0;
@@ -143,58 +68,9 @@ Node launched(const Function& function, const uint32_t (&grid)[3], unsigned thre
           seconds};
 }
 
-void report() {
-  const char* folder = getenv("ROLLCAST_STANDIN");
-  if (!folder) return;
-  FILE* file = fopen((std::string(folder) + "/report").c_str(), "w");
-  if (!file) return;
-  for (const std::string& wrong : wrongs) fprintf(file, "WRONG %s\n", wrong.c_str());
-  for (const auto& kind : made)
-    if (kind.second != 0) fprintf(file, "LEFT %s %d\n", kind.first.c_str(), kind.second);
-  for (const auto& call : calls) fprintf(file, "%s %d\n", call.first.c_str(), call.second);
-  fclose(file);
-}
-
 }  // namespace
 
-#define CALL(name) \
-  if (int error = standin_call(name)) return error
-
 extern "C" {
-
-int standin_call(const char* name) {
-  const int count = ++calls[name];
-  const size_t length = strlen(name);
-  for (const char* fault = getenv("ROLLCAST_STANDIN_FAULT"); fault && *fault;) {
-    int at = 0, error = 0;
-    if (strncmp(fault, name, length) == 0 && sscanf(fault + length, ":%d:%d", &at, &error) == 2 && at == count) {
-      // Below 700 it is this call's own failure.
-      if (error >= ILLEGAL_ADDRESS) sticky = error;
-      return error;
-    }
-    fault = strchr(fault, ',');
-    if (fault) fault++;
-  }
-  return sticky;
-}
-
-void standin_wrong(const char* call, const char* rule) { wrongs.push_back(std::string(call) + ": " + rule); }
-
-bool standin_allocated(uint64_t at, uint64_t bytes) {
-  auto after = memory.upper_bound(at);
-  if (after == memory.begin()) return false;
-  --after;
-  return at + bytes <= after->first + after->second;
-}
-
-int standin_enqueue(void* handle, const Node& node) {
-  Stream* stream = use<Stream>("a launch", handle);
-  if (!stream) return INVALID_HANDLE;
-  (stream->captured ? stream->captured->nodes : stream->pending).push_back(node);
-  return OK;
-}
-
-void standin_made(const char* kind, int by) { made[kind] += by; }
 
 int cuInit(unsigned) { return standin_call("cuInit"); }
 
@@ -248,31 +124,6 @@ int cuCtxSetCurrent(void* context) {
   CALL("cuCtxSetCurrent");
   current = context != nullptr;
   return OK;
-}
-
-int cuCtxSynchronize() {
-  CALL("cuCtxSynchronize");
-  flush(default_stream);
-  for (Stream* stream : live<Stream>()) {
-    if (int error = wait("cuCtxSynchronize", *stream)) return error;
-  }
-  return sticky;
-}
-
-int cuStreamCreate(void** stream, unsigned flags) {
-  CALL("cuStreamCreate");
-  if (!current) return INVALID_CONTEXT;
-  if (flags != 1) standin_wrong("cuStreamCreate", "a stream that waits for the default one");
-  *stream = make<Stream>("stream");
-  return OK;
-}
-
-int cuStreamDestroy_v2(void* handle) { return destroy<Stream>("cuStreamDestroy", "stream", handle); }
-
-int cuStreamSynchronize(void* handle) {
-  CALL("cuStreamSynchronize");
-  Stream* stream = use<Stream>("cuStreamSynchronize", handle);
-  return stream ? wait("cuStreamSynchronize", *stream) : INVALID_HANDLE;
 }
 
 int cuMemGetInfo_v2(size_t* left, size_t* total) {
@@ -406,124 +257,6 @@ int cuLaunchKernel(void* handle, unsigned x, unsigned y, unsigned z, unsigned tx
   const uint32_t grid[3] = {x, y, z};
   return standin_enqueue(stream, launched(*function, grid, tx, shared, {given, given + function->bytes}));
 }
-
-int cuStreamBeginCapture_v2(void* handle, int) {
-  CALL("cuStreamBeginCapture");
-  Stream* stream = use<Stream>("cuStreamBeginCapture", handle);
-  if (!stream) return INVALID_HANDLE;
-  if (stream->captured) {
-    standin_wrong("cuStreamBeginCapture", "the stream is captured already");
-    return INVALID_VALUE;
-  }
-  stream->captured = make<Graph>("graph");
-  stream->invalid = false;
-  return OK;
-}
-
-int cuStreamEndCapture(void* handle, void** graph) {
-  *graph = nullptr;
-  Stream* stream = use<Stream>("cuStreamEndCapture", handle);
-  if (!stream || !stream->captured) return INVALID_HANDLE;
-  Graph* captured = stream->captured;
-  stream->captured = nullptr;
-  const int error = standin_call("cuStreamEndCapture");
-  if (stream->invalid || error) {
-    destroy<Graph>("cuStreamEndCapture", "graph", captured);
-    return error ? error : CAPTURE_INVALIDATED;
-  }
-  *graph = captured;
-  return OK;
-}
-
-int cuGraphGetNodes(void* handle, void** nodes, size_t* count) {
-  CALL("cuGraphGetNodes");
-  Graph* graph = use<Graph>("cuGraphGetNodes", handle);
-  if (!graph || nodes) return INVALID_VALUE;
-  *count = graph->nodes.size();
-  return OK;
-}
-
-int cuGraphDestroy(void* handle) {
-  CALL("cuGraphDestroy");
-  return destroy<Graph>("cuGraphDestroy", "graph", handle);
-}
-
-// What can be launched: how long it takes is all that is kept of its nodes.
-struct Executable {
-  double seconds = 0;
-};
-
-int cuGraphInstantiateWithFlags(void** executable, void* handle, unsigned long long) {
-  CALL("cuGraphInstantiate");
-  Graph* graph = use<Graph>("cuGraphInstantiate", handle);
-  if (!graph) return INVALID_HANDLE;
-  Executable* made = make<Executable>("executable graph");
-  for (const Node& node : graph->nodes) made->seconds += node.seconds;
-  *executable = made;
-  return OK;
-}
-
-int cuGraphUpload(void* executable, void* stream) {
-  CALL("cuGraphUpload");
-  const bool both = use<Executable>("cuGraphUpload", executable) && use<Stream>("cuGraphUpload", stream);
-  return both ? OK : INVALID_HANDLE;
-}
-
-int cuGraphLaunch(void* handle, void* stream) {
-  CALL("cuGraphLaunch");
-  Executable* executable = use<Executable>("cuGraphLaunch", handle);
-  return executable ? standin_enqueue(stream, {nullptr, executable->seconds}) : INVALID_HANDLE;
-}
-
-int cuGraphExecDestroy(void* handle) {
-  return destroy<Executable>("cuGraphExecDestroy", "executable graph", handle);
-}
-
-int cuEventCreate(void** event, unsigned) {
-  CALL("cuEventCreate");
-  *event = make<Event>("event");
-  return OK;
-}
-
-int cuEventRecord(void* handle, void* on) {
-  CALL("cuEventRecord");
-  Event* event = use<Event>("cuEventRecord", handle);
-  Stream* stream = use<Stream>("cuEventRecord", on);
-  if (!event || !stream) return INVALID_HANDLE;
-  event->recorded = true;
-  event->done = false;
-  return standin_enqueue(on, {[=] {
-                                event->done = true;
-                                event->at_s = stream->now_s;
-                              },
-                              0});
-}
-
-int cuEventSynchronize(void* handle) {
-  CALL("cuEventSynchronize");
-  Event* event = use<Event>("cuEventSynchronize", handle);
-  if (!event) return INVALID_HANDLE;
-  for (Stream* stream : live<Stream>()) {
-    if (int error = event->done ? OK : wait("cuEventSynchronize", *stream)) return error;
-  }
-  return sticky;
-}
-
-int cuEventElapsedTime_v2(float* ms, void* from, void* to) {
-  CALL("cuEventElapsedTime");
-  Event *start = use<Event>("cuEventElapsedTime", from), *end = use<Event>("cuEventElapsedTime", to);
-  if (!start || !end || !start->recorded || !end->recorded) return INVALID_HANDLE;
-  if (!start->done || !end->done) {
-    standin_wrong("cuEventElapsedTime", "events that are not over");
-    return NOT_READY;
-  }
-  *ms = (float)(1e3 * (end->at_s - start->at_s));
-  return OK;
-}
-
-int cuEventElapsedTime(float* ms, void* from, void* to) { return cuEventElapsedTime_v2(ms, from, to); }
-
-int cuEventDestroy_v2(void* handle) { return destroy<Event>("cuEventDestroy", "event", handle); }
 
 int cuGetErrorName(int error, const char** text) {
   static std::string name;

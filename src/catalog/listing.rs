@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::entries::{DEVICES, DRAFTERS, Entry, MODELS, NETWORKS, REFUSED};
 use super::models::ModelFile;
 use super::{CatalogError, Kind, drafters, facts};
-use crate::resolved::{Device, DrafterKind, Network, Precision};
+use crate::resolved::{BetweenNodes, Device, DrafterKind, Network, Precision};
 
 /// Everything in the catalog.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -107,6 +107,11 @@ pub struct NetworkRow {
     pub gb_per_s_per_gpu: f64,
     /// Latency of a small collective, microseconds.
     pub latency_us: f64,
+    /// Log-sigma of times that come from the two figures above.
+    pub spread: f64,
+    /// All-reduces as they were measured between nodes; none where they come by formula too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all_reduce: Option<BetweenNodes>,
     /// Where the figures come from.
     pub source: String,
 }
@@ -201,6 +206,8 @@ impl From<Network> for NetworkRow {
             id: network.id,
             gb_per_s_per_gpu: network.gb_per_s_per_gpu,
             latency_us: network.latency_us,
+            spread: network.spread,
+            all_reduce: network.all_reduce,
             source: network.source,
         }
     }

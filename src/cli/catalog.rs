@@ -93,9 +93,24 @@ fn of_kind(listing: &Listing, kind: Kind) -> String {
         }
         Kind::Networks => {
             let rows = listing.networks.iter().map(|n| {
-                vec![n.id.clone(), format!("{:.1}", n.gb_per_s_per_gpu), format!("{:.0}", n.latency_us)]
+                // On two nodes; what decode steps send is 64 KB to 4 MB.
+                let measured = n.all_reduce.as_ref().map_or_else(
+                    || "by formula".to_owned(),
+                    |measured| {
+                        let us = |bytes: f64| crate::math::log_log(&measured.bytes, &measured.us, bytes);
+                        format!("{:.0}, {:.0}", us(65_536.0), us(1_048_576.0))
+                    },
+                );
+                vec![
+                    n.id.clone(),
+                    format!("{:.1}", n.gb_per_s_per_gpu),
+                    format!("{:.0}", n.latency_us),
+                    format!("{:.0} %", 100.0 * n.spread),
+                    measured,
+                ]
             });
-            titled("networks", &["id", "GB/s per GPU", "latency, us"], rows)
+            let header = ["id", "GB/s per GPU", "latency, us", "sigma", "all-reduce of 64 KiB, 1 MiB, us"];
+            titled("networks", &header, rows)
         }
     }
 }

@@ -28,24 +28,24 @@ fn build() -> Option<TempDir> {
     let compiler = compiler()?;
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let compile = |name: &str, from: &str, more: &[&str]| {
+    let compile = |name: &str, from: &[&str], more: &[&str]| {
         let mut command = Command::new(&compiler);
         command.args(["-std=c++17", "-O1", "-Wall", "-fPIC", "-shared"]).arg("-o").arg(at(name));
-        command.arg(format!("-Wl,-soname,{name}")).arg(source(from)).args(more);
+        command.arg(format!("-Wl,-soname,{name}")).args(from.iter().map(|from| source(from))).args(more);
         command
     };
     let done = |mut command: Command| assert!(command.status().unwrap().success(), "{command:?}");
     // The first names that are looked for, so that a driver of this machine's is not found before.
-    done(compile("libcuda.so", "standin/driver.cpp", &["-ldl"]));
+    done(compile("libcuda.so", &["standin/driver.cpp", "standin/streams.cpp"], &["-ldl"]));
     let with_driver = [&format!("-L{}", folder.path().display()), "-lcuda"];
-    done(compile("libnvrtc.so", "standin/compiler.cpp", &with_driver));
-    done(compile("libcublasLt.so", "standin/products.cpp", &with_driver));
+    done(compile("libnvrtc.so", &["standin/compiler.cpp"], &with_driver));
+    done(compile("libcublasLt.so", &["standin/products.cpp"], &with_driver));
     // Several of these are loaded side by side, each with its own state.
     let alone = ["-fno-gnu-unique", "-Wl,-Bsymbolic"];
     let modules: Vec<_> = std::iter::once("")
         .chain(BUGS)
         .map(|bug| {
-            let mut command = compile(&format!("module{bug}.so"), "host/library.cpp", &alone);
+            let mut command = compile(&format!("module{bug}.so"), &["host/library.cpp"], &alone);
             command.args(flag(bug)).spawn().unwrap()
         })
         .collect();

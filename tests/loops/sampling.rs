@@ -1,0 +1,63 @@
+//! Prompts beyond those that are trained: over-sampling, partial rollouts and dynamic sampling.
+
+use crate::common::{SMALL, nominal, number, result};
+use crate::shared;
+
+#[test]
+fn over_sampling_wastes_and_partial_rollouts_keep() {
+    let more = nominal(&["rl_steps=8", "warmup_steps=2"]);
+    let run = |keys: &str| result(&shared(keys), &more);
+    let (plain, over, partial) = (
+        run("mode: sync"),
+        run("mode: sync, over_sampling: { factor: 1.5 }"),
+        run("mode: sync, over_sampling: { factor: 1.5 }, partial_rollouts: true"),
+    );
+    for run in [&over, &partial] {
+        assert_eq!(run["resolved"]["loop"]["mode"]["order"], "first_done");
+        let noted = run["assumptions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|a| a["path"] == "loop.order" && a["value"] == "first_done");
+        assert!(noted, "a default that changes seconds is written down");
+    }
+    let in_order = run("mode: sync, order: in_order, over_sampling: { factor: 1.5 }");
+    let of = |value, key: &str| number(value, &format!("forecast.loop.{key}"));
+    assert_eq!(of(&plain, "wasted_token_share"), 0.0);
+    assert!(of(&over, "wasted_token_share") > 0.05 && of(&over, "length_bias") < -0.02);
+    assert!(of(&partial, "wasted_token_share") < 0.5 * of(&over, "wasted_token_share"));
+    assert!(of(&partial, "staleness_max") <= 1.0 && of(&over, "staleness_max") == 0.0);
+    let step = |value| number(value, "forecast.exposed_s.generation");
+    assert!(step(&over) < step(&plain), "the longest samples are not waited for");
+    assert!(step(&over) < step(&in_order), "the first ones that were started would be");
+}
+
+#[test]
+fn one_pool_takes_turns_whatever_samples_may_lag() {
+    let more = nominal(&["rl_steps=4"]);
+    let plain = result(SMALL, &more);
+    // Over-sampling by nothing leaves nothing over.
+    for keys in [
+        "partial_rollouts: true, over_sampling: { factor: 1 }",
+        "max_staleness: 2, partial_rollouts: true, over_sampling: { factor: 1 }",
+    ] {
+        let run = result(&shared(keys), &more);
+        assert_eq!(number(&run, "forecast.step_s.mean"), number(&plain, "forecast.step_s.mean"), "{keys}");
+        assert_eq!(number(&run, "forecast.loop.staleness_max"), 0.0);
+    }
+}
+
+#[test]
+fn dynamic_sampling_draws_what_the_rates_say() {
+    let keys = "mode: sync, dynamic_sampling: { all_pass: 0.3, all_fail: 0.2 }";
+    let run = result(&shared(keys), &nominal(&["rl_steps=20", "workload.prompts_per_step=32"]));
+    // R / (1 - p) groups for R: one thrown away for each that is trained, with the spread of 640 draws.
+    let filtered = number(&run, "forecast.loop.filtered_prompts_per_trained");
+    assert!((filtered - 1.0).abs() < 0.2, "{filtered}");
+    let waves = result(
+        &shared("mode: sync, dynamic_sampling: { all_pass: 0.3, all_fail: 0.2, waves: true }"),
+        &nominal(&["rl_steps=20", "workload.prompts_per_step=32"]),
+    );
+    let step = |value| number(value, "forecast.step_s.mean");
+    assert!(step(&waves) > step(&run), "waves wait for their last sample");
+}
