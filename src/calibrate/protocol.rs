@@ -27,8 +27,9 @@ impl Default for Protocol {
     }
 }
 
-/// Seconds of device time that one replay should last at least: events resolve half a microsecond.
-pub const REPLAY_S: f64 = 200e-6;
+/// Seconds of device time that one replay should last at least: what an event and a graph's beginning and end take, 2 to 3 us,
+/// is then half a per cent. It costs nothing, because samples last `least_s` together anyway.
+pub const REPLAY_S: f64 = 500e-6;
 
 /// Least copies of `copies` with which a replay that took `seconds` lasts long enough; none where it does, or where the
 /// most there may be are there. A twentieth more, because the next replay may be the shorter one.
@@ -89,7 +90,8 @@ impl Protocol {
     /// Seconds that a point of `seconds` a replay takes to sample, at best and at worst.
     pub fn cost_s(&self, replay_s: f64) -> [f64; 2] {
         let n = |count: usize| (count as f64 + f64::from(self.warm_ups)) * replay_s;
-        let most = n(self.looks[3]).min(self.most_s + 3.0 * replay_s);
+        // Long replays pass the cap before the fewest samples are there.
+        let most = n(self.looks[3]).min(self.most_s + 3.0 * replay_s).max(n(self.looks[0]));
         [n(self.looks[0]).max(self.least_s + 2.0 * replay_s).min(most), most]
     }
 
@@ -135,9 +137,9 @@ mod tests {
 
     #[test]
     fn copies_are_added_until_a_replay_is_long_enough() {
-        assert_eq!(more_copies(10, 201e-6, 256), None);
-        assert_eq!(more_copies(10, 96e-6, 256), Some(22));
-        assert_eq!(more_copies(10, 199.9e-6, 256), Some(11));
+        assert_eq!(more_copies(10, 501e-6, 256), None);
+        assert_eq!(more_copies(10, 240e-6, 256), Some(22));
+        assert_eq!(more_copies(10, 499.9e-6, 256), Some(11));
         assert_eq!(more_copies(100, 10e-6, 256), Some(256));
         assert_eq!(more_copies(256, 10e-6, 256), None);
         // An event pair that saw nothing says nothing.

@@ -23,6 +23,8 @@ const CHOOSE_EVERY: usize = 32;
 const AGAIN: f64 = 0.10;
 /// A clock below this share of the run's median makes a point suspect.
 const SLOW_CLOCK: f64 = 0.90;
+/// Two looks at one work that are no further apart, logarithm, are the same.
+const SAME_AGAIN: f64 = 0.03;
 
 /// How a run's seconds are dealt out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -167,8 +169,8 @@ impl<'a, L: Listener> Run<'a, L> {
         let mut sorted: Vec<f64> = self.outcome.rows.iter().filter_map(|row| row.sm_mhz).collect();
         sorted.sort_by(f64::total_cmp);
         let usual = crate::math::quantile_sorted(&sorted, 0.5);
-        let suspect =
-            |row: &Measured| row.spread.unstable() || row.sm_mhz.is_some_and(|mhz| mhz < SLOW_CLOCK * usual);
+        let slow = |row: &Measured| row.sm_mhz.is_some_and(|mhz| mhz < SLOW_CLOCK * usual);
+        let suspect = |row: &Measured| row.spread.unstable() || slow(row);
         let (mut first, rest): (Vec<usize>, Vec<usize>) =
             (0..self.outcome.rows.len()).partition(|at| suspect(&self.outcome.rows[*at]));
         let suspects = first.len();
@@ -186,7 +188,9 @@ impl<'a, L: Listener> Run<'a, L> {
             }
             let Ended::Measured(second) = self.measure(&point, until) else { continue };
             if i < suspects {
-                let still = suspect(&second);
+                // A low clock that gives the same time again is the work's own: products draw all the power there is.
+                let ratio = second.spread.median / self.outcome.rows[at].spread.median;
+                let still = second.spread.unstable() || slow(&second) && ratio.ln().abs() > SAME_AGAIN;
                 self.outcome.rows[at] = Measured { unstable: still, ..second };
             } else {
                 let pair = [self.outcome.rows[at].spread.median, second.spread.median];
@@ -253,7 +257,7 @@ impl<'a, L: Listener> Run<'a, L> {
         self.costs.push(took / point.seconds);
         let Some(sampled) = sampled else { return Ok(None) };
         self.listener.line(&format!(
-            "{begun:8.2} s  {:<70} {:>12.3} us  n {:>2}  +-{:.2} %  {:<8}  x{} over {}  {}",
+            "{begun:8.2} s  {:<70} {:>12.3} us  n {:>2}  +-{:.2} %  {:<8}  x{} over {}  {:.0} MHz  {}",
             point.work.to_string(),
             1e6 * sampled.spread.median,
             sampled.spread.n,
@@ -261,6 +265,7 @@ impl<'a, L: Listener> Run<'a, L> {
             sampled.end.name(),
             opened.copies,
             opened.sets,
+            sm_mhz.unwrap_or(f64::NAN),
             opened.note
         ));
         Ok(Some(Measured {

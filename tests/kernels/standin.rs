@@ -165,9 +165,9 @@ const UNCHECKED: i32 = 3;
 #[test]
 fn a_work_that_is_refused_does_not_end_a_run() {
     let Some(libraries) = built() else { return };
-    // The first sixth of each is the checks'.
+    // The first quarter of the time is the checks'.
     let faults = "cuGraphInstantiate:12:2,cublasLtMatmulAlgoGetHeuristic:6:15,cublasLtMatmul:6:15";
-    let (session, run) = Session::of(libraries, &["--budget-s", "10", "--families", "copy"], Some(faults));
+    let (session, run) = Session::of(libraries, &["--budget-s", "6", "--families", "copy"], Some(faults));
     run.exits(UNCHECKED);
     let log = session.text("log");
     for words in ["cuGraphInstantiate: ", "cuBLASLt has no algorithm: ", "cublasLtMatmul: "] {
@@ -182,7 +182,7 @@ fn a_work_that_is_refused_does_not_end_a_run() {
 #[test]
 fn a_device_that_breaks_ends_the_run_and_leaves_what_was_measured() {
     let Some(libraries) = built() else { return };
-    let arguments = ["--budget-s", "10", "--families", "verify"];
+    let arguments = ["--budget-s", "6", "--families", "verify"];
     let (session, run) = Session::of(libraries, &arguments, Some("cuEventSynchronize:2000:700"));
     run.exits(1).says(&["cuEventSynchronize"]);
     let broken = session.summary()["broken"].to_string();

@@ -57,7 +57,8 @@ pub struct Verification {
 pub const ROWS: [usize; 4] = [0, 1, 2, 3];
 
 fn splits(rows: u64, vocabulary: u64, setting: Setting) -> u64 {
-    let wanted = (setting.multiprocessors * RESIDENT).div_ceil(rows.max(1));
+    // No more blocks than run at once: a second wave that is nearly empty takes as long as a full one.
+    let wanted = setting.multiprocessors * RESIDENT / rows.max(1);
     wanted.min(vocabulary.div_ceil(LEAST)).clamp(1, MOST_SPLITS)
 }
 
