@@ -83,6 +83,7 @@ fn replicas(times: u32) -> Vec<Vec<(u32, Sample)>> {
         model: LengthModel::Lognormal { mean: Quantity::given(mean), sigma: Quantity::given(sigma) },
         min: 1,
         max,
+        capped: true,
     };
     let workload = Workload {
         prompts_per_step: (REPLICAS * REQUESTS).div_ceil(8),

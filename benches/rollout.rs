@@ -35,6 +35,7 @@ fn samples(requests: u32) -> Vec<(u32, Sample)> {
         model: LengthModel::Lognormal { mean: Quantity::given(mean), sigma: Quantity::given(sigma) },
         min: 1,
         max,
+        capped: true,
     };
     let workload = Workload {
         prompts_per_step: requests / 8,

@@ -106,6 +106,7 @@ mod tests {
             model: LengthModel::Lognormal { mean: Quantity::given(mean), sigma: Quantity::given(sigma) },
             min: 1,
             max,
+            capped: true,
         };
         Workload {
             prompts_per_step: 400,

@@ -186,6 +186,10 @@ fn the_advice_follows_the_numbers() {
     assert!(useless.contains("DO leave speculation OFF"), "{useless}");
     let poor = told(&["speculation.acceptance={ length: { value: 1.01, at_k: 3 } }"]);
     assert!(poor.contains("DO leave speculation OFF"), "{poor}");
+    // A drafter that is loaded and never asked costs what it holds of the cache, or nothing.
+    let unused = told(&["speculation.schedule.fixed.k=0"]);
+    assert!(unused.contains("DO leave speculation OFF") || unused.contains("DO either will do"), "{unused}");
+    assert!(!unused.contains("compare"), "{unused}");
     // The baseline drafts too: there is nothing to turn on or off.
     let switch = told(&["baseline={ speculation: { schedule: { fixed: { k: 1 } } } }"]);
     assert!(

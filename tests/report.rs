@@ -140,6 +140,18 @@ fn flags_are_those_of_the_engines() {
     ] {
         assert!(page.contains(words), "no `{words}`");
     }
+    let narrow =
+        ["generation.weights=fp8", "generation.kv_cache_dtype=fp8", "generation.cudagraph_mode=piecewise"];
+    let narrow = run_page(&common::forecast(SMALL, &narrow).unwrap().result);
+    for words in [
+        "--quantization fp8",
+        "--kv-cache-dtype fp8 ",
+        "--kv-cache-dtype fp8_e4m3",
+        "cudagraph_mode&quot;: &quot;PIECEWISE",
+    ] {
+        assert!(narrow.contains(words), "no `{words}`");
+    }
+    assert!(!page.contains("--quantization") && !page.contains("--compilation-config"));
     let off = run_page(&common::forecast(SMALL, &["speculation=off"]).unwrap().result);
     is_sound(&off, &RUN_SECTIONS);
     assert!(!off.contains("--speculative"), "nothing is drafted");

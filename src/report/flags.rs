@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::resolved::{DrafterKind, GraphMode, Resolved, ScheduleInput, Speculation};
+use crate::resolved::{DrafterKind, GraphMode, Precision, Resolved, ScheduleInput, Speculation};
 
 /// Where a drafter's weights are: nobody told this program.
 const WEIGHTS: &str = "PATH_OF_YOUR_DRAFTER";
@@ -69,11 +69,23 @@ fn vllm(resolved: &Resolved) -> String {
     if generation.layout.dp_attention {
         flags.push(format!("--data-parallel-size {}", generation.layout.attention_ranks()));
     }
-    flags.push(format!("--max-num-seqs {}", engine.max_num_seqs));
+    // A limit of each rank that takes requests of its own.
+    let ranks = if generation.layout.dp_attention { generation.layout.attention_ranks() } else { 1 };
+    flags.push(format!("--max-num-seqs {}", engine.max_num_seqs.div_ceil(ranks)));
     flags.push(format!("--max-num-batched-tokens {}", engine.max_num_batched_tokens));
     flags.push(format!("--max-model-len {}", engine.max_model_len));
-    if engine.graph_mode == GraphMode::None {
-        flags.push("--enforce-eager".to_owned());
+    if generation.weights == Precision::Fp8 {
+        flags.push("--quantization fp8".to_owned());
+    }
+    if generation.kv_cache == Precision::Fp8 {
+        flags.push("--kv-cache-dtype fp8".to_owned());
+    }
+    let graphs = |mode: &str| format!("--compilation-config '{{\"cudagraph_mode\": \"{mode}\"}}'");
+    match engine.graph_mode {
+        GraphMode::None => flags.push("--enforce-eager".to_owned()),
+        GraphMode::Piecewise => flags.push(graphs("PIECEWISE")),
+        GraphMode::FullDecodeOnly => flags.push(graphs("FULL_DECODE_ONLY")),
+        GraphMode::FullAndPiecewise => {}
     }
     if let Some(config) = speculative_config(resolved) {
         flags.push(format!("--speculative-config '{config}'"));
@@ -96,6 +108,12 @@ fn sglang(resolved: &Resolved) -> String {
     }
     flags.push(format!("--max-running-requests {}", engine.max_num_seqs));
     flags.push(format!("--context-length {}", engine.max_model_len));
+    if generation.weights == Precision::Fp8 {
+        flags.push("--quantization fp8".to_owned());
+    }
+    if generation.kv_cache == Precision::Fp8 {
+        flags.push("--kv-cache-dtype fp8_e4m3".to_owned());
+    }
     if engine.graph_mode == GraphMode::None {
         flags.push("--disable-cuda-graph".to_owned());
     }
@@ -136,7 +154,9 @@ fn sglang(resolved: &Resolved) -> String {
 /// What the flags do not say.
 pub(super) fn remark(resolved: &Resolved) -> String {
     let replicas = resolved.generation.replicas;
-    let mut text = format!("For each of {replicas} replicas; the model by its name here. ");
+    let mut text = format!(
+        "For each of {replicas} replicas; the model by its name here, the share of memory at the engine's default. "
+    );
     match drafting(resolved) {
         // One flag cannot say what is drafted at which batch.
         None if by_batch(resolved) => {

@@ -4,6 +4,8 @@ use crate::result::{Arm, RunResult};
 
 /// A gain that is sure enough to act on.
 const SURE: f64 = 0.95;
+/// A change of the step's seconds, either way, that is none.
+const SAME: f64 = 0.005;
 
 /// Whether it drafts, be it in vain: rates are counted as soon as anything is drafted.
 pub fn drafts(arm: &Arm) -> bool {
@@ -26,12 +28,17 @@ pub fn verdict(result: &RunResult) -> String {
     let alike = off.label == on.label;
     let (old, new) =
         if alike { ("the baseline", "this scenario") } else { (off.label.as_str(), on.label.as_str()) };
-    match (drafts(on), result.speedup.p_gain) {
-        (false, _) => format!("compare {} with {}", on.label, off.label),
-        (true, p) if drafts(off) && p >= SURE => format!("switch from {old} to {new}"),
-        (true, p) if drafts(off) && p <= 1.0 - SURE => format!("stay with {old} ({new} loses)"),
-        (true, p) if p >= SURE => format!("turn speculation ON ({})", on.label),
-        (true, p) if p <= 1.0 - SURE => format!("leave speculation OFF ({} loses)", on.label),
-        (true, _) => format!("UNDECIDED on {}: measure what moves the answer most, below", on.label),
+    let (gain, p) = (&result.speedup.step, result.speedup.p_gain);
+    // What neither side is limited by changes nothing, and a tie is no loss.
+    if gain.p05 > 1.0 - SAME && gain.p95 < 1.0 + SAME {
+        return format!("either will do: {new} changes no step's seconds");
+    }
+    let turned_on = drafts(on) && !drafts(off) && !alike;
+    match p {
+        p if p >= SURE && turned_on => format!("turn speculation ON ({new})"),
+        p if p >= SURE => format!("switch from {old} to {new}"),
+        p if p <= 1.0 - SURE && !drafts(off) && !alike => format!("leave speculation OFF ({new} loses)"),
+        p if p <= 1.0 - SURE => format!("stay with {old} ({new} loses)"),
+        _ => format!("UNDECIDED on {new}: measure what moves the answer most, below"),
     }
 }

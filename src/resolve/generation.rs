@@ -311,8 +311,12 @@ fn layout(book: &mut Book<'_>, fit: &Fit<'_>) -> Result<Layout, ResolveError> {
     let ep = count(given.ep).unwrap_or(1);
     if (ep > 1 || dp_attention) && model.experts.is_none() {
         let message = format!("{} has no experts to spread", model.id);
-        let key = if ep > 1 { "generation.layout.ep" } else { "generation.layout.dp_attention" };
-        return Err(book.error(key, message, Some("1, or leave it out".to_owned())));
+        let (key, neutral) = if ep > 1 { ("ep", "1") } else { ("dp_attention", "false") };
+        return Err(book.error(
+            &format!("generation.layout.{key}"),
+            message,
+            Some(format!("{neutral}, or leave it out")),
+        ));
     }
     let wide = |tp: u32| Layout { tp, ep, dp_attention };
     let tp = if let Some(tp) = count(given.tp) {

@@ -187,18 +187,16 @@ fn learner(
         Some(gap) => gap.get(),
         None => book.or(&at("initial_gap"), None, usual.value, &usual.source),
     };
+    let lag = given.lag.map_or(0, |lag| lag.get() as u32);
     training.drafter = Some(DrafterTraining {
+        updates: (f64::from(updates), recovery),
+        lag,
+        initial_gap,
         every,
         seconds,
         exposed_seconds: contention * seconds,
         idle_gpu_seconds: if placement == DrafterPlacement::Idle { seconds * gpus } else { 0.0 },
         sync_seconds: bytes / (preset.gb_per_s * 1e9),
     });
-    Ok(Learner {
-        every,
-        updates: f64::from(updates),
-        recovery,
-        lag: given.lag.map_or(0, |lag| lag.get() as u32),
-        initial_gap,
-    })
+    Ok(Learner { every, updates: f64::from(updates), recovery, lag, initial_gap })
 }

@@ -102,14 +102,15 @@ fn lengths(
                 return Err(book.error(&format!("{path}.lognormal.mean"), message, None));
             }
             let model = LengthModel::Lognormal { mean: quantity(l.mean), sigma: quantity(l.sigma) };
-            Ok(Lengths { model, min: l.min.map_or(1, |n| n.get() as u32), max })
+            Ok(Lengths { model, min: l.min.map_or(1, |n| n.get() as u32), max, capped: true })
         }
         raw::Lengths::Histogram(h) => {
             let edges: Vec<f64> = h.edges.iter().map(|e| e.get()).collect();
             let top = edges.last().copied().unwrap_or(1.0).ceil() as u32;
             let model =
                 LengthModel::Histogram { edges, weights: h.weights.iter().map(|w| w.get()).collect() };
-            Ok(Lengths { model, min: 1, max: h.max.map_or(top.max(1), |n| n.get() as u32) })
+            let max = h.max.map_or(top.max(1), |n| n.get() as u32);
+            Ok(Lengths { model, min: 1, max, capped: h.max.is_some() })
         }
         raw::Lengths::File(file) => {
             let samples = read_lengths(book, path, file)?;
@@ -118,11 +119,12 @@ fn lengths(
                 model: LengthModel::Samples(samples),
                 min: 1,
                 max: file.max.map_or(top, |n| n.get() as u32),
+                capped: file.max.is_some(),
             })
         }
         raw::Lengths::Constant(constant) => {
             let tokens = constant.tokens.get() as u32;
-            Ok(Lengths { model: LengthModel::Constant(tokens), min: tokens, max: tokens })
+            Ok(Lengths { model: LengthModel::Constant(tokens), min: tokens, max: tokens, capped: false })
         }
     }
 }

@@ -146,6 +146,15 @@ pub struct DrafterTraining {
     pub idle_gpu_seconds: f64,
     /// Seconds that the drafter's weights add to a weight sync.
     pub sync_seconds: f64,
+    /// Updates of each training, and those after which 63 % of a gap are closed.
+    #[serde(default)]
+    pub updates: (f64, f64),
+    /// RL steps that a training's result lags.
+    #[serde(default)]
+    pub lag: u32,
+    /// How far below its attainable first-position rate the drafter starts.
+    #[serde(default)]
+    pub initial_gap: f64,
 }
 
 impl DrafterTraining {

@@ -121,6 +121,14 @@ pub struct Lengths {
     pub min: u32,
     /// Longest, tokens: longer ones are clipped, not drawn again.
     pub max: u32,
+    /// Whether the longest is a cap, rather than the longest of lengths that were observed.
+    #[serde(default = "capped")]
+    pub capped: bool,
+}
+
+/// What was written before it could be said.
+fn capped() -> bool {
+    true
 }
 
 /// What one RL step generates.

@@ -47,9 +47,9 @@ struct Batches<'a> {
     allowed: SimTime,
     /// RL steps that are trained.
     version: usize,
-    /// The weights that the engines have, and until when they loaded them.
+    /// The weights that the engines have, and from when until when they loaded them.
     served: usize,
-    loaded: SimTime,
+    loaded: (SimTime, SimTime),
     /// When the engines became empty, and when data was loaded last.
     free: SimTime,
     data_end: SimTime,
@@ -74,7 +74,7 @@ impl Batches<'_> {
         let load = if fresh { seconds(Stage::Prepare) } else { SimTime::ZERO };
         let prepare = (ready, ready + load);
         if fresh {
-            (self.served, self.loaded) = (self.version, prepare.1);
+            (self.served, self.loaded) = (self.version, prepare);
         }
         let lag = self.next - self.served;
         let replica_ends: Vec<SimTime> =
@@ -116,16 +116,16 @@ impl Generator for Batches<'_> {
         self.done.pop_front()
     }
 
-    fn handed_over(&self, published: SimTime) -> Option<SimTime> {
+    fn handed_over(&self, published: SimTime) -> Option<(SimTime, SimTime)> {
         let stall = self.turns.trainer_stall;
         if stall <= 0.0 {
-            return Some(published);
+            return Some((published, published));
         }
         if self.turns.rendezvous && self.next < self.plans.len() {
             return (self.served == self.version).then_some(self.loaded);
         }
         let seconds = self.plans.get(self.version).map_or(0.0, |plan| plan.transfer);
-        Some(published + SimTime::from_seconds(stall * seconds))
+        Some((published, published + SimTime::from_seconds(stall * seconds)))
     }
 }
 
@@ -175,7 +175,8 @@ mod tests {
         let plans = vec![plan(&[1.0]); 3];
         let turns = |trainer_stall| Turns { max_staleness: 2, trainer_stall, rendezvous: false };
         let of = |stall| {
-            run(&plans, turns(stall))[1].free.seconds() - run(&plans, turns(stall))[0].end().seconds()
+            run(&plans, turns(stall))[1].handed_over.1.seconds()
+                - run(&plans, turns(stall))[0].end().seconds()
         };
         assert!((of(0.5) - 0.5).abs() < 1e-9, "half of the second, nothing of the engines waking");
         assert!(of(0.0).abs() < 1e-9);

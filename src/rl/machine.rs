@@ -65,8 +65,9 @@ pub struct StepRecord {
     pub before: SimTime,
     /// RL steps that the weights of its samples lag: mean and largest.
     pub lag: (f64, u32),
-    /// Until when the trainer was held by handing over the weights of the step before.
-    pub free: SimTime,
+    /// When the trainer handed over the weights of the step before: from when, and until when it was held by that. Between
+    /// the end of that step and the beginning of this, engines had yet to finish what they generated.
+    pub handed_over: (SimTime, SimTime),
 }
 
 impl StepRecord {
@@ -94,22 +95,26 @@ impl StepRecord {
     /// Seconds of its period by the stage that the trainer was in or waited for; they are apart from each other.
     ///
     /// Until its first own stage starts, the trainer waits for what comes before it, each second counted for the stage that
-    /// ended first; while it is held by handing over weights, what none of them explains is the hand-over's.
+    /// ended first. Of what none of them explains while it is held, the hand-over is counted as preparing, and the wait for
+    /// engines that finish what runs before they take weights as generation.
     pub fn exposed(&self) -> [f64; 7] {
         let own = self.spans[Stage::LogprobOld as usize].0;
         let mut waited = [Stage::Data, Stage::Prepare, Stage::Generation, Stage::Reward];
         waited.sort_by_key(|stage| (self.spans[*stage as usize].1, *stage));
         let mut exposed = self.spans.map(|(start, end)| end.since(start).seconds());
-        let (mut now, mut explained) = (self.before, 0.0);
+        let (begun, free) = (self.handed_over.0.max(self.before), self.handed_over.1);
+        let (mut now, mut draining, mut handing) =
+            (self.before, begun.since(self.before).seconds(), free.since(begun).seconds());
         for stage in waited {
             let (start, end) = self.spans[stage as usize];
             let (from, to) = (start.max(now), end.min(own));
             exposed[stage as usize] = to.since(from).seconds();
-            explained += to.min(self.free).since(from).seconds();
+            draining -= to.min(begun).since(from).seconds();
+            handing -= to.min(free).since(from.max(begun)).seconds();
             now = now.max(to);
         }
-        let held = self.free.since(self.before).seconds();
-        exposed[Stage::Prepare as usize] += (held - explained).max(0.0);
+        exposed[Stage::Generation as usize] += draining.max(0.0);
+        exposed[Stage::Prepare as usize] += handing.max(0.0);
         exposed
     }
 }
@@ -141,9 +146,9 @@ pub trait Generator {
     /// The samples of an RL step where they are whole; called when the trainer is free, steps in order.
     fn take(&mut self, now: SimTime, step: usize) -> Option<Ready>;
 
-    /// Until when the trainer is held by handing over the weights that it published last, at `published`; none where the
-    /// engines have yet to come for them.
-    fn handed_over(&self, published: SimTime) -> Option<SimTime>;
+    /// From when and until when the trainer hands over the weights that it published last, at `published`, and is held by
+    /// that; none where the engines have yet to come for them.
+    fn handed_over(&self, published: SimTime) -> Option<(SimTime, SimTime)>;
 }
 
 /// Runs `steps` RL steps. Ends early only where the generating side has nothing left to do.
@@ -170,12 +175,14 @@ pub fn drive(generator: &mut impl Generator, steps: usize) -> Vec<StepRecord> {
             continue;
         }
         let step = records.len();
-        let free = if step == 0 { Some(SimTime::ZERO) } else { generator.handed_over(published) };
-        if let Some(free) = free
-            && free <= now.max(published)
+        let handed_over =
+            if step == 0 { Some((SimTime::ZERO, SimTime::ZERO)) } else { generator.handed_over(published) };
+        let free = handed_over.map(|(_, until)| until);
+        if let Some(handed_over) = handed_over
+            && handed_over.1 <= now.max(published)
             && let Some(ready) = generator.take(now, step)
         {
-            let record = train(&ready, free, records.last().map_or(SimTime::ZERO, StepRecord::end));
+            let record = train(&ready, handed_over, records.last().map_or(SimTime::ZERO, StepRecord::end));
             training = Some(record.end());
             records.push(record);
             continue;
@@ -194,8 +201,8 @@ pub fn drive(generator: &mut impl Generator, steps: usize) -> Vec<StepRecord> {
     records
 }
 
-/// The stages behind a step's samples: rewards when they are whole, the rest when the trainer is `free`.
-fn train(ready: &Ready, free: SimTime, before: SimTime) -> StepRecord {
+/// The stages behind a step's samples: rewards when they are whole, the rest when weights are handed over.
+fn train(ready: &Ready, handed_over: (SimTime, SimTime), before: SimTime) -> StepRecord {
     let [data, prepare, generation] = ready.spans;
     let [reward, old, reference, training] = ready.stages.map(SimTime::from_seconds);
     let mut now = generation.1;
@@ -205,10 +212,16 @@ fn train(ready: &Ready, free: SimTime, before: SimTime) -> StepRecord {
         (start, now)
     };
     let reward = after(reward, SimTime::ZERO);
-    let free = free.max(before);
+    let free = handed_over.1.max(before);
     let old = after(old, free);
     let spans = [data, prepare, generation, reward, old, after(reference, free), after(training, free)];
-    StepRecord { spans, replica_ends: ready.replica_ends.clone(), before, lag: ready.lag, free }
+    StepRecord {
+        spans,
+        replica_ends: ready.replica_ends.clone(),
+        before,
+        lag: ready.lag,
+        handed_over: (handed_over.0, free),
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +229,7 @@ mod tests {
     use super::*;
 
     /// Spans of data, prepare, generation and reward; log-probs from `own` on, a second each, then a second of training.
-    fn record(before: f64, free: f64, spans: [(f64, f64); 4], own: f64) -> StepRecord {
+    fn record(before: f64, handed_over: (f64, f64), spans: [(f64, f64); 4], own: f64) -> StepRecord {
         let of = |(start, end): (f64, f64)| (SimTime::from_seconds(start), SimTime::from_seconds(end));
         let [data, prepare, generation, reward] = spans.map(of);
         let stage = |n: f64| of((own + n, own + n + 1.0));
@@ -225,7 +238,7 @@ mod tests {
             replica_ends: Vec::new(),
             before: SimTime::from_seconds(before),
             lag: (0.0, 0),
-            free: SimTime::from_seconds(free),
+            handed_over: of(handed_over),
         }
     }
 
@@ -240,17 +253,27 @@ mod tests {
     fn every_second_has_one_stage() {
         // In turns: all one after the other.
         close(
-            &record(100.0, 100.0, [(100.0, 101.0), (101.0, 103.0), (103.0, 110.0), (110.0, 112.0)], 112.0),
+            &record(
+                100.0,
+                (100.0, 100.0),
+                [(100.0, 101.0), (101.0, 103.0), (103.0, 110.0), (110.0, 112.0)],
+                112.0,
+            ),
             [1.0, 2.0, 7.0, 2.0],
         );
         // Samples were whole at 105; engines then finished what ran, and took weights from 120 to 122.
         close(
-            &record(100.0, 122.0, [(99.0, 99.0), (120.0, 122.0), (60.0, 105.0), (105.0, 105.0)], 122.0),
-            [0.0, 17.0, 5.0, 0.0],
+            &record(
+                100.0,
+                (120.0, 122.0),
+                [(99.0, 99.0), (120.0, 122.0), (60.0, 105.0), (105.0, 105.0)],
+                122.0,
+            ),
+            [0.0, 2.0, 20.0, 0.0],
         );
         // Everything was there: nothing is waited for, though engines take weights while the trainer works.
         close(
-            &record(100.0, 100.0, [(90.0, 90.0), (101.0, 104.0), (50.0, 98.0), (98.0, 99.0)], 100.0),
+            &record(100.0, (100.0, 100.0), [(90.0, 90.0), (101.0, 104.0), (50.0, 98.0), (98.0, 99.0)], 100.0),
             [0.0, 0.0, 0.0, 0.0],
         );
     }

@@ -91,8 +91,8 @@ pub struct Streams<'a, C, S> {
     /// RL steps that are trained, and the weights that the engines have.
     version: usize,
     served: usize,
-    /// Until when the engines loaded weights last; whether they wait for running requests before they load.
-    loaded: SimTime,
+    /// From when until when the engines loaded weights last; whether they wait for running requests before they load.
+    loaded: (SimTime, SimTime),
     draining: bool,
     /// Whether training has the GPUs.
     held: bool,
@@ -113,7 +113,7 @@ impl<'a, C: StepCost, S: Supply> Streams<'a, C, S> {
             groups: Groups::new(settings.prompts, settings.samples_per_prompt),
             version: 0,
             served: 0,
-            loaded: SimTime::ZERO,
+            loaded: (SimTime::ZERO, SimTime::ZERO),
             draining: false,
             held: false,
             lookahead: 1.0,
@@ -183,7 +183,7 @@ impl<'a, C: StepCost, S: Supply> Streams<'a, C, S> {
             }
         }
         self.served = self.version;
-        self.loaded = SimTime::from_seconds(until);
+        self.loaded = (SimTime::from_seconds(now), SimTime::from_seconds(until));
     }
 
     /// Throws groups away that have become too old.
@@ -313,8 +313,11 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         let first = self.groups.first_started_at(&chosen);
         let before = SimTime::from_seconds(self.settings.data);
         let loading = SimTime::from_seconds(self.settings.load);
-        let prepare =
-            if step == 0 { (before, before + loading) } else { (self.loaded.since(loading), self.loaded) };
+        let prepare = if step == 0 {
+            (before, before + loading)
+        } else {
+            (self.loaded.1.since(loading), self.loaded.1)
+        };
         let data_start = prepare.0.since(before);
         let data = if self.settings.mode.lead == 0.0 || step == 0 {
             (data_start, prepare.0)
@@ -352,13 +355,13 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         Some(Ready { spans, stages, replica_ends: Vec::new(), lag: (mean, most) })
     }
 
-    fn handed_over(&self, published: SimTime) -> Option<SimTime> {
+    fn handed_over(&self, published: SimTime) -> Option<(SimTime, SimTime)> {
         if !self.settings.mode.split || self.settings.hand_over <= 0.0 {
-            return Some(published);
+            return Some((published, published));
         }
         if self.settings.rendezvous {
             return (!self.draining).then_some(self.loaded);
         }
-        Some(published + SimTime::from_seconds(self.settings.hand_over))
+        Some((published, published + SimTime::from_seconds(self.settings.hand_over)))
     }
 }

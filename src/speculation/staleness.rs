@@ -6,7 +6,7 @@
 //!                contexts (|a_t - a_0| <= TV <= sqrt(KL / 2), Pinsker), and KL is what RL frameworks log;
 //!   points       read off a run, linear between them, flat beyond.
 //! Training closes a gap: g <- g exp(-u / u0) after u updates; every RL step adds what the untrained drafter would lose. So
-//! a_t = a_ref - g_t. Published curves disagree on the sign (ReSpec Fig 4 falls, DAS is flat, verl-SpeCo rises), so no decay
+//! a_t = a_ref - g_t. A drafter that the policy comes closer to by itself has no gap to close. Published curves disagree on the sign (ReSpec Fig 4 falls, DAS is flat, verl-SpeCo rises), so no decay
 //! is the default. Leaves out: that contexts move too, and that positions beyond the first may drift apart.
 
 use crate::math::{logit, polyline};
@@ -84,7 +84,7 @@ pub fn rates(first: f64, course: Option<&Course>, learner: Option<&Learner>, ste
                 let due = (step as u32).is_multiple_of(learner.every);
                 // What trainings under way will close is not there for this one to close again.
                 let left = gap - later.iter().sum::<f64>();
-                let closed = if due { left * (1.0 - kept) } else { 0.0 };
+                let closed = if due { left.max(0.0) * (1.0 - kept) } else { 0.0 };
                 later.push(closed);
                 gap -= later.remove(0);
             }
@@ -104,19 +104,35 @@ pub fn best_interval(update_s: f64, loss: f64, generation_s: f64) -> f64 {
     libm::sqrt(2.0 * update_s / (loss * generation_s))
 }
 
-/// The same where the loss does not grow in a straight line: the interval up to `most`, and its seconds for each RL step, at
-/// which `update_s` and what generation loses (seconds at each age since the last training, from 0) cost least together. A
-/// training is taken to restore everything.
-pub fn cheapest_interval(update_s: f64, lost_s: impl Fn(u32) -> f64, most: u32) -> (u32, f64) {
-    let (mut best, mut sum) = ((1, f64::INFINITY), 0.0);
-    for every in 1..=most.max(1) {
-        sum += lost_s(every - 1);
-        let seconds = (update_s + sum) / f64::from(every);
+/// The same where drift has a course and a training restores a part: of the intervals up to `steps` RL steps (at which nothing
+/// is trained within the run) the one whose run costs least, and its seconds for each RL step. `update_s` are a training's,
+/// `lost_s` those that a step's generation takes longer for at a first-position rate. Long intervals are tried 5 % apart.
+pub fn cheapest_interval(
+    rates_at: impl Fn(u32) -> Vec<f64>,
+    update_s: f64,
+    lost_s: impl Fn(f64) -> f64,
+    steps: u32,
+) -> (u32, f64) {
+    let steps = steps.max(1);
+    let (mut best, mut every) = ((steps, f64::INFINITY), 1);
+    loop {
+        let seconds = interval_cost(&rates_at(every), every, update_s, &lost_s);
         if seconds < best.1 {
             best = (every, seconds);
         }
+        if every >= steps {
+            return best;
+        }
+        every = (every + 1).max(every + every / 20).min(steps);
     }
-    best
+}
+
+/// Seconds for each RL step of a run with these first-position rates, trained after each `every` of its steps but the last:
+/// what generation loses, and the trainings.
+pub fn interval_cost(rates: &[f64], every: u32, update_s: f64, lost_s: impl Fn(f64) -> f64) -> f64 {
+    let trainings = rates.len().saturating_sub(1) as u32 / every.max(1);
+    (rates.iter().map(|rate| lost_s(*rate)).sum::<f64>() + f64::from(trainings) * update_s)
+        / rates.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -191,9 +207,48 @@ mod tests {
             let cheapest = (1..2000).min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(0);
             let solved = best_interval(update, loss, generation);
             assert!((solved - f64::from(cheapest)).abs() <= 1.0, "{solved} {cheapest}");
-            let lost = |age: u32| loss * generation * (f64::from(age) + 0.5);
-            assert_eq!(cheapest_interval(update, lost, 2000), (cheapest, cost(cheapest)));
         }
         assert!(best_interval(20.0, 0.0, 100.0).is_infinite());
+    }
+
+    #[test]
+    fn an_interval_follows_the_course_and_not_its_beginning() {
+        let cheapest = |course: &Course, update: f64, steps: u32| {
+            let rates_at = |every| {
+                let learner = Learner { every, updates: 100.0, recovery: 1.0, lag: 0, initial_gap: 0.0 };
+                rates(0.8, Some(course), Some(&learner), steps as usize)
+            };
+            cheapest_interval(rates_at, update, |rate| 100.0 * (0.8 - rate).max(0.0), steps)
+        };
+        // A straight line: the square-root law, of a loss of 0.1 s a step (to the 5 % between long intervals).
+        let line = Course::Points(vec![(0.0, 0.8), (600.0, 0.2)]);
+        for update in [0.2, 5.0, 45.0] {
+            let law = best_interval(update, 0.001, 100.0);
+            let (found, seconds) = cheapest(&line, update, 600);
+            assert!((f64::from(found) / law - 1.0).abs() < 0.2, "{found} {law}");
+            assert!(seconds < update / f64::from(found) * 2.2, "{seconds}");
+        }
+        // Flat for fifty steps and steep behind them: the steep part decides, though the first 50 cost nothing.
+        let late = Course::Points(vec![(0.0, 0.8), (50.0, 0.8), (250.0, 0.4)]);
+        let (found, seconds) = cheapest(&late, 1.0, 250);
+        assert!(found < 8 && seconds < 1.0, "{found} {seconds}");
+        // Steep at first and flat behind: one training does what one every step would.
+        let early = Course::Points(vec![(0.0, 0.8), (4.0, 0.5), (400.0, 0.5)]);
+        assert!((4..400).contains(&cheapest(&early, 20.0, 400).0), "{:?}", cheapest(&early, 20.0, 400));
+        // Nothing to restore: never.
+        let rising = Course::Exponential { limit: 0.9, steps: 10.0 };
+        assert_eq!(cheapest(&rising, 1.0, 100), (100, 0.0));
+    }
+
+    #[test]
+    fn training_takes_nothing_from_a_drafter_that_comes_closer_by_itself() {
+        let rising = Course::Exponential { limit: 0.95, steps: 10.0 };
+        let learner = Learner { every: 1, updates: 20.0, recovery: 20.0, lag: 0, initial_gap: 0.0 };
+        assert_eq!(rates(0.77, Some(&rising), Some(&learner), 40), rates(0.77, Some(&rising), None, 40));
+        // One that starts below what it can reach is trained up to there, and rises with its course all the same.
+        let behind = Learner { initial_gap: 0.05, ..learner };
+        let trained = rates(0.77, Some(&rising), Some(&behind), 40);
+        let alone = rates(0.77, Some(&rising), None, 40);
+        assert!(trained.iter().zip(&alone).all(|(with, without)| with >= &(without - 1e-12)), "{trained:?}");
     }
 }

@@ -165,7 +165,14 @@ pub(super) fn arm(side: &Side<'_>, priced: &Priced) -> Arm {
     let samples: usize = counted.iter().map(|step| step.samples).sum();
     let replicas = || counted.iter().flat_map(|step| &step.replicas);
     let kv_peak = replicas().map(|replica| replica.kv_peak).max().unwrap_or(0);
-    let (length, per_position) = detail::acceptance(replicas());
+    let (length, mut per_position) = detail::acceptance(replicas());
+    // Depths that a schedule might have taken and never took have no rate. A fixed one takes all of its own.
+    let schedule = resolved.speculation.as_ref().map(|speculation| &speculation.schedule);
+    if !matches!(schedule, Some(ScheduleInput::Fixed { .. })) {
+        while per_position.len() > 1 && per_position.last() == Some(&0.0) {
+            per_position.pop();
+        }
+    }
     Arm {
         label: label(resolved),
         step_s,

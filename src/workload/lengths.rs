@@ -27,6 +27,8 @@ pub struct LengthSampler {
     inverse: Inverse,
     min: u32,
     max: u32,
+    /// Whether what reaches the maximum was cut there.
+    capped: bool,
 }
 
 impl LengthSampler {
@@ -55,7 +57,7 @@ impl LengthSampler {
             LengthModel::Samples(sorted) => Inverse::Samples(sorted.clone()),
             LengthModel::Constant(tokens) => Inverse::Constant(*tokens),
         };
-        LengthSampler { inverse, min: lengths.min.max(1), max: lengths.max }
+        LengthSampler { inverse, min: lengths.min.max(1), max: lengths.max, capped: lengths.capped }
     }
 
     /// The length at the normal quantile `z`, times a scale before it is clipped.
@@ -73,7 +75,8 @@ impl LengthSampler {
                 Inverse::Constant(tokens) => f64::from(*tokens),
             };
         // A response of exactly the maximum also ends by the cap: no end-of-sequence token fitted.
-        let clipped = length >= f64::from(self.max) - 0.5;
+        // A drift of lengths pushes even observed ones over it.
+        let clipped = (self.capped || scale > 1.0) && length >= f64::from(self.max) - 0.5;
         let tokens = length.round().clamp(f64::from(self.min), f64::from(self.max)) as u32;
         Drawn { tokens, clipped }
     }
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn histograms_and_samples_invert() {
-        let lengths = |model| Lengths { model, min: 1, max: 1_000 };
+        let lengths = |model| Lengths { model, min: 1, max: 1_000, capped: true };
         let histogram = LengthSampler::new(
             &lengths(LengthModel::Histogram { edges: vec![0.0, 100.0, 300.0], weights: vec![3.0, 1.0] }),
             LengthShift::default(),
@@ -119,6 +122,7 @@ mod tests {
             model: LengthModel::Lognormal { mean, sigma: Quantity::given(1.5) },
             min: 4,
             max: 1000,
+            capped: true,
         };
         for shift in [-3.0, 0.0, 3.0] {
             let sampler = LengthSampler::new(&lognormal, LengthShift { mean: shift, sigma: 0.0 });

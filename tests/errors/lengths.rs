@@ -82,3 +82,21 @@ fn equal_lengths_may_be_written_as_a_law_without_spread() {
         "response_tokens: { lognormal: { mean: 1, sigma: { value: 0, se: 0.1 }, max: 1 } }",
     )]);
 }
+
+#[test]
+fn lengths_that_were_observed_or_said_are_not_clipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lengths.txt");
+    std::fs::write(&path, "100\n200\n700\n700\n").unwrap();
+    let clipped = |lengths: &str| {
+        let text = small(&[(RESPONSES, &format!("response_tokens: {lengths}"))]);
+        let file = File::new(&text);
+        let run = run(&["run", file.name(), "--format", "json"]).exits(0).json();
+        number(&run, "forecast.clipped_share")
+    };
+    assert_eq!(clipped("{ constant: { tokens: 700 } }"), 0.0);
+    let file = |max: &str| clipped(&format!("{{ file: {{ path: {:?}{max} }} }}", path.display().to_string()));
+    assert_eq!(file(""), 0.0, "the longest that was seen has ended");
+    let half = file(", max: 700");
+    assert!((half - 0.5).abs() < 0.2, "of a cap that was written they were cut: {half}");
+}

@@ -68,3 +68,23 @@ fn what_cannot_run_ahead_says_so() {
     );
     refused(&without, "missing key `training`");
 }
+
+/// Waiting for engines that finish what runs is generation, whatever stage it stands behind; only the hand-over is preparing.
+#[test]
+fn engines_that_drain_are_waited_for_as_generation() {
+    let more = nominal(&["rl_steps=6", "warmup_steps=2"]);
+    let run = result(&split("mode: async, max_staleness: 2, interrupt: off"), &more);
+    let exposed = |stage: &str| number(&run, &format!("forecast.exposed_s.{stage}"));
+    let step = number(&run, "forecast.step_s.mean");
+    assert!(exposed("generation") > 0.3 * step, "{} of {step}", exposed("generation"));
+    assert!(exposed("prepare") <= number(&run, "forecast.stages_s.prepare") + 1e-6, "{}", exposed("prepare"));
+}
+
+#[test]
+fn what_the_trainer_hides_is_neither_won_nor_lost() {
+    // A trainer ten times slower than generation: drafting changes what nobody waits for.
+    let text = split("mode: async, max_staleness: 4").replacen("mfu: 0.4,", "mfu: 0.002,", 1);
+    let comparison = forecast(&text, &nominal(&["rl_steps=6", "warmup_steps=3"])).unwrap();
+    let told = rollcast::report::verdict(&comparison.result);
+    assert!(told.starts_with("either will do"), "{told}: {:?}", comparison.result.speedup);
+}

@@ -95,7 +95,7 @@ fn rollout(result: &RunResult) -> String {
     text += &paragraph(
         "rollout",
         &format!(
-            "{acceptance}{tail}KV peak {:.0} %, {:.1} preemptions a step; {:.1} % of responses clipped; {:.0} tokens/s per GPU{}",
+            "{acceptance}{tail}KV peak {:.0} %, {:.1} preemptions a step; {:.1} % of responses clipped; {:.0} tokens/s per GPU over the step{}",
             100.0 * on.kv_peak_share,
             on.preemptions,
             100.0 * on.clipped_share,

@@ -145,7 +145,7 @@ fn front(front: &[Choice]) -> String {
     }
     numbers(&mut shown, 0..=5);
     let all = if step > 1 {
-        format!(" ({} plans, each {step}th and the best)", front.len())
+        format!(" ({} plans: one of {step} and the best)", front.len())
     } else {
         String::new()
     };

@@ -307,13 +307,14 @@ fn why(goal: &Goal, best: &Choice, second: &Choice) -> String {
         std::cmp::Ordering::Greater => format!("{} GPUs more", second.gpus - best.gpus),
         std::cmp::Ordering::Less => format!("{} GPUs fewer", best.gpus - second.gpus),
     };
-    let reason = if more > 0.0 {
+    // A hundredth of a step is rounding on the screen.
+    let reason = if more > 0.01 * best.step_s.mean {
         format!(
             "; most is {}: {more:.1} s more ({:.1} s, not {:.1} s)",
             STAGE_NAMES[largest], its[largest], mine[largest]
         )
     } else {
-        "; every stage is faster, and the GPUs cost more than that saves".to_owned()
+        "; no stage is slower, and the GPUs cost more than that saves".to_owned()
     };
     let first = match goal.minimise {
         Objective::UsdPerStep => format!("a step is {} and {} on {gpus}", dearer(usd), faster(step)),

@@ -111,6 +111,16 @@ impl Span {
     }
 }
 
+impl Axis {
+    /// The keys that its entries set, or a sampled value.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let sampled = self.span.as_ref().map(|span| span.sampled(0.0));
+        let entries = self.entries.iter().chain(sampled.as_ref());
+        let maps = entries.flat_map(|entry| entry.overrides.entries().unwrap_or_default());
+        maps.map(|(key, _)| key.name.clone()).collect()
+    }
+}
+
 impl Entry {
     /// One key with one value.
     pub(super) fn of(key: &Key, value: Node) -> Self {

@@ -88,6 +88,7 @@ impl Sweep {
             return Err(SweepErrors(wrong.0));
         };
         columns_differ(&mut wrong, &axes);
+        keys_differ(&mut wrong, &axes, options);
         let sample = sample(&mut wrong, file, form.as_ref(), options);
         if sample.is_none() {
             only_sampled(&mut wrong, &axes);
@@ -306,6 +307,29 @@ fn columns_differ(wrong: &mut Mistakes, axes: &[Axis]) {
                 wrong.0.push(Error::new(message).at(&axis.place).hint("`name` gives this axis another name"));
             }
             seen.push(column);
+        }
+    }
+}
+
+/// Two axes that set one key, or an axis and a flag: one of them would have no effect.
+fn keys_differ(wrong: &mut Mistakes, axes: &[Axis], options: Options<'_>) {
+    let mut seen: Vec<(String, String)> = Vec::new();
+    for assignment in options.overrides {
+        let (key, _) = assignment.split_once('=').unwrap_or((assignment, ""));
+        seen.push((key.trim().to_owned(), format!("--set {key}")));
+    }
+    for axis in axes {
+        let name = axis.columns.join(" ");
+        let mut own: Vec<String> = axis.keys();
+        own.sort();
+        own.dedup();
+        for key in own {
+            if let Some((_, other)) = seen.iter().find(|(before, _)| *before == key) {
+                let message =
+                    format!("`{name}` and {other} both set {key}, so one of them would have no effect");
+                wrong.0.push(Error::new(message).at(&axis.place));
+            }
+            seen.push((key, format!("the axis `{name}`")));
         }
     }
 }
