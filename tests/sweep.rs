@@ -238,10 +238,10 @@ axes:
         "7 mistakes",
     ]);
     let twice = "version: 1\nbase: base.yaml\naxes:\n  - { name: a, path: seed, values: [1, 2] }\n  - { name: b, path: seed, values: [3, 4] }\n";
-    Folder::new(twice).sweep("out", &[]).exits(2).says(&[
-        "s.yaml:5:5",
-        "`b` and the axis `a` both set seed, so one of them would have no effect",
-    ]);
+    Folder::new(twice)
+        .sweep("out", &[])
+        .exits(2)
+        .says(&["s.yaml:5:5", "`b` and the axis `a` both set seed, so one of them would have no effect"]);
     let once = "version: 1\nbase: base.yaml\naxes: [{ name: a, path: seed, values: [1, 2] }]\n";
     Folder::new(once).sweep("out", &["--set", "seed=9"]).exits(2).says(&["`a` and --set seed both set seed"]);
     let exclude = format!("{GRID}exclude: [{{ gpu: 2 }}, {{ K: 9 }}, {{ gpus: [2, 4, 8] }}]\n");
