@@ -4,6 +4,7 @@
 #include "shim.h"
 
 #include "../common.cuh"
+#include "../logits.cuh"
 
 // Each source is a translation unit of its own to CUDA's compiler: names may repeat.
 namespace attention {
@@ -17,6 +18,9 @@ namespace sampling {
 }
 namespace tokens {
 #include "../tokens.cu"
+}
+namespace verify {
+#include "../verify.cu"
 }
 
 namespace host {

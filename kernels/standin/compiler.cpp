@@ -29,9 +29,16 @@ const char* nvrtcGetErrorString(int) { return "as the stand-in was told"; }
 int nvrtcCreateProgram(void** program, const char* source, const char* name, int headers, const char* const* texts,
                        const char* const* names) {
   if (int error = standin_call("nvrtcCreateProgram")) return error;
-  if (!strstr(source, "KERNEL(") || !strstr(name, ".cu") || headers != 1 || !strstr(texts[0], "#define KERNEL") ||
-      !strstr(source, names[0])) {
-    standin_wrong("nvrtcCreateProgram", "not a source with its header");
+  // Every header that a source names must be there.
+  bool whole = strstr(source, "KERNEL(") && strstr(name, ".cu") && headers > 0;
+  for (const char* at = strstr(source, "#include \""); at && whole; at = strstr(at + 1, "#include \"")) {
+    bool there = false;
+    for (int i = 0; i < headers; i++)
+      there |= strncmp(at + 10, names[i], strlen(names[i])) == 0 && strstr(texts[i], "#pragma once");
+    whole = there;
+  }
+  if (!whole) {
+    standin_wrong("nvrtcCreateProgram", "not a source with its headers");
     return INVALID_INPUT;
   }
   *program = new Program();

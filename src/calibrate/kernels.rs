@@ -3,15 +3,19 @@
 //! A kernel that spills registers or lost its matrix instructions still computes the right thing, slowly. So what is
 //! expected of the machine code is stated here and checked where there is a compiler, GPU or not.
 
-/// Header that sources include.
-pub const HEADER: (&str, &str) = ("common.cuh", include_str!("../../kernels/common.cuh"));
+/// Headers that sources include.
+pub const HEADERS: [(&str, &str); 2] = [
+    ("common.cuh", include_str!("../../kernels/common.cuh")),
+    ("logits.cuh", include_str!("../../kernels/logits.cuh")),
+];
 
 /// Sources by file name, embedded.
-pub const SOURCES: [(&str, &str); 4] = [
+pub const SOURCES: [(&str, &str); 5] = [
     ("attention.cu", include_str!("../../kernels/attention.cu")),
     ("probe.cu", include_str!("../../kernels/probe.cu")),
     ("sampling.cu", include_str!("../../kernels/sampling.cu")),
     ("tokens.cu", include_str!("../../kernels/tokens.cu")),
+    ("verify.cu", include_str!("../../kernels/verify.cu")),
 ];
 
 /// A kernel.
@@ -39,7 +43,7 @@ pub const KERNELS: [Kernel; 22] = [
     Kernel { name: "row_stats", source: "sampling.cu", registers: 64, instructions: WIDE },
     Kernel { name: "sample", source: "sampling.cu", registers: 64, instructions: WIDE },
     Kernel { name: "top_k", source: "sampling.cu", registers: 64, instructions: WIDE },
-    Kernel { name: "verify_chain", source: "sampling.cu", registers: 64, instructions: &[] },
+    Kernel { name: "verify_chain", source: "verify.cu", registers: 64, instructions: WIDE },
     Kernel { name: "add_rmsnorm", source: "tokens.cu", registers: 64, instructions: WIDE },
     Kernel { name: "norm_concat", source: "tokens.cu", registers: 64, instructions: WIDE },
     Kernel { name: "rope_append", source: "tokens.cu", registers: 64, instructions: WIDE },

@@ -171,6 +171,14 @@ fn print_plan(arguments: &PlanArguments) -> Result<ExitCode, CliError> {
         "{:<12} {:>7} {total:>9.1}\n\nof {} s: points until {points_s:.0}, whole steps until {steps_s:.0}, repeats until {again_s:.0}",
         "all", "", arguments.scope.budget_s
     );
+    let planned: f64 = points.iter().map(|point| point.seconds).sum();
+    // Checks of correctness come before the points.
+    if planned > 0.8 * points_s {
+        let _ = writeln!(
+            text,
+            "points of {planned:.0} s do not fit: those that are worth most for their seconds come first"
+        );
+    }
     if arguments.points {
         text += "\n";
         for point in &points {

@@ -2,6 +2,7 @@
 
 use super::compare::Side;
 use super::summarise::tier_seconds;
+use crate::resolved::{DraftInput, ScheduleInput};
 use crate::result::{Provenance, TierShare};
 use crate::rollout::Outcome;
 
@@ -53,6 +54,20 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             "kernels keep {:.0} % of their fixed times (generation.kernel_floors): a bound on what they could take, no forecast",
             100.0 * floors
         ));
+    }
+    let vllm = resolved.generation.engine.engine.starts_with("vllm");
+    if let Some(speculation) = resolved.speculation.as_ref().filter(|_| vllm) {
+        let tree = |draft: &DraftInput| matches!(draft, DraftInput::Tree { .. });
+        if speculation.schedule.choices().iter().any(tree) {
+            warnings
+                .push("vLLM verifies no draft trees: this is a forecast of an engine that would".to_owned());
+        }
+        if matches!(speculation.schedule, ScheduleInput::SglangTiers { .. }) {
+            warnings.push(
+                "vLLM has no adaptive steps of SGLang's kind: this is a forecast of an engine that would"
+                    .to_owned(),
+            );
+        }
     }
     if forecast.prepared.engine.kernels.profile().stands_in {
         warnings.push(format!(

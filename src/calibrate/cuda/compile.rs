@@ -6,7 +6,7 @@ use std::ptr;
 use cudarc::nvrtc::{result, sys};
 
 use super::super::bench::BenchError;
-use super::super::kernels::HEADER;
+use super::super::kernels::HEADERS;
 
 /// Hopper with its own instructions.
 const ARCHITECTURE: &str = "--gpu-architecture=sm_90a";
@@ -30,18 +30,22 @@ pub(super) fn version() -> Result<String, BenchError> {
 
 /// The machine code of one source. `flaw` plants a bug by defining its name.
 pub(super) fn cubin(file: &str, source: &str, flaw: Option<&str>) -> Result<Vec<u8>, BenchError> {
-    let (source, name, header, header_name) = (text(source)?, text(file)?, text(HEADER.1)?, text(HEADER.0)?);
-    let (headers, names): ([*const c_char; 1], [*const c_char; 1]) =
-        ([header.as_ptr()], [header_name.as_ptr()]);
+    let (source, name) = (text(source)?, text(file)?);
+    let headers: Vec<[CString; 2]> = HEADERS
+        .iter()
+        .map(|(name, held)| Ok([text(name)?, text(held)?]))
+        .collect::<Result<_, BenchError>>()?;
+    let pointers = |which: usize| headers.iter().map(|header| header[which].as_ptr()).collect();
+    let (names, texts): (Vec<*const c_char>, Vec<*const c_char>) = (pointers(0), pointers(1));
     let mut program: sys::nvrtcProgram = ptr::null_mut();
-    // SAFETY: all texts end with a zero and outlive the call, and there is one header.
+    // SAFETY: all texts end with a zero and outlive the call, and there are as many headers as names.
     unsafe {
         sys::nvrtcCreateProgram(
             &raw mut program,
             source.as_ptr(),
             name.as_ptr(),
-            1,
-            headers.as_ptr(),
+            HEADERS.len() as c_int,
+            texts.as_ptr(),
             names.as_ptr(),
         )
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::super::bench::{Bench, BenchError, Opened};
 use super::super::forecast::hash;
-use super::super::kernels::{HEADER, SOURCES};
+use super::super::kernels::{HEADERS, SOURCES};
 use super::super::launch::Launcher;
 use super::super::programs::{self, Setting};
 use super::super::protocol::{REPLAY_S, more_copies};
@@ -305,7 +305,7 @@ impl Device for Cuda {
             name if name.contains("H100") && name.contains("HBM3") => "h100-sxm".to_owned(),
             name => name.to_lowercase().replace("nvidia ", "").replace(' ', "-"),
         };
-        let source: String = [HEADER].iter().chain(&SOURCES).map(|(_, text)| *text).collect();
+        let source: String = HEADERS.iter().chain(&SOURCES).map(|(_, text)| *text).collect();
         let versions = BTreeMap::from([
             ("gpu".to_owned(), facts.name.clone()),
             ("cuda".to_owned(), version(facts.cuda)),

@@ -1,4 +1,4 @@
-//! Kernels over rows of logits (`kernels/sampling.cu`): statistics, sampling, the largest, verification of a chain.
+//! Kernels over rows of logits (`kernels/sampling.cu`, `kernels/verify.cu`): statistics, sampling, the largest, verification of a chain.
 
 use super::Setting;
 use crate::calibrate::launch::{Buffer, Fill, Launch, Program, Scalar};
