@@ -44,7 +44,7 @@ pub(super) fn cubin(file: &str, source: &str, flaw: Option<&str>) -> Result<Vec<
             &raw mut program,
             source.as_ptr(),
             name.as_ptr(),
-            HEADERS.len() as c_int,
+            headers.len().try_into().unwrap_or(c_int::MAX),
             texts.as_ptr(),
             names.as_ptr(),
         )
