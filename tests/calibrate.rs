@@ -52,6 +52,9 @@ fn the_plan_says_what_is_measured_and_for_how_long() {
     let few = run(&["calibrate", "plan", "--families", "verify,copy", "--points"]).exits(0);
     assert!(few.out.contains("verify attention 32/8 batch 2 queries 8 context 1024 page 16"), "{}", few.out);
     assert!(few.out.contains("copy of 4096 bytes") && !few.out.contains("gemm"), "{}", few.out);
+    assert!(!plan.out.contains("do not fit"), "{}", plan.out);
+    let short = run(&["calibrate", "plan", "--budget-s", "10"]).exits(0);
+    assert!(short.out.contains("do not fit: those that are worth most"), "{}", short.out);
     run(&["calibrate", "plan", "--budget-s", "0"]).exits(2).says(&["expected seconds from 1 to 86400"]);
     run(&["calibrate", "plan", "--families", "gem"]).exits(2).says(&["gemm"]);
 }

@@ -190,6 +190,11 @@ fn the_advice_follows_the_numbers() {
     let unused = told(&["speculation.schedule.fixed.k=0"]);
     assert!(unused.contains("DO leave speculation OFF") || unused.contains("DO either will do"), "{unused}");
     assert!(!unused.contains("compare"), "{unused}");
+    // What an engine does not have is forecast, and said.
+    let tree = ["speculation.schedule={ goodput: { trees: [{ steps: 5, top_k: 8, tokens: 32 }] } }"];
+    assert!(told(&tree).contains("vLLM verifies no draft trees"));
+    let of_sglang = told(&[tree[0], "generation.engine=sglang"]);
+    assert!(!of_sglang.contains("verifies no draft trees"), "{of_sglang}");
     // The baseline drafts too: there is nothing to turn on or off.
     let switch = told(&["baseline={ speculation: { schedule: { fixed: { k: 1 } } } }"]);
     assert!(

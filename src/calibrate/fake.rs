@@ -28,12 +28,16 @@ pub struct Fake {
     pub stalls: (f64, f64),
     /// What work takes with its operands in the cache, over what it takes from memory.
     pub hot: f64,
+    /// Seconds of a copy from which work runs at 85 % of the clock, as if it drew all the power there is; and by how much, as a
+    /// share, its time then differs from look to look.
+    pub throttled: (f64, f64),
     /// Which work, counted from the first, cannot be made ready, and why. A device that is broken stays so.
     pub fails_at: Option<(usize, BenchError)>,
     pub(super) clock: f64,
     pub(super) stream: Stream,
     pub(super) open: Option<(f64, u32)>,
     pub(super) opens: usize,
+    pub(super) slow: bool,
 }
 
 impl Fake {
@@ -48,11 +52,13 @@ impl Fake {
             slower: 1.0,
             stalls: (0.0, 0.0),
             hot: 0.8,
+            throttled: (f64::INFINITY, 0.0),
             fails_at: None,
             clock: 0.0,
             stream: Stream::new(seed, Purpose::Calibration, &[]),
             open: None,
             opens: 0,
+            slow: false,
         }
     }
 
@@ -77,7 +83,11 @@ impl Fake {
         {
             return Err(error.clone());
         }
-        let one = share * self.truth_s(work);
+        let mut one = share * self.truth_s(work);
+        self.slow = one >= self.throttled.0;
+        if self.slow {
+            one *= 1.0 + self.throttled.1 * self.stream.uniform();
+        }
         let copies = libm::ceil(REPLAY_S / one).clamp(1.0, 4096.0) as u32;
         self.open = Some((one, copies));
         let chosen = if matches!(work, Work::Gemm { .. }) { "made up (no. 1 of 1)" } else { "" };
@@ -111,6 +121,6 @@ impl Bench for Fake {
 
     fn sm_mhz(&mut self) -> Result<Option<f64>, BenchError> {
         self.clock += 50e-6;
-        Ok(Some(1980.0))
+        Ok(Some(if self.slow { 0.85 * 1980.0 } else { 1980.0 }))
     }
 }

@@ -93,6 +93,24 @@ fn an_unsteady_point_without_time_for_a_second_look_is_not_trusted() {
 }
 
 #[test]
+fn a_low_clock_that_gives_the_same_time_again_is_the_works_own() {
+    for (wanders, flagged) in [(0.0, false), (0.5, true)] {
+        let mut fake = Fake { throttled: (100e-6, wanders), spikes: 0.0, ..Fake::new(31) };
+        let outcome = go(&mut fake, 540.0, &[Family::Gemm]);
+        let slow = |row: &&Measured| row.sm_mhz.is_some_and(|mhz| mhz < 1700.0);
+        let all: Vec<&Measured> = outcome.rows.iter().filter(slow).collect();
+        let unstable = all.iter().filter(|row| row.unstable).count();
+        assert!(
+            all.len() > 20 && all.len() * 2 < outcome.rows.len(),
+            "{} of {}",
+            all.len(),
+            outcome.rows.len()
+        );
+        assert_eq!(unstable * 2 > all.len(), flagged, "{unstable} of {} at a low clock", all.len());
+    }
+}
+
+#[test]
 fn where_time_is_short_the_worth_decides() {
     let families = [Family::GemmBest, Family::Verify];
     let outcome = go(&mut Fake::new(5), 12.0, &families);
