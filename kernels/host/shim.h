@@ -1,8 +1,9 @@
 // The kernels' source on the host, thread by thread: what CUDA's compiler brings, and what the PTX of common.cuh
 // computes by the manual of the instruction set.
 //
-// A block's threads are fibers that switch at barriers only, in an order that changes. Blocks run one after the other, in an order that is not
-// their own. Asynchronous copies arrive when they are waited for and not before, so that a wait too weak is seen.
+// A block's threads are fibers that switch at barriers only, in an order that changes. Blocks run one after the other, in
+// an order that is not their own. Asynchronous copies arrive when they are waited for and not before, so that a wait too
+// weak is seen.
 // Built for ThreadSanitizer (-fsanitize=thread) it also says which accesses of a block's threads no barrier orders: a fiber
 // is then a thread, a block's barrier orders, exchanges inside a warp do not (no more than the manual says), and a copy on
 // its way writes from when it is sent until it is waited for.

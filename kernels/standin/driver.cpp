@@ -253,6 +253,9 @@ int cuLaunchKernel(void* handle, unsigned x, unsigned y, unsigned z, unsigned tx
     standin_wrong("cuLaunchKernel", (function->name + " with a grid, a block or shared memory out of range").c_str());
     return INVALID_VALUE;
   }
+  const char* most = getenv("ROLLCAST_STANDIN_BLOCKS");
+  Stream* on = use<Stream>("cuLaunchKernel", stream);
+  if (most && on && !on->captured && (uint64_t)x * y * z > strtoull(most, nullptr, 10)) return OUT_OF_RESOURCES;
   const unsigned char* given = (const unsigned char*)parameters[0];
   const uint32_t grid[3] = {x, y, z};
   return standin_enqueue(stream, launched(*function, grid, tx, shared, {given, given + function->bytes}));

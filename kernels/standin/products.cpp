@@ -192,7 +192,8 @@ int cublasLtMatmulAlgoGetHeuristic(void* handle, void* product, void* a, void* b
   const uint64_t which = problem(p, *(Layout*)a, *(Layout*)b, *(Layout*)d);
   // Fewer than were asked for, and the second does not hold.
   for (int i = 0; i < 3 && i < asked; i++) {
-    proposals[i] = Proposal{{{which, (uint64_t)i + 60}}, ((Preference*)preference)->workspace, i == 1 ? NOT_SUPPORTED : 0, 1.f, {}};
+    const int state = i == 1 ? NOT_SUPPORTED : 0;
+    proposals[i] = Proposal{{{which, (uint64_t)i + 60}}, ((Preference*)preference)->workspace, state, 1.f, {}};
     *count = i + 1;
   }
   return 0;

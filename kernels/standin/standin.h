@@ -9,7 +9,8 @@
 // says, how fast it is, what a real driver refuses beyond what is written here.
 //
 // For tests, by environment: ROLLCAST_STANDIN is the folder of the modules, and of `report`, which is written when the
-// context is released; ROLLCAST_STANDIN_FAULT=call:n:error,... breaks the n-th such call.
+// context is released; ROLLCAST_STANDIN_FAULT=call:n:error,... breaks the n-th such call;
+// ROLLCAST_STANDIN_BLOCKS refuses single launches of more blocks, for who has no time for laws.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -25,9 +26,8 @@ struct Node {
 };
 
 // Errors of the driver.
-enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_CONTEXT = 201, INVALID_HANDLE = 400,
-       NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900,
-       CAPTURE_INVALIDATED = 901 };
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
+       NOT_READY = 600, ILLEGAL_ADDRESS = 700, OUT_OF_RESOURCES = 701, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
 
 }  // namespace standin
 

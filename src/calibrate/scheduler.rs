@@ -257,7 +257,7 @@ impl<'a, L: Listener> Run<'a, L> {
         self.costs.push(took / point.seconds);
         let Some(sampled) = sampled else { return Ok(None) };
         self.listener.line(&format!(
-            "{begun:8.2} s  {:<70} {:>12.3} us  n {:>2}  +-{:.2} %  {:<8}  x{} over {}  {:.0} MHz  {}",
+            "{begun:8.2} s  {:<70} {:>12.3} us  n {:>2}  +-{:.2} %  {:<8}  x{} over {}  {}{}",
             point.work.to_string(),
             1e6 * sampled.spread.median,
             sampled.spread.n,
@@ -265,7 +265,7 @@ impl<'a, L: Listener> Run<'a, L> {
             sampled.end.name(),
             opened.copies,
             opened.sets,
-            sm_mhz.unwrap_or(f64::NAN),
+            sm_mhz.map_or_else(String::new, |mhz| format!("{mhz:.0} MHz  ")),
             opened.note
         ));
         Ok(Some(Measured {

@@ -147,6 +147,12 @@ pub fn ceilings() -> Vec<Work> {
     ]
 }
 
+/// Most of the budget that checks of correctness may take; of a short run more, because rows that were not checked are flagged.
+const CHECKS: f64 = 0.15;
+const CHECKS_OF_SHORT: f64 = 0.25;
+/// Seconds below which a run is short.
+const SHORT_S: f64 = 200.0;
+
 /// Runs everything within the budget. Whatever fails on the way, the sink has what was found.
 pub fn run(device: &mut dyn Device, options: &Options, sink: &mut dyn Sink) -> Report {
     let protocol = Protocol::default();
@@ -155,10 +161,8 @@ pub fn run(device: &mut dyn Device, options: &Options, sink: &mut dyn Sink) -> R
     device.notes().iter().for_each(|note| sink.line(note));
     let checks = match device.launcher() {
         Some(launcher) => {
-            // A short run gives them more of its time: rows that were not checked are flagged.
-            let limit = Duration::from_secs_f64(
-                options.budget_s * if options.budget_s < 200.0 { 0.25 } else { 0.15 },
-            );
+            let share = if options.budget_s < SHORT_S { CHECKS_OF_SHORT } else { CHECKS };
+            let limit = Duration::from_secs_f64(share * options.budget_s);
             let mut each = |check: &Check| sink.line(&check.to_string());
             correctness::run(launcher, options.seed, options.checks, limit, &mut each)
         }

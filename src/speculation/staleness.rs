@@ -6,8 +6,8 @@
 //!                contexts (|a_t - a_0| <= TV <= sqrt(KL / 2), Pinsker), and KL is what RL frameworks log;
 //!   points       read off a run, linear between them, flat beyond.
 //! Training closes a gap: g <- g exp(-u / u0) after u updates; every RL step adds what the untrained drafter would lose. So
-//! a_t = a_ref - g_t. A drafter that the policy comes closer to by itself has no gap to close. Published curves disagree on the sign (ReSpec Fig 4 falls, DAS is flat, verl-SpeCo rises), so no decay
-//! is the default. Leaves out: that contexts move too, and that positions beyond the first may drift apart.
+//! a_t = a_ref - g_t. A drafter that the policy comes closer to by itself has no gap to close. Published curves disagree on
+//! the sign (ReSpec Fig 4 falls, DAS is flat, verl-SpeCo rises), so no decay is the default. Leaves out: that contexts move too, and that positions beyond the first may drift apart.
 
 use crate::math::{logit, polyline};
 
