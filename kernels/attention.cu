@@ -38,7 +38,7 @@ const int TILE = 64;
 const int CHUNKS = DIM / 8;          // of 16 bytes in a row
 const int TILE_BYTES = TILE * DIM * 2;
 const int PART = DIM + 4;            // floats of a row's part, a multiple of 16 bytes
-const int AT_ONCE = 8;               // loads in flight when parts are added
+const int AT_ONCE = 8;               // splits whose parts are on their way together when they are added up
 
 DEVICE bf16* at(unsigned char* tile, int row, int chunk) {
   return (bf16*)(tile + row * (DIM * 2) + ((chunk ^ (row & 7)) << 4));
@@ -49,6 +49,8 @@ struct Attention {
   static const int THREADS = 32 * ROW_WARPS * KEY_WARPS;
   static const int ROWS = 16 * ROW_WARPS;
   static const int KEYS = TILE / KEY_WARPS;  // of a tile, for one warp
+  // Pieces of 16 bytes of AT_ONCE parts on their way to a thread, as its registers allow.
+  static const int PIECES = ROWS < 64 ? 2 : 4;
 
   static DEVICE void run(const AttentionParams& p) {
     SHARED_BYTES(memory);
@@ -83,12 +85,6 @@ struct Attention {
       q[s][2] = low_row < rows ? *(const u32*)(low_q + column + 8) : 0;
       q[s][3] = high_row < rows ? *(const u32*)(high_q + column + 8) : 0;
     }
-    const int low_token = low_row / p.group, high_token = high_row / p.group;
-    u64 low_tree = 0, high_tree = 0;
-    if (p.tree) {
-      low_tree = low_row < rows ? p.tree[low_token] : 0;
-      high_tree = high_row < rows ? p.tree[high_token] : 0;
-    }
 
     float o[DIM / 8][4];
     UNROLL for (int n = 0; n < DIM / 8; n++) UNROLL for (int i = 0; i < 4; i++) o[n][i] = 0.f;
@@ -122,11 +118,17 @@ struct Attention {
       const int key0 = tile * TILE + key_warp * KEYS + (lane % 4) * 2;
       UNROLL for (int n = 0; n < KEYS / 8; n++) UNROLL for (int i = 0; i < 4; i++) s[n][i] *= p.scale;
       if ((tile + 1) * TILE > before) {
+        // Of the new tokens a row sees those up to its limit whose bit is set.
+        const int low_token = not_before(low_row) / p.group, high_token = not_before(high_row) / p.group;
+        const int low_limit = p.tree ? p.queries - 1 : low_token, high_limit = p.tree ? p.queries - 1 : high_token;
+        u64 low_word = ~0ull, high_word = ~0ull;
+        if (p.tree) {
+          low_word = low_row < rows ? p.tree[low_token] : 0;
+          high_word = high_row < rows ? p.tree[high_token] : 0;
+        }
         UNROLL for (int n = 0; n < KEYS / 8; n++) UNROLL for (int i = 0; i < 4; i++) {
-          const int key = key0 + n * 8 + i % 2;
-          const int token = i < 2 ? low_token : high_token;
-          const u64 word = i < 2 ? low_tree : high_tree;
-          if (!sees(p, key, token, word, before, context)) s[n][i] = -INFINITY_F;
+          const int of_new = key0 + n * 8 + i % 2 - before;
+          if (!sees(of_new, i < 2 ? low_limit : high_limit, i < 2 ? low_word : high_word)) s[n][i] = -INFINITY_F;
         }
       }
 
@@ -252,7 +254,7 @@ struct Attention {
                            int first_row) {
     const int rows = p.queries * p.group, entries = p.splits * ROWS;
     float* masses = weights + entries;
-    UNROLL_BY(4) for (int i = threadIdx.x; i < entries; i += THREADS) {
+    UNROLL_BY(8) for (int i = threadIdx.x; i < entries; i += THREADS) {
       const float* own = all + (long long)i * PART + DIM;
       weights[i] = load_fresh(own);
       masses[i] = load_fresh(own + 1);
@@ -275,23 +277,32 @@ struct Attention {
     const float over = sum > 0.f ? 1.f / sum : 0.f;
     for (int s = lane_of; s < p.splits; s += LANES) weights[s * ROWS + row_of] *= over;
     __syncthreads();
-    for (int i = threadIdx.x; i < ROWS * DIM / 4; i += THREADS) {
-      const int row = i / (DIM / 4), column = i % (DIM / 4) * 4;
-      if (first_row + row >= rows) continue;
-      float x[4] = {0.f, 0.f, 0.f, 0.f};
+    const int left = rows - first_row, last = (left < ROWS ? left : ROWS) - 1;
+    const int column = threadIdx.x % (DIM / 4) * 4, stride = THREADS / (DIM / 4);
+    for (int first_of = threadIdx.x / (DIM / 4); first_of <= last; first_of += PIECES * stride) {
+      float x[PIECES][4];
+      UNROLL for (int n = 0; n < PIECES; n++) UNROLL for (int k = 0; k < 4; k++) x[n][k] = 0.f;
       for (int first = 0; first < p.splits; first += AT_ONCE) {
-        UNROLL for (int j = 0; j < AT_ONCE; j++) {
-          // Behind the last split, the last again, for nothing: a loop over a rest would wait for each load.
-          const bool there = first + j < p.splits;
-          const int s = there ? first + j : p.splits - 1;
-          const Vec16 part = load_fresh16(all + ((long long)s * ROWS + row) * PART + column);
-          const float weight = there ? weights[s * ROWS + row] : 0.f;
-          UNROLL for (int k = 0; k < 4; k++) x[k] += weight * __uint_as_float(part.x[k]);
+        Vec16 parts[AT_ONCE][PIECES];
+        // Behind the last split or row, the last again, for nothing: a loop over a rest would wait for each load.
+        UNROLL for (int j = 0; j < AT_ONCE; j++) UNROLL for (int n = 0; n < PIECES; n++) {
+          const int s = first + j < p.splits ? first + j : p.splits - 1;
+          const int row = first_of + n * stride < last ? first_of + n * stride : last;
+          parts[j][n] = load_fresh16(all + (s * ROWS + row) * PART + column);
+        }
+        UNROLL for (int j = 0; j < AT_ONCE; j++) UNROLL for (int n = 0; n < PIECES; n++) {
+          const int row = first_of + n * stride < last ? first_of + n * stride : last;
+          const float weight = first + j < p.splits ? weights[(first + j) * ROWS + row] : 0.f;
+          UNROLL for (int k = 0; k < 4; k++) x[n][k] += weight * __uint_as_float(parts[j][n].x[k]);
         }
       }
-      u32* out = (u32*)(p.out + row_offset(p, sequence, head, first_row + row) + column);
-      out[0] = pack(x[0], x[1]);
-      out[1] = pack(x[2], x[3]);
+      UNROLL for (int n = 0; n < PIECES; n++) {
+        const int row = first_of + n * stride;
+        if (row > last) continue;
+        u32* out = (u32*)(p.out + row_offset(p, sequence, head, first_row + row) + column);
+        out[0] = pack(x[n][0], x[n][1]);
+        out[1] = pack(x[n][2], x[n][3]);
+      }
     }
   }
 
@@ -300,10 +311,9 @@ struct Attention {
     return (((long long)sequence * p.queries + token) * p.kv_heads * p.group + head * p.group + own) * DIM;
   }
 
-  static DEVICE bool sees(const AttentionParams& p, int key, int token, u64 word, int before, int context) {
-    if (key < before) return true;
-    if (key >= context) return false;
-    return p.tree ? ((word >> (key - before)) & 1) != 0 : key - before <= token;
+  // Whether a row sees a token, counted from the first new one. No branches: every element of a tile asks.
+  static DEVICE bool sees(int of_new, int limit, u64 word) {
+    return (of_new < 0) | ((of_new <= limit) & (int)((word >> (of_new & 63)) & 1));
   }
 
   // One tile of keys and values into shared memory; zeros behind the end of the sequence.
@@ -325,7 +335,7 @@ struct Attention {
 
 }  // namespace
 
-KERNEL(attention_rows16, AttentionParams, 128, 2) { Attention<1, 4, 3>::run(p); }
-KERNEL(attention_rows32, AttentionParams, 128, 2) { Attention<2, 2, 3>::run(p); }
+KERNEL(attention_rows16, AttentionParams, 128, 3) { Attention<1, 4, 3>::run(p); }
+KERNEL(attention_rows32, AttentionParams, 128, 3) { Attention<2, 2, 3>::run(p); }
 KERNEL(attention_rows64, AttentionParams, 128, 2) { Attention<4, 1, 3>::run(p); }
 KERNEL(attention_rows128, AttentionParams, 256, 1) { Attention<8, 1, 3>::run(p); }

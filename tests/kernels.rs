@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use host::Host;
 use rollcast::calibrate::correctness::{self, BUGS, Effort};
-use rollcast::calibrate::launch::{Launcher, Program};
-use rollcast::calibrate::programs::{self, Setting};
+use rollcast::calibrate::launch::{Buffer, Fill, Launcher, Program};
+use rollcast::calibrate::programs::{self, Setting, attention};
 
 #[test]
 fn kernels_compute_what_they_should_and_planted_bugs_are_found() {
@@ -54,6 +54,24 @@ fn a_copy_copies_and_a_wrong_struct_is_refused() {
     program.launches[0].scalars.pop();
     let error = host.run(&program, &mut [vec![0; 16], vec![0; 16]], None).unwrap_err();
     assert!(error.message.contains("24 bytes, 16 were given"), "{error}");
+}
+
+#[test]
+fn a_block_that_writes_behind_its_shared_memory_is_told() {
+    let Some(mut host) = Host::build(&[]) else { return };
+    let (heads, context) = ([4, 1], vec![40, 64]);
+    let shape = attention::Shape { heads, batch: 2, queries: 1, context, page: 16, tree: None };
+    let mut program = attention::program(&shape, Setting { multiprocessors: 2, seed: 1 }, None);
+    let bytes = |buffer: &Buffer| match &buffer.fill {
+        Fill::Bytes(bytes) => bytes.clone(),
+        _ => vec![0; buffer.bytes as usize],
+    };
+    let mut data: Vec<Vec<u8>> = program.buffers.iter().map(bytes).collect();
+    host.run(&program, &mut data, None).unwrap();
+    assert_eq!(program.launches[0].shared, 32 << 10, "one stage: no sequence has more than 64 tokens");
+    program.launches[0].shared -= 64;
+    let error = host.run(&program, &mut data, None).unwrap_err();
+    assert!(error.message.contains("attention_rows16 wrote behind its 32704 bytes"), "{error}");
 }
 
 #[test]

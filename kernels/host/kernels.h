@@ -45,7 +45,9 @@ inline std::string run(const Launch& launch) {
     return "the struct has " + std::to_string(kernel->size) + " bytes, " + std::to_string(launch.parameters.size()) +
            " were given";
   if (kernel->threads != launch.threads) return "the kernel has " + std::to_string(kernel->threads) + " threads";
-  if (launch.shared > sizeof dynamic) return "too much shared memory";
+  const size_t behind = 4096;  // bytes that are looked at
+  if (launch.shared > sizeof dynamic - behind) return "too much shared memory";
+  memset(dynamic + launch.shared, 0x7f, behind);
   grid_size = {launch.grid[0], launch.grid[1], launch.grid[2]};
   block_size = {launch.threads, 1, 1};
   const uint64_t blocks = (uint64_t)launch.grid[0] * launch.grid[1] * launch.grid[2];
@@ -78,6 +80,9 @@ inline std::string run(const Launch& launch) {
       block.leave();
       warp().barrier.leave();
     });
+    // On a device that is another block's.
+    for (const unsigned char* byte = dynamic + launch.shared; byte < dynamic + launch.shared + behind; byte++)
+      if (*byte != 0x7f) return launch.name + " wrote behind its " + std::to_string(launch.shared) + " bytes of shared memory";
   }
   return "";
 }

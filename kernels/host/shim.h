@@ -195,6 +195,7 @@ inline T shuffle_up(T x, int by) {
   return exchange(x, from < 0 ? (int)host::lane() : from);
 }
 
+inline int not_before(int x) { return x; }
 inline float load_fresh(const float* p) { return *p; }
 inline int load_fresh(const int* p) { return *p; }
 

@@ -36,8 +36,8 @@ const ATTENTION: &[&str] = &["HMMA.16816.F32.BF16", "LDGSTS.E.BYPASS.128", "LDSM
 
 /// Every kernel. 65,536 registers of a multiprocessor over blocks x threads give the budgets.
 pub const KERNELS: [Kernel; 22] = [
-    Kernel { name: "attention_rows16", source: "attention.cu", registers: 255, instructions: ATTENTION },
-    Kernel { name: "attention_rows32", source: "attention.cu", registers: 255, instructions: ATTENTION },
+    Kernel { name: "attention_rows16", source: "attention.cu", registers: 168, instructions: ATTENTION },
+    Kernel { name: "attention_rows32", source: "attention.cu", registers: 168, instructions: ATTENTION },
     Kernel { name: "attention_rows64", source: "attention.cu", registers: 255, instructions: ATTENTION },
     Kernel { name: "attention_rows128", source: "attention.cu", registers: 255, instructions: ATTENTION },
     Kernel { name: "row_stats", source: "sampling.cu", registers: 64, instructions: WIDE },

@@ -242,7 +242,7 @@ impl Context {
                 if kernel.source == "attention.cu" {
                     let carve_out =
                         sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
-                    // SAFETY: a preference in per cent; two blocks of these must fit on a multiprocessor.
+                    // SAFETY: a preference in per cent; two or three blocks of these must fit on a multiprocessor.
                     unsafe { result::function::set_function_attribute(function, carve_out, 100) }
                         .map_err(wrong("cuFuncSetAttribute"))?;
                 }

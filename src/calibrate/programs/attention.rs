@@ -11,11 +11,16 @@ const TILE: u64 = 64;
 pub const MOST_SPLITS: u64 = 64;
 /// Tiles' worth of time that a block spends outside its loop.
 const OUTSIDE: u64 = 3;
-/// Rows of shares that one block adds up in a tile's worth of time: four rows of eight shares at once, each batch waiting
-/// for the L2, about 0.35 us (from the machine code, not measured), where a tile takes about one.
-const MERGED: u64 = 90;
-/// Bytes of dynamic shared memory: three stages of a tile of keys and one of values.
-const SHARED: u32 = 3 * 2 * 64 * 128 * 2;
+/// Rows of shares that one block adds up in a tile's worth of time: four rows of eight shares a warp at once, 64 KB that wait
+/// for the L2 together, about 0.65 us (from the machine code, not measured), where a tile takes about one. Tiles of 16 and
+/// 32 rows have half as much on its way, and seldom much to add.
+const MERGED: u64 = 190;
+/// Bytes of a tile of keys and one of values in dynamic shared memory.
+const STAGE: u64 = 2 * TILE * HEAD_DIM * 2;
+/// Stages of the ring.
+const STAGES: u64 = 3;
+/// Shared memory of a multiprocessor and what a block takes of it beside its own, bytes (H100 and H200).
+const SHARED: [u64; 2] = [228 << 10, 1 << 10];
 
 /// What is asked of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,24 +86,50 @@ pub fn binary_tree(nodes: u64) -> Vec<u64> {
     words
 }
 
-/// The kernel for so many rows, the rows of its tile, and the blocks of it that share a multiprocessor.
-fn tile(rows: u64) -> (&'static str, u64, u32, u64) {
-    match rows {
-        ..=16 => ("attention_rows16", 16, 128, 2),
-        17..=32 => ("attention_rows32", 32, 128, 2),
-        33..=127 => ("attention_rows64", 64, 128, 2),
-        _ => ("attention_rows128", 128, 256, 1),
-    }
+/// A kernel, and how its blocks lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tile {
+    kernel: &'static str,
+    /// Of queries and heads together.
+    rows: u64,
+    threads: u32,
+    /// Warps that share the rows' keys.
+    key_warps: u64,
+    /// Blocks that share a multiprocessor's registers.
+    resident: u64,
 }
 
-/// Shares of the keys: as few waves of blocks as possible, weighed with what a block costs beside its loop and with what it
-/// costs the last block of `rows` rows to add the shares up.
-fn splits(blocks: u64, rows: u64, key_tiles: u64, slots: u64) -> u64 {
-    let cost = |splits: u64| {
-        let merge = if splits > 1 { rows * splits / MERGED } else { 0 };
-        (blocks * splits).div_ceil(slots) * (key_tiles.div_ceil(splits) + OUTSIDE) + merge
-    };
-    (1..=MOST_SPLITS.min(key_tiles.max(1))).min_by_key(|splits| (cost(*splits), *splits)).unwrap_or(1)
+impl Tile {
+    /// The kernel for so many rows.
+    fn of(rows: u64) -> Self {
+        let (kernel, rows, threads, key_warps, resident) = match rows {
+            ..=16 => ("attention_rows16", 16, 128, 4, 3),
+            17..=32 => ("attention_rows32", 32, 128, 2, 3),
+            33..=127 => ("attention_rows64", 64, 128, 1, 2),
+            _ => ("attention_rows128", 128, 256, 1, 1),
+        };
+        Tile { kernel, rows, threads, key_warps, resident }
+    }
+
+    /// Shared memory of a block that reads `share` tiles of keys, bytes: no more stages than it has tiles, so that more blocks
+    /// of short sequences lie on a multiprocessor; at the end the rows' sums in 4 bytes, a maximum and a mass for each of
+    /// the warps that share a row, and a flag.
+    fn shared(&self, share: u64) -> u64 {
+        let end = 4 * (self.rows * (HEAD_DIM + 2 * self.key_warps) + 1);
+        (share.clamp(1, STAGES) * STAGE).max(end)
+    }
+
+    /// Shares of `key_tiles` tiles of keys for each of `blocks` blocks of `rows` rows: as few waves of blocks as possible,
+    /// weighed with what a block costs beside its loop and with what it costs the last block to add the shares up.
+    fn splits(&self, blocks: u64, rows: u64, key_tiles: u64, multiprocessors: u64) -> u64 {
+        let cost = |splits: u64| {
+            let share = key_tiles.div_ceil(splits);
+            let slots = multiprocessors * self.resident.min(SHARED[0] / (self.shared(share) + SHARED[1]));
+            let merge = if splits > 1 { rows * splits / MERGED } else { 0 };
+            (blocks * splits).div_ceil(slots) * (share + OUTSIDE) + merge
+        };
+        (1..=MOST_SPLITS.min(key_tiles.max(1))).min_by_key(|splits| (cost(*splits), *splits)).unwrap_or(1)
+    }
 }
 
 /// The program. `forced` fixes the number of splits.
@@ -106,12 +137,12 @@ pub fn program(shape: &Shape, setting: Setting, forced: Option<u64>) -> Program 
     let [heads, kv] = shape.heads;
     let group = heads / kv;
     let rows = shape.queries * group;
-    let (kernel, tile_rows, threads, resident) = tile(rows);
-    let tiles = rows.div_ceil(tile_rows);
-    let longest = shape.context.iter().max().copied().unwrap_or(1);
+    let tile = Tile::of(rows);
+    let tiles = rows.div_ceil(tile.rows);
+    let key_tiles = shape.context.iter().max().map_or(1, |longest| longest.div_ceil(TILE));
     let blocks = shape.batch * kv * tiles;
-    let slots = setting.multiprocessors * resident;
-    let splits = forced.unwrap_or_else(|| splits(blocks, rows.min(tile_rows), longest.div_ceil(TILE), slots));
+    let splits = forced
+        .unwrap_or_else(|| tile.splits(blocks, rows.min(tile.rows), key_tiles, setting.multiprocessors));
     let mut program = Program::default();
     let per_sequence = shape.pages_per_sequence();
     let cache = per_sequence * shape.batch * shape.page * kv * HEAD_DIM * 2;
@@ -127,14 +158,14 @@ pub fn program(shape: &Shape, setting: Setting, forced: Option<u64>) -> Program 
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         program.buffer(Buffer::hot(bytes.len() as u64, Fill::Bytes(bytes)))
     });
-    let partial = program.buffer(Buffer::hot(blocks * splits * tile_rows * (HEAD_DIM + 4) * 4, Fill::Zero));
+    let partial = program.buffer(Buffer::hot(blocks * splits * tile.rows * (HEAD_DIM + 4) * 4, Fill::Zero));
     let arrived = program.buffer(Buffer::hot(blocks * 4, Fill::Zero));
     let scale = std::f64::consts::LOG2_E / libm::sqrt(HEAD_DIM as f64);
     program.launches.push(Launch {
-        kernel,
+        kernel: tile.kernel,
         grid: [(splits * tiles) as u32, kv as u32, shape.batch as u32],
-        threads,
-        shared: SHARED,
+        threads: tile.threads,
+        shared: tile.shared(key_tiles.div_ceil(splits)) as u32,
         pointers: vec![
             Some(q),
             Some(k),
@@ -165,14 +196,25 @@ mod tests {
 
     #[test]
     fn few_sequences_are_split_until_the_device_is_full_and_many_are_not() {
-        // 132 multiprocessors with two blocks each.
-        assert_eq!(splits(8, 4, 2048, 264), 33, "8 x 33 = 264 blocks, one wave");
-        assert_eq!(splits(2048, 4, 64, 264), 1);
-        assert_eq!(splits(1, 4, 1, 264), 1, "no more splits than tiles");
-        assert!(splits(200, 4, 256, 264) > 1, "200 blocks leave a quarter of the device idle");
+        let few_rows = |blocks, key_tiles| Tile::of(4).splits(blocks, 4, key_tiles, 132);
+        // Two blocks of three stages lie on each of 132 multiprocessors.
+        assert_eq!(few_rows(8, 2048), 33, "8 x 33 = 264 blocks, one wave");
+        assert_eq!(few_rows(2048, 64), 1);
+        assert_eq!(few_rows(1, 1), 1, "no more splits than tiles");
+        assert!(few_rows(200, 256) > 1, "200 blocks leave a quarter of the device idle");
         // Where there is little to read, adding up decides: the more rows, the fewer shares.
-        let of_rows = [4, 16, 32, 64].map(|rows| splits(4, rows, 64, 264));
-        assert!(of_rows.is_sorted_by(|a, b| a > b) && of_rows[3] > 4, "{of_rows:?}");
+        let of_rows = [36, 64].map(|rows| Tile::of(rows).splits(4, rows, 64, 132));
+        assert!(of_rows[0] > of_rows[1] && of_rows[1] > 4, "{of_rows:?}");
+    }
+
+    #[test]
+    fn blocks_of_short_sequences_take_less_shared_memory_and_all_take_what_their_end_needs() {
+        let shared = |rows, share| Tile::of(rows).shared(share);
+        assert_eq!([1, 2, 3, 4, 1000].map(|share| shared(4, share) >> 10), [32, 64, 96, 96, 96]);
+        // 64 rows of 128 sums are the whole of one stage: maxima and masses lie behind it.
+        assert_eq!(shared(64, 1), 4 * (64 * 130 + 1));
+        assert_eq!(shared(128, 1), 4 * (128 * 130 + 1));
+        assert_eq!(shared(128, 0), shared(128, 1), "an empty share, too");
     }
 
     #[test]
