@@ -37,6 +37,9 @@ pub struct Engine {
     pub drafter: Option<LoadedDrafter>,
     /// Software costs.
     pub software: Software,
+    /// Sequences that a replica decodes when all its attention ranks are full: as fewer are left they are spread unevenly. 0: always
+    /// evenly.
+    pub dealt: u32,
 }
 
 /// A drafter in the engine's memory.
@@ -168,6 +171,7 @@ pub(crate) mod tests {
             routing: Routing::EVEN,
             drafter,
             software,
+            dealt: 0,
         }
     }
 

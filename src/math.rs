@@ -23,7 +23,7 @@ pub use discrete::{binomial, hypergeometric};
 pub use fit::{SurfaceRow, fit_surface, levenberg_marquardt};
 pub use interpolate::{log_log, polyline};
 pub use logarithm::ln;
-pub use normal::{normal_cdf, normal_quantile};
+pub use normal::{expected_maximum, normal_cdf, normal_quantile};
 pub use summary::{Summary, quantile_sorted};
 pub use surface::{Cell, Surface};
 

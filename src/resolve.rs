@@ -23,10 +23,13 @@ use crate::estimate::{Confidence, FAMILIES, Family, Tier};
 use crate::forward::Engine;
 use crate::piece::{Piece, Shape};
 use crate::profile::{self, EngineProfile, ProfileError};
-use crate::resolved::{Crowd, Overhead, Precision, Quantity, Resolved, Router, Source};
-use crate::scenario::{self, Document};
+use crate::resolved::{
+    Crowd, Generation, LoopMode, Overhead, Precision, Quantity, Resolved, Router, Source, Workload,
+};
+use crate::scenario::{self, Document, Scenario};
 use crate::speculation::StepCost;
 use crate::speculation::acceptance::Population;
+use crate::workload::running_context;
 use book::Book;
 pub use schedule::Prototype;
 
@@ -165,10 +168,11 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     let tail =
         tail::resolve(&mut book, raw.tail.as_ref(), (&model, &cluster), &generation, &cycle.mode, stages)?;
     let wide = tail::wide(&book, &tail, generation.layout.tp)?.map(Box::new);
-    let rl_steps = book.count("rl_steps", raw.rl_steps, 4, "enough for the mean over steps");
+    let (rl_steps, warmup_steps) = rl_steps(&mut book, &raw, &cycle.mode)?;
     if let Some(speculation) = &mut speculation {
         let inputs = learner::Inputs {
             raw: &raw,
+            model: &model,
             gpus: training_gpus,
             workload: &workload,
             generation: &generation,
@@ -177,12 +181,6 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         learner::resolve(&mut book, &inputs, speculation, &mut training, stages)?;
     }
     let uncertainty = book.uncertainty(raw.uncertainty.as_ref());
-    let warmup = raw.warmup_steps.map_or(0, |n| n.get() as u32);
-    if warmup >= rl_steps {
-        let message = format!("found {warmup} warm-up steps, expected fewer than rl_steps, {rl_steps}");
-        let hint = "rl_steps counts the warm-up too".to_owned();
-        return Err(book.error("warmup_steps", message, Some(hint)));
-    }
     let seed = book.seed(raw.seed);
     let name = raw.name.clone().unwrap_or_else(|| document.name().to_owned());
 
@@ -204,6 +202,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
             proposal_share: s.acceptance.proposal_share,
         }),
         software,
+        dealt: dealt(&generation, &crowd, &workload),
     };
     let schedule = match &speculation {
         Some(speculation) => Prototype::build(schedule::Plan {
@@ -220,6 +219,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         Overhead::Measured => format!("{}: {}", generation.engine.engine, engine_constants.source),
         Overhead::None => "none: kernels only".to_owned(),
     };
+    let (assumptions, without_effect) = book.close();
     let resolved = Resolved {
         name,
         model,
@@ -233,13 +233,50 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         reward,
         cycle,
         rl_steps,
-        warmup_steps: warmup,
+        warmup_steps,
         seed,
         uncertainty,
-        assumptions: book.assumptions(),
+        assumptions,
+        without_effect,
     };
     let confidence = confidence(&resolved, &engine, &engine_constants);
     Ok(Prepared { resolved, engine, schedule, wide, confidence, calibration, engine_profile })
+}
+
+/// RL steps that count where nobody says how many are simulated.
+const COUNTED: u32 = 4;
+
+/// RL steps that are simulated, and those of them that fill the pipeline and are left out of the means.
+fn rl_steps(book: &mut Book<'_>, raw: &Scenario, mode: &LoopMode) -> Result<(u32, u32), ResolveError> {
+    let filling = mode.filling();
+    let why = if filling > 0 {
+        "four behind those that fill the pipeline"
+    } else {
+        "enough for the mean over steps"
+    };
+    let all = book.count("rl_steps", raw.rl_steps, COUNTED + filling, why);
+    let given = raw.warmup_steps.map(|n| n.get() as u32);
+    // Of few steps at least half count.
+    let usual = filling.min(all / 2);
+    let warmup = given.unwrap_or(usual);
+    if given.is_none() && filling > 0 {
+        let why = "generation runs ahead: the first RL steps fill the pipeline and are unlike the later ones";
+        book.note("warmup_steps", warmup, Source::Default, why);
+    }
+    if warmup >= all {
+        let message = format!("found {warmup} warm-up steps, expected fewer than rl_steps, {all}");
+        let hint = "rl_steps counts the warm-up too".to_owned();
+        return Err(book.error("warmup_steps", message, Some(hint)));
+    }
+    Ok((all, warmup))
+}
+
+/// Sequences that a replica decodes at its fullest: what comes to it, its seats, and what its cache holds of the mean context.
+fn dealt(generation: &Generation, crowd: &Crowd, workload: &Workload) -> u32 {
+    let engine = &generation.engine;
+    let tokens = generation.kv_blocks as f64 * f64::from(engine.block_size);
+    let held = (tokens / running_context(workload)).max(1.0) as u32;
+    crowd.most(generation.replicas).min(engine.max_num_seqs).min(held)
 }
 
 fn calibration_label(engine: &Engine, device: &str) -> String {

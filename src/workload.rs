@@ -96,6 +96,24 @@ impl Generator {
     }
 }
 
+/// Quantiles of a length distribution behind a mean.
+const NODES: u32 = 2048;
+
+/// Mean context of a sequence that decodes, over all decode steps of a rollout, tokens: a response of L tokens is there for L
+/// of them, at L / 2 on average, so it is the mean prompt and E[L²] / (2 E[L]); long responses weigh more.
+pub fn running_context(workload: &Workload) -> f64 {
+    let generator = Generator::new(workload, 0, LengthShift::default());
+    let nodes = || (0..NODES).map(|i| normal_quantile((f64::from(i) + 0.5) / f64::from(NODES)));
+    let response = |z| f64::from(generator.response.at(z, 1.0).tokens.min(generator.cap));
+    let [mut prompts, mut first, mut second] = [0.0; 3];
+    for z in nodes() {
+        prompts += f64::from(generator.prompt.at(z, 1.0).tokens);
+        first += response(z);
+        second += response(z) * response(z);
+    }
+    prompts / f64::from(NODES) + 0.5 * second / first
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +162,27 @@ mod tests {
         let clipped = samples.iter().filter(|s| s.clipped).count() as f64 / samples.len() as f64;
         assert!((0.01..0.1).contains(&clipped), "{clipped}");
         assert!(samples.iter().all(|s| s.response <= 16_384 && s.clipped == (s.response == 16_384)));
+    }
+
+    #[test]
+    fn the_running_context_is_that_of_a_rollout_counted_step_by_step() {
+        let workload = workload(0.0);
+        let samples: Vec<Sample> = {
+            let generator = Generator::new(&workload, 1, LengthShift::default());
+            (0..10).flat_map(|step| generator.step(0, step)).collect()
+        };
+        let (mut steps, mut context) = (0.0, 0.0);
+        for sample in &samples {
+            for emitted in 0..sample.response {
+                steps += 1.0;
+                context += f64::from(sample.prompt + emitted);
+            }
+        }
+        let (counted, formula) = (context / steps, running_context(&workload));
+        assert!((formula / counted - 1.0).abs() < 0.02, "{formula} {counted}");
+        assert!(formula > 1.5 * (130.0 + 2000.0), "long responses are there for longer");
+        let capped = running_context(&Workload { response_cap: Some(2000), ..workload });
+        assert!(capped < 130.0 + 1000.0 && capped > 130.0 + 700.0, "{capped}");
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 use super::occupancy::{self, Occupancy};
 use super::{Kernels, Machine, Timed, bound, outside};
-use crate::math::{exp, ln, p_norm};
+use crate::math::{exp, expected_maximum, ln, p_norm};
 use crate::piece::Doubt;
 use crate::profile::{ExpertForm, Imbalance, ShapeResidual};
 use crate::resolved::Precision;
@@ -79,17 +79,6 @@ impl ExpertShape {
         let spread = libm::sqrt(variance.max(0.0) / self.expert_parallel);
         local.min(mean / self.expert_parallel + expected_maximum(self.expert_parallel) * spread)
     }
-}
-
-/// The expected largest of `n` standard normal numbers, between those of 1, 2, 4, 8, 16 and more.
-fn expected_maximum(n: f64) -> f64 {
-    const KNOWN: [f64; 6] = [0.0, 0.56, 1.03, 1.42, 1.77, 2.07];
-    if n <= 1.0 {
-        return KNOWN[0];
-    }
-    let octave = libm::log2(n).min(5.0);
-    let low = (octave as usize).min(4);
-    KNOWN[low] + (octave - low as f64) * (KNOWN[low + 1] - KNOWN[low])
 }
 
 /// The chance that a token takes each expert: popularity ∝ rank^-α, `per_token` distinct picks, none above 1.

@@ -73,14 +73,8 @@ impl Demand<'_> {
     /// Bytes of a drafter on one GPU. Multi-token prediction adds a layer of the target and its projection.
     fn drafter_bytes(&self, drafter: &Drafter, precision: Precision, tp: u32) -> f64 {
         if drafter.kind == DrafterKind::Mtp {
-            let model = self.model;
-            let expert = model.expert_params() * model.experts.map_or(0.0, |e| f64::from(e.count));
-            let dense = 3.0 * f64::from(model.hidden) * f64::from(model.intermediate);
-            let mlp = if expert > 0.0 { expert } else { dense };
-            let width = f64::from(model.hidden);
-            return (model.attention_params() + 2.0 * width * width) * precision.bytes()
-                / f64::from(self.layout.tp)
-                + mlp * precision.bytes() / f64::from(self.layout.gpus());
+            let [dense, mlp] = self.model.mtp_params().map(|params| params * precision.bytes());
+            return dense / f64::from(self.layout.tp) + mlp / f64::from(self.layout.gpus());
         }
         drafter.params() * precision.bytes() / f64::from(tp)
     }

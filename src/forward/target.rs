@@ -8,8 +8,21 @@ use super::decoder::{Decoder, Pass};
 use super::software::Rows;
 use super::{Engine, add_plain, add_timed};
 use crate::estimate::Family;
+use crate::math::expected_maximum;
 use crate::piece::{Bound, Piece, Shape};
 use crate::resolved::Precision;
+
+/// Sequences of the fullest of `ranks`, of `left` that remain of `dealt`.
+fn fullest(left: u32, ranks: u32, dealt: u32) -> u32 {
+    let even = left.div_ceil(ranks);
+    if left >= dealt || left == 0 {
+        return even;
+    }
+    let (n, mean) = (f64::from(ranks), f64::from(left) / f64::from(ranks));
+    let variance = mean * (1.0 - f64::from(left) / f64::from(dealt)) * (1.0 - 1.0 / n);
+    let most = (mean + expected_maximum(n) * libm::sqrt(variance)).round() as u32;
+    most.max(even).min(dealt.div_ceil(ranks)).min(left)
+}
 
 impl Engine {
     pub(super) fn decoder(&self) -> Decoder<'_> {
@@ -25,13 +38,17 @@ impl Engine {
     }
 
     /// What the fullest attention rank gets of a step.
+    ///
+    /// Requests are dealt evenly and stay on their rank. Of `dealt` of them those that are left are any, so a rank's are a
+    /// hypergeometric number, and the fullest has the mean and as many standard deviations as the expected maximum of
+    /// normal numbers: within a sequence of simulated dealing. Leaves out: that their contexts differ.
     pub(super) fn fullest_rank(&self, shape: &Shape) -> Shape {
         let ranks = self.layout.attention_ranks();
         if ranks == 1 {
             return *shape;
         }
         Shape {
-            decoding: shape.decoding.div_ceil(ranks),
+            decoding: fullest(shape.decoding, ranks, self.dealt),
             prefill_tokens: shape.prefill_tokens.div_ceil(ranks),
             prefill_ends: shape.prefill_ends.div_ceil(ranks),
             ..*shape
@@ -88,5 +105,42 @@ impl Engine {
             ("sampling", self.kernels.sampling(rows, vocab))
         };
         add_plain(piece, operator, Family::Sampling, seconds, Bound::Memory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fullest;
+    use crate::math::hypergeometric;
+    use crate::rng::{Purpose, Stream};
+
+    #[test]
+    fn the_fullest_rank_is_that_of_requests_that_stay_where_they_were_dealt() {
+        let mut stream = Stream::new(1, Purpose::Calibration, &[]);
+        for (dealt, ranks) in [(256, 16), (1024, 16), (2048, 32), (512, 8), (64, 4)] {
+            for left in [dealt - 4, dealt * 9 / 10, dealt / 2, dealt / 4, dealt / 10, ranks, ranks / 2] {
+                let each = dealt / ranks;
+                let mut draw = || {
+                    let (mut most, mut still, mut others) = (0, left, dealt);
+                    for _ in 0..ranks {
+                        let here = hypergeometric(&mut stream, still, others - still, each);
+                        (most, still, others) = (most.max(here), still - here, others - each);
+                    }
+                    most
+                };
+                let mean = (0..400).map(|_| f64::from(draw())).sum::<f64>() / 400.0;
+                let got = f64::from(fullest(left, ranks, dealt));
+                assert!((got - mean).abs() < 1.0, "{left} of {dealt} on {ranks}: {got}, drawn {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_sequences_never_have_a_less_full_rank() {
+        for (dealt, ranks) in [(0, 8), (100, 8), (1024, 16), (1000, 64)] {
+            let all: Vec<u32> = (0..=dealt + 100).map(|left| fullest(left, ranks, dealt)).collect();
+            assert!(all.is_sorted(), "{dealt} on {ranks}");
+            assert_eq!((all[0], all[1]), (0, 1));
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Training and log-prob passes: floating-point operations over an efficiency, on the rank that has most of them.
 //!
 //! A dense model costs 6·N·s + 6·L·d_q·s² operations forward and backward for a sequence of s tokens (N:
-//! weights that a token multiplies with, d_q: width of all query heads; causal), a third of it forward only.
+//! weights that a token multiplies with, d_q: width of all query heads; causal), a third of it forward only; layers with
+//! a window have fewer keys.
 //! Recomputation adds forward passes. The efficiency is the *model* FLOP utilisation of a well-fed GPU; experts'
 //! communication is part of it, as it is of the published efficiencies of mixtures of experts.
 //! On top of it lie padding where sequences are not packed, data-parallel ranks that wait for the fullest of them at
@@ -13,10 +14,16 @@ use std::collections::BinaryHeap;
 
 use crate::resolved::{Balance, Model, Resolved};
 
-/// Operations of one forward pass over a sequence of `tokens`.
+/// Operations of one forward pass over a sequence of `tokens`. A layer with a window of w tokens has no more than w keys a
+/// token.
 pub fn forward_flops(model: &Model, tokens: f64) -> f64 {
-    let attention = 2.0 * f64::from(model.layers) * model.q_width() * tokens * tokens;
-    2.0 * model.params_per_token() * tokens + attention
+    let pairs = 0.5 * tokens * tokens;
+    let (windowed, seen) = model.sliding.map_or((0, 0.0), |window| {
+        let width = f64::from(window.tokens).min(tokens);
+        (window.layers, width * (tokens - 0.5 * width))
+    });
+    let attention = f64::from(model.layers - windowed) * pairs + f64::from(windowed) * seen;
+    2.0 * model.params_per_token() * tokens + 4.0 * model.q_width() * attention
 }
 
 /// One pass over the samples of a step.
@@ -176,6 +183,7 @@ fn deal(lengths: &[f64], ranks: usize, mut give: impl FnMut(usize, usize)) {
 mod tests {
     use super::*;
     use crate::forward::tests::qwen3_8b;
+    use crate::resolved::SlidingWindow;
 
     fn pass(ranks: usize, packing: bool) -> Pass {
         Pass {
@@ -200,6 +208,23 @@ mod tests {
         let weights = 6.0 * 7.568e9 * 1024.0;
         let attention = 6.0 * 36.0 * 4096.0 * 1024.0 * 1024.0;
         assert!((flops / (weights + attention) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_layer_with_a_window_has_its_width_of_keys() {
+        let whole = qwen3_8b();
+        let windowed =
+            |tokens, layers| Model { sliding: Some(SlidingWindow { tokens, layers }), ..whole.clone() };
+        let keys =
+            |tokens: u32, width: u32| (1..=tokens).map(|seen| f64::from(seen.min(width)) - 0.5).sum::<f64>();
+        for (tokens, width) in [(100, 128), (128, 128), (4096, 128), (4096, 4095)] {
+            let less = f64::from(18) * 4.0 * whole.q_width() * (keys(tokens, u32::MAX) - keys(tokens, width));
+            let expected = forward_flops(&whole, f64::from(tokens)) - less;
+            let got = forward_flops(&windowed(width, 18), f64::from(tokens));
+            // The last half key of the diagonal is counted in each token that sees less than all.
+            assert!((got / expected - 1.0).abs() < 2e-4, "{tokens} {width}: {got} {expected}");
+        }
+        assert_eq!(forward_flops(&windowed(64, 0), 1000.0), forward_flops(&whole, 1000.0));
     }
 
     #[test]

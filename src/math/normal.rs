@@ -12,6 +12,18 @@ pub fn normal_quantile(p: f64) -> f64 {
     -std::f64::consts::SQRT_2 * erf::erfc_inv(2.0 * p)
 }
 
+/// The expected largest of `n` independent standard normal numbers: linear in log2 n between those of 1, 2, 4, … 128, and held
+/// beyond (Teichroew 1956; Harter 1961).
+pub fn expected_maximum(n: f64) -> f64 {
+    const KNOWN: [f64; 8] = [0.0, 0.564, 1.029, 1.424, 1.766, 2.070, 2.343, 2.594];
+    if n <= 1.0 {
+        return KNOWN[0];
+    }
+    let octave = libm::log2(n).min(KNOWN.len() as f64 - 1.0);
+    let low = (octave as usize).min(KNOWN.len() - 2);
+    KNOWN[low] + (octave - low as f64) * (KNOWN[low + 1] - KNOWN[low])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,5 +35,19 @@ mod tests {
             assert!((normal_cdf(x) - p).abs() < 1e-9, "cdf({x})");
             assert!((normal_quantile(p) - x).abs() < 1e-6, "quantile({p})");
         }
+    }
+
+    #[test]
+    fn the_expected_maximum_is_that_of_many_draws() {
+        use crate::rng::{Purpose, Stream};
+        let mut stream = Stream::new(1, Purpose::Calibration, &[]);
+        for n in [2, 3, 16, 64, 100] {
+            let mut largest =
+                || (0..n).map(|_| normal_quantile(stream.open_uniform())).fold(f64::MIN, f64::max);
+            let mean = (0..20_000).map(|_| largest()).sum::<f64>() / 20_000.0;
+            assert!((mean - expected_maximum(f64::from(n))).abs() < 0.03, "{n}: {mean}");
+        }
+        assert_eq!((expected_maximum(1.0), expected_maximum(0.0)), (0.0, 0.0));
+        assert_eq!(expected_maximum(1e6), expected_maximum(128.0));
     }
 }

@@ -69,10 +69,10 @@ fn vllm(resolved: &Resolved) -> String {
     if generation.layout.dp_attention {
         flags.push(format!("--data-parallel-size {}", generation.layout.attention_ranks()));
     }
-    // A limit of each rank that takes requests of its own.
-    let ranks = if generation.layout.dp_attention { generation.layout.attention_ranks() } else { 1 };
+    // Limits of each rank that takes requests of its own.
+    let ranks = generation.layout.attention_ranks().max(1);
     flags.push(format!("--max-num-seqs {}", engine.max_num_seqs.div_ceil(ranks)));
-    flags.push(format!("--max-num-batched-tokens {}", engine.max_num_batched_tokens));
+    flags.push(format!("--max-num-batched-tokens {}", engine.max_num_batched_tokens.div_ceil(ranks)));
     flags.push(format!("--max-model-len {}", engine.max_model_len));
     if generation.weights == Precision::Fp8 {
         flags.push("--quantization fp8".to_owned());

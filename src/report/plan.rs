@@ -4,7 +4,7 @@ use super::figures::{percent, seconds, seconds_band, usd};
 use super::html::{Table, card, code, escaped, figure, heading, list, paragraph};
 use super::page;
 use super::plot::{self, BASELINE, Dot, FORECAST};
-use crate::study::plan::{Choice, PlanResult};
+use crate::study::plan::{Choice, Exceeded, PlanResult};
 
 /// The page; `scenario` is the best plan's.
 pub fn plan_page(result: &PlanResult, scenario: Option<&str>, command: &str) -> String {
@@ -22,15 +22,16 @@ pub fn plan_page(result: &PlanResult, scenario: Option<&str>, command: &str) -> 
 fn headline(result: &PlanResult) -> String {
     let (lead, cards) = match (&result.best, &result.nearest) {
         (Some(best), _) => (best.title.clone(), cards(best)),
-        (None, Some(near)) => (
-            format!(
-                "Nothing is within the limits; the closest, {}, exceeds {} by {:.1} %",
+        (None, Some(near)) => {
+            let over = |e: &Exceeded| format!("{} by {:.1} %", e.limit.kind.key(), 100.0 * (e.used - 1.0));
+            let all: Vec<String> = near.exceeds.iter().map(over).collect();
+            let lead = format!(
+                "Nothing is within the limits; the closest, {}, exceeds {}",
                 near.choice.title,
-                near.binding.kind.key(),
-                100.0 * (near.used - 1.0)
-            ),
-            cards(&near.choice),
-        ),
+                all.join(" and ")
+            );
+            (lead, cards(&near.choice))
+        }
         _ => ("No candidate can be simulated".to_owned(), String::new()),
     };
     format!(

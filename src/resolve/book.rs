@@ -12,19 +12,27 @@ use crate::scenario::raw::{self, Count, Uncertain};
 pub(super) struct Book<'a> {
     document: &'a Document,
     assumptions: Vec<Assumption>,
+    without_effect: Vec<String>,
 }
 
 impl<'a> Book<'a> {
     pub(super) fn new(document: &'a Document) -> Self {
-        Book { document, assumptions: Vec::new() }
+        Book { document, assumptions: Vec::new(), without_effect: Vec::new() }
     }
 
     pub(super) fn document(&self) -> &'a Document {
         self.document
     }
 
-    pub(super) fn assumptions(self) -> Vec<Assumption> {
-        self.assumptions
+    /// The assumptions, and the keys without effect.
+    pub(super) fn close(self) -> (Vec<Assumption>, Vec<String>) {
+        (self.assumptions, self.without_effect)
+    }
+
+    /// Notes that a key was given that changes nothing here. A mistake would be refused: such a key is right in the next
+    /// scenario of a sweep, or with another model.
+    pub(super) fn without_effect(&mut self, path: &str, why: &str) {
+        self.without_effect.push(format!("{path} has no effect: {why}"));
     }
 
     /// Notes that `value` was taken.

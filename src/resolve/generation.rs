@@ -96,14 +96,15 @@ pub(super) fn resolve(
     };
     let kernel_floors = raw.kernel_floors.map_or(1.0, raw::Probability::get);
     let lookahead = inputs.speculation.map_or(0, |s| s.schedule.max_draft_tokens());
+    let processes = processes(&engine, raw);
     let max_num_batched_tokens = book.or_from(
         "generation.max_num_batched_tokens",
         raw.max_num_batched_tokens.map(|n| n.get() as u32),
-        defaults.max_num_batched_tokens(device.memory_gib, &device.id),
+        processes * defaults.max_num_batched_tokens(device.memory_gib, &device.id),
         Source::Profile,
-        "the engine's default",
+        default_of(processes),
     );
-    let max_num_seqs = max_num_seqs(book, inputs, lookahead, max_num_batched_tokens)?;
+    let max_num_seqs = max_num_seqs(book, inputs, (lookahead, processes), max_num_batched_tokens)?;
     let block_size = book.or_from(
         "generation.block_size",
         raw.block_size.map(|n| n.get() as u32),
@@ -115,7 +116,7 @@ pub(super) fn resolve(
     let tp = raw.layout.as_ref().and_then(|layout| layout.tp).map_or(1, |tp| tp.get() as u32);
     let memory = MemoryOf {
         memory_gib: device.memory_gib,
-        chunk: max_num_batched_tokens,
+        chunk: max_num_batched_tokens.div_ceil(processes),
         gpus: tp,
         speculating: inputs.speculation.is_some(),
     };
@@ -131,7 +132,7 @@ pub(super) fn resolve(
         weights,
         kv_cache,
         max_num_seqs,
-        max_num_batched_tokens,
+        max_num_batched_tokens: max_num_batched_tokens.div_ceil(processes),
         lookahead,
         block_size,
         utilization,
@@ -208,10 +209,28 @@ fn precision(book: &mut Book<'_>, path: &str, given: Option<raw::Precision>, why
     }
 }
 
+/// Schedulers of a replica that have limits of their own: vLLM runs one for each attention rank; SGLang deals one limit out
+/// to its ranks.
+fn processes(engine: &str, raw: &raw::Generation) -> u32 {
+    let layout = raw.layout.clone().unwrap_or_default();
+    let count = |n: Option<raw::Count>| n.map_or(1, |n| n.get() as u32);
+    let dp_attention = layout.dp_attention.unwrap_or(false) && engine.starts_with("vllm");
+    let layout = Layout { tp: count(layout.tp), ep: count(layout.ep), dp_attention };
+    layout.attention_ranks().max(1)
+}
+
+fn default_of(processes: u32) -> &'static str {
+    if processes > 1 {
+        "the engine's default of each attention rank, times its ranks"
+    } else {
+        "the engine's default"
+    }
+}
+
 fn max_num_seqs(
     book: &mut Book<'_>,
     inputs: &Inputs<'_>,
-    lookahead: u32,
+    (lookahead, processes): (u32, u32),
     budget: u32,
 ) -> Result<u32, ResolveError> {
     let (defaults, device) = (&inputs.constants.defaults, &inputs.cluster.device);
@@ -222,8 +241,8 @@ fn max_num_seqs(
     let path = "generation.max_num_seqs";
     let given = inputs.raw.max_num_seqs.map(|n| n.get() as u32);
     // A default never asks for more than a step can hold.
-    let default = default.min((budget / (lookahead + 1)).max(1));
-    let sequences = book.or_from(path, given, default, Source::Profile, "the engine's default");
+    let default = (processes * default).min((budget / (lookahead + 1)).max(1));
+    let sequences = book.or_from(path, given, default, Source::Profile, default_of(processes));
     let needed = u64::from(sequences) * u64::from(lookahead + 1);
     if needed > u64::from(budget) {
         let message = format!(
@@ -339,6 +358,9 @@ fn layout(book: &mut Book<'_>, fit: &Fit<'_>) -> Result<Layout, ResolveError> {
 /// How tokens choose experts; noted only where there are any.
 fn routing(book: &mut Book<'_>, inputs: &Inputs<'_>) -> Routing {
     if inputs.model.experts.is_none() {
+        if inputs.raw.routing.is_some() {
+            book.without_effect("generation.routing", "the model is dense");
+        }
         return Routing::EVEN;
     }
     let given = inputs.raw.routing.clone().unwrap_or_default();
@@ -348,6 +370,10 @@ fn routing(book: &mut Book<'_>, inputs: &Inputs<'_>) -> Routing {
     let why = "a draft chain's tokens choose experts independently: the dearest assumption";
     let chain_overlap = book.or("generation.routing.chain_overlap", overlap, 0.0, why);
     let spread = inputs.raw.layout.as_ref().and_then(|layout| layout.dp_attention).unwrap_or(false);
+    if given.transport.is_some() && !spread {
+        let why = "tokens travel between GPUs only with layout.dp_attention";
+        book.without_effect("generation.routing.transport", why);
+    }
     let transport = match given.transport {
         Some(raw::Transport::AllToAll) => Transport::AllToAll,
         Some(raw::Transport::Gather) => Transport::Gather,

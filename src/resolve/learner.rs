@@ -6,13 +6,14 @@
 use super::ResolveError;
 use super::book::Book;
 use crate::profile::{DrafterDefaults, StageDefault, StageProfile};
-use crate::resolved::{Cluster, DrafterTraining, Generation, Source, Speculation, Training, Workload};
+use crate::resolved::{Cluster, DrafterTraining, Generation, Model, Source, Speculation, Training, Workload};
 use crate::scenario::Scenario;
 use crate::scenario::raw::{self, Course as Given, DrafterLoss, DrafterPlacement};
 use crate::speculation::staleness::{Course, Learner, rates};
 
 pub(super) struct Inputs<'a> {
     pub(super) raw: &'a Scenario,
+    pub(super) model: &'a Model,
     pub(super) gpus: &'a Cluster,
     pub(super) workload: &'a Workload,
     pub(super) generation: &'a Generation,
@@ -38,12 +39,15 @@ pub(super) fn resolve(
         let key = if course.is_some() { "speculation.drift" } else { "training.drafter" };
         return Err(book.error(key, message, None));
     }
-    if asked.is_some() && speculation.drafter.params() <= 0.0 {
+    let trained = speculation.drafter.trained(inputs.model);
+    if asked.is_some() && trained.is_none() {
         let message = format!("{} has no weights to train", speculation.drafter.id);
         return Err(book.error("training.drafter", message, None));
     }
-    let learner =
-        asked.map(|given| learner(book, inputs, given, speculation, training, defaults)).transpose()?;
+    let learner = asked
+        .zip(trained)
+        .map(|(given, of)| learner(book, inputs, (given, of), speculation, training, defaults));
+    let learner = learner.transpose()?;
     if course.is_some() && learner.is_some() {
         speculation.untrained_rates = rates(first, course.as_ref(), None, inputs.steps as usize + 1);
     }
@@ -125,7 +129,7 @@ fn gain(loss: DrafterLoss, defaults: &DrafterDefaults) -> &StageDefault {
 fn learner(
     book: &mut Book<'_>,
     inputs: &Inputs<'_>,
-    given: &raw::DrafterTraining,
+    (given, [changed, per_token]): (&raw::DrafterTraining, [f64; 2]),
     speculation: &Speculation,
     training: &mut Training,
     defaults: &StageProfile,
@@ -166,7 +170,7 @@ fn learner(
     }
     let peak = inputs.gpus.device.peak_flops(training.precision);
     let gpus = f64::from(inputs.gpus.gpus);
-    let computed = 6.0 * speculation.drafter.params() * tokens / (gpus * peak * training.mfu.value);
+    let computed = 6.0 * per_token * tokens / (gpus * peak * training.mfu.value);
     let seconds = given.seconds.map_or(computed, raw::NonNegative::get);
     let contention = match placement {
         DrafterPlacement::Overlapped => {
@@ -180,14 +184,19 @@ fn learner(
         _ => 1.0,
     };
     let preset = defaults.weight_transfer.preset(super::cycle::transfer(inputs.raw))?;
-    let bytes = speculation.drafter.params() * speculation.weights.bytes()
-        / f64::from(inputs.generation.layout.gpus());
+    let bytes = changed * speculation.weights.bytes() / f64::from(inputs.generation.layout.gpus());
     let usual = gain(given.loss.unwrap_or(DrafterLoss::Distillation), own);
     let initial_gap = match given.initial_gap {
         Some(gap) => gap.get(),
         None => book.or(&at("initial_gap"), None, usual.value, &usual.source),
     };
-    let lag = given.lag.map_or(0, |lag| lag.get() as u32);
+    let overlapped = placement == DrafterPlacement::Overlapped;
+    let (usual, why) = if overlapped {
+        (1, "trained beside the next rollout, so ready for the one after it")
+    } else {
+        (0, "ready for the next rollout")
+    };
+    let lag = book.or(&at("lag"), given.lag.map(|lag| lag.get() as u32), usual, why);
     training.drafter = Some(DrafterTraining {
         updates: (f64::from(updates), recovery),
         lag,

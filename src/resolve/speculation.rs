@@ -6,6 +6,7 @@ use super::{ResolveError, acceptance};
 use crate::catalog;
 use crate::resolved::{DrafterKind, Layout, Model, Precision, Source, Speculation, Workload};
 use crate::scenario::raw::{self, Acceptance};
+use crate::workload::running_context;
 
 pub(super) fn resolve(
     book: &mut Book<'_>,
@@ -42,7 +43,7 @@ pub(super) fn resolve(
         Some(Acceptance::PerPosition(rates)) => Some(rates.len() as u32),
         _ => None,
     };
-    let context = workload.prompt_tokens.model.mean() + 0.5 * workload.response_tokens.model.mean();
+    let context = running_context(workload);
     let bounds = Bounds { kind: drafter.kind, block: drafter.block, positions: one_by_one, context };
     let schedule = super::schedule::resolve(book, given, &bounds)?;
     let positions = schedule.depth() as usize;

@@ -32,6 +32,9 @@ pub(super) fn resolve(
         let error = given.predictor.as_ref().and_then(|p| p.log_error).map(raw::NonNegative::get);
         let why = "assumed: predictions within a factor of 1.65 for two responses in three";
         tail.log_error = book.or("tail.predictor.log_error", error, LOG_ERROR, why);
+    } else if given.predictor.is_some() {
+        let why = "nothing predicts lengths without `isolate` or `admission: longest_first`";
+        book.without_effect("tail.predictor", why);
     }
     if mode.feeds_back() && (tail.predicts() || tail.regroup.is_some()) {
         let message = "samples come and go one by one in this loop: only `cap` is built for it";

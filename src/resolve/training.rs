@@ -76,7 +76,9 @@ pub(super) fn resolve(
     let logprob_mfu = book.quantity("training.logprob_mfu", given.logprob_mfu, logprob, &ratio.source);
     let whole = workload.prompt_tokens.max.saturating_add(workload.response_tokens.max);
     let stages = axis(|l| l.pp);
-    let weights_of = f64::from(tp) * f64::from(stages);
+    // Experts that are spread are whole on their GPU; those that are not are split as the other weights are.
+    let weights_of =
+        [tp, if experts_over > 1 { experts_over } else { tp }].map(|n| f64::from(n) * f64::from(stages));
     let balance = match given.balance {
         Some(raw::Balance::Update) => Balance::Update,
         Some(raw::Balance::Step) => Balance::Step,
@@ -162,27 +164,32 @@ fn expert_problem(model: &Model, cluster: &Cluster, ep: u32, stages: u32) -> Opt
         .then(|| format!("{of_stage} GPUs of a pipeline stage do not split into groups of {ep}"))
 }
 
-/// Seconds of an optimizer step: fp32 gradients are reduced and scattered, bf16 weights gathered, over the data-parallel ranks'
-/// links; then Adam reads and writes its state of a GPU's share of the weights. `weights_of` GPUs share one copy.
+/// Seconds of an optimizer step: fp32 gradients are reduced and scattered, bf16 weights gathered, over the links of the ranks
+/// that hold copies of the same weights; then Adam reads and writes its state of a GPU's share of the weights. `weights_of`
+/// GPUs share one copy of the weights, of routed experts the second number.
 fn update(
     book: &mut Book<'_>,
     given: Option<Uncertain>,
     (model, cluster): (&Model, &Cluster),
-    weights_of: f64,
+    weights_of: [f64; 2],
     defaults: &TrainingDefaults,
 ) -> Quantity {
-    let copies = (f64::from(cluster.gpus) / weights_of).max(1.0);
     let device = &cluster.device;
     let inside = defaults.link_inside.value * device.nvlink_gb_per_s * 1e9;
-    let beside = (f64::from(cluster.gpus_per_node) / weights_of).clamp(1.0, copies);
     let spans = f64::from(cluster.gpus) > f64::from(cluster.gpus_per_node);
-    let between = defaults.link_between.value * cluster.network.gb_per_s_per_gpu * 1e9 * beside;
-    let link = if spans { inside.min(between) } else { inside };
-    let exchanged = defaults.exchanged_bytes.value * model.params() / weights_of * (copies - 1.0) / copies;
+    let exchange = |params: f64, weights_of: f64| {
+        let copies = (f64::from(cluster.gpus) / weights_of).max(1.0);
+        let beside = (f64::from(cluster.gpus_per_node) / weights_of).clamp(1.0, copies);
+        let between = defaults.link_between.value * cluster.network.gb_per_s_per_gpu * 1e9 * beside;
+        let link = if spans { inside.min(between) } else { inside };
+        defaults.exchanged_bytes.value * params / weights_of * (copies - 1.0) / copies / link
+    };
+    let routed = model.routed_params();
+    let exchanged = exchange(model.params() - routed, weights_of[0]) + exchange(routed, weights_of[1]);
     let optimizer = defaults.optimizer_bytes.value * model.params()
         / f64::from(cluster.gpus)
         / (device.memory_gb_per_s * 1e9);
-    let value = exchanged / link + optimizer;
+    let value = exchanged + optimizer;
     let why =
         "analytic: fp32 gradients and bf16 weights over the links, nothing overlapped; Adam at memory speed";
     book.quantity("training.update_seconds", given, (value, defaults.update_spread.value * value), why)

@@ -52,13 +52,18 @@ pub(super) fn resolve(
         0.0,
         "samples of a prompt as independent as any others",
     );
+    let response_cap = raw.tail.as_ref().and_then(|tail| tail.cap).map(|cap| cap.get() as u32);
+    if response_cap.is_some_and(|cap| cap >= response_tokens.max) {
+        let why = format!("no response is longer than {} tokens", response_tokens.max);
+        book.without_effect("tail.cap", &why);
+    }
     let workload = Workload {
         prompts_per_step: prompts,
         samples_per_prompt: samples,
         prompt_tokens,
         response_tokens,
         group_correlation,
-        response_cap: raw.tail.as_ref().and_then(|tail| tail.cap).map(|cap| cap.get() as u32),
+        response_cap,
         response_drift: given.response_drift.iter().flatten().map(|[s, f]| (s.get(), f.get())).collect(),
     };
     let max_model_len = if let Some(tokens) = asked_len {

@@ -126,6 +126,12 @@ impl LoopMode {
         self.without_signal.0 + self.without_signal.1
     }
 
+    /// First RL steps that are unlike the later ones, because nothing was under way before them; 0 where none is left over from
+    /// one step to the next.
+    pub fn filling(&self) -> u32 {
+        if self.lead > 0.0 || self.partial_rollouts { 2 + self.lead.ceil() as u32 } else { 0 }
+    }
+
     /// Whether time feeds back into what is generated when: samples come and go one by one. Otherwise an RL step's
     /// rollout is the same however long it takes.
     pub fn feeds_back(&self) -> bool {

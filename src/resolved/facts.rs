@@ -164,6 +164,17 @@ impl Model {
         self.common_layer_params() + self.routed_params()
     }
 
+    /// Weights of one layer of multi-token prediction: attention with the projection of hidden state and embedding, and the
+    /// MLP, or all experts where the model has some.
+    pub fn mtp_params(&self) -> [f64; 2] {
+        let projection = 2.0 * f64::from(self.hidden) * f64::from(self.hidden);
+        let mlp = match self.experts {
+            Some(experts) => self.expert_params() * f64::from(experts.count),
+            None => self.mlp_params(self.intermediate),
+        };
+        [self.attention_params() + projection, mlp]
+    }
+
     /// All weights: layers, embedding, head (once when tied) and final norm; no multi-token-prediction layers.
     pub fn params(&self) -> f64 {
         let tables = if self.tied_embeddings { self.table_params() } else { 2.0 * self.table_params() };
@@ -276,6 +287,20 @@ impl Drafter {
             (Some(m), DrafterKind::Model) => m.params(),
             _ => self.params_per_pass() + self.fusion_params(),
         }
+    }
+}
+
+impl Drafter {
+    /// Weights that its training changes beside a target, and weights that a token multiplies with in it; none where it has no
+    /// weights (look-ups). A layer of multi-token prediction is trained through the target's head, which stays.
+    pub fn trained(&self, target: &Model) -> Option<[f64; 2]> {
+        if self.kind == DrafterKind::Mtp {
+            let [dense, mlp] = target.mtp_params();
+            let taken = target.experts.map_or(1.0, |e| f64::from(e.per_token) / f64::from(e.count));
+            let head = f64::from(target.hidden) * f64::from(target.vocab);
+            return Some([dense + mlp, dense + mlp * taken + head]);
+        }
+        (self.params() > 0.0).then(|| [self.params(); 2])
     }
 }
 

@@ -450,6 +450,9 @@ pub struct Resolved {
     pub uncertainty: Uncertainty,
     /// What nobody said, and what was taken.
     pub assumptions: Vec<Assumption>,
+    /// Keys that were given and change nothing here, each with its reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_effect: Vec<String>,
 }
 
 impl Resolved {

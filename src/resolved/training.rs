@@ -25,7 +25,7 @@ pub struct Training {
     pub global_batch_size: u32,
     /// Passes over the rollout.
     pub epochs: u32,
-    /// Whether sequences are packed; otherwise each is padded to the longest of its micro batch.
+    /// Whether sequences are packed; otherwise each is padded to the longest of its update (of all, in log-prob passes).
     pub packing: bool,
     /// Forward passes that the backward pass repeats (0 none, 1 all).
     pub recompute: f64,

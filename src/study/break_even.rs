@@ -1,13 +1,14 @@
 //! Where drafting pays: a speculative step against a plain one, batch by batch.
 //!
 //! With cost ratio c = T_speculative / T_decode at one batch, drafting emits tokens faster exactly when the
-//! acceptance length exceeds c. Steps are nominal and at the workload's mean context.
+//! acceptance length exceeds c. Steps are nominal and at the mean context of a sequence that decodes.
 
 use super::compare::Side;
 use super::detail;
 use crate::piece::Shape;
 use crate::resolved::ScheduleInput;
 use crate::result::BreakEven;
+use crate::workload::running_context;
 
 /// One row a batch, doubling up to the largest that a replica sees; empty where nothing is drafted.
 pub(super) fn table(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<BreakEven> {
@@ -18,9 +19,7 @@ pub(super) fn table(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<BreakEven> 
         return Vec::new();
     }
     let steps: Vec<_> = forecast.counted().collect();
-    let sum = |of: fn(&crate::rl::StepWork) -> u64| steps.iter().map(|s| of(s) as f64).sum::<f64>();
-    let samples = steps.iter().map(|s| s.samples as f64).sum::<f64>().max(1.0);
-    let context = (sum(|s| s.prompt_tokens) + 0.5 * sum(|s| s.response_tokens)) / samples;
+    let context = running_context(&resolved.workload);
     let (length, _) = detail::acceptance(steps.iter().flat_map(|s| &s.replicas));
     doubling(resolved.most_sequences())
         .map(|batch| {

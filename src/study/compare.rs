@@ -87,8 +87,7 @@ fn compare_for(
             hint,
         )));
     }
-    let forecast = resolve(document)?;
-    let without = resolve(&document.baseline()?)?;
+    let (forecast, without) = same_steps(document, &document.baseline()?)?;
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
     let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
     let beyond = worlds::beyond(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
@@ -164,6 +163,28 @@ fn compare_for(
     let steps = [&baseline, &forecast].iter().flat_map(|side| detail::step_rows(side)).collect();
     let timelines = [&baseline, &forecast].iter().map(|side| timeline::timeline(side)).collect();
     Ok(Comparison { result, steps, timelines })
+}
+
+/// Both sides, resolved. Where only one fills a pipeline (`warmup_steps`) and nobody says which RL steps count, the same ones
+/// count on both: lengths, acceptance and chance differ from one to the next.
+fn same_steps(forecast: &Document, baseline: &Document) -> Result<(Prepared, Prepared), ResolveError> {
+    let (mut a, mut b) = (resolve(forecast)?, resolve(baseline)?);
+    let pair = |side: &Prepared| (side.resolved.rl_steps, side.resolved.warmup_steps);
+    let all = pair(&a).0.max(pair(&b).0);
+    let warmup = pair(&a).1.max(pair(&b).1);
+    for (document, side) in [(forecast, &mut a), (baseline, &mut b)] {
+        let given = ["rl_steps", "warmup_steps"].map(|key| document.has(key));
+        if pair(side) == (all, warmup) || given[1] || (given[0] && side.resolved.rl_steps <= warmup) {
+            continue;
+        }
+        let mut document = document.clone();
+        if !given[0] {
+            document.set(&format!("rl_steps={all}"))?;
+        }
+        document.set(&format!("warmup_steps={warmup}"))?;
+        *side = resolve(&document)?;
+    }
+    Ok((a, b))
 }
 
 /// One side alone, simulated in so many draws and priced in so many worlds: seconds a step of each world of each draw in

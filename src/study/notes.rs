@@ -69,6 +69,7 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             );
         }
     }
+    warnings.extend(resolved.without_effect.iter().cloned());
     if forecast.prepared.engine.kernels.profile().stands_in {
         warnings.push(format!(
             "{} has no kernel tables: another device's efficiencies stand in on its datasheet",
@@ -108,6 +109,13 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             "time feeds back into what is generated when: each draw was run in full at {} paces of the engines, and worlds \
              lie on lines between them",
             loops.paces()
+        ));
+    }
+    let (filling, left_out) = (resolved.cycle.mode.filling(), resolved.warmup_steps);
+    if left_out < filling {
+        warnings.push(format!(
+            "the first {filling} RL steps fill the pipeline and are unlike the later ones; {left_out} of them are left out of \
+             the means: more rl_steps, and warmup_steps of {filling}, give those of a long run"
         ));
     }
     let own = if resolved.trainer.is_some() { "pools.generation" } else { "cluster" };

@@ -23,7 +23,7 @@ mod search;
 mod select;
 mod space;
 
-pub use answer::{Choice, LeftOut, Nearest, PLAN_SCHEMA_VERSION, PlanResult, RunnerUp, answer};
+pub use answer::{Choice, Exceeded, LeftOut, Nearest, PLAN_SCHEMA_VERSION, PlanResult, RunnerUp, answer};
 pub use changes::Change;
 pub use explain::Question;
 pub use fate::Fate;

@@ -21,6 +21,7 @@ use crate::resolved::{CatchUpInput, DraftInput, ScheduleInput};
 use crate::scenario::Document;
 use crate::speculation::Configuration;
 use crate::speculation::solver::{CatchUp, Decisions, Solver};
+use crate::workload::running_context;
 
 /// What to solve over, beside what the scenario says.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -137,7 +138,7 @@ impl Asked {
         })?;
         let choices = choices.clone();
         let workload = &resolved.workload;
-        let context = workload.prompt_tokens.model.mean() + 0.5 * workload.response_tokens.model.mean();
+        let context = running_context(workload);
         Ok(Asked { prepared, solver, choices, context, most_batch })
     }
 }

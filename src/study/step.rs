@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::worlds::{self, Z95};
 use crate::estimate::{Confidence, FAMILIES, Family, Tier};
+use crate::forward::Engine;
 use crate::forward::memory::Demand;
 use crate::math::quantile_sorted;
 use crate::piece::{Bound, Doubt, Extrapolated, Shape};
@@ -127,7 +128,9 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
         ..Shape::default()
     };
     let total = question.context * f64::from(question.batch);
-    let piece = prepared.engine.itemised(&shape, total);
+    // A step that is asked about by itself has its sequences evenly on its ranks.
+    let engine = Engine { dealt: 0, ..prepared.engine.clone() };
+    let piece = engine.itemised(&shape, total);
     let pairs = shape.prefill_pairs as f64 * piece.per_prefill_pair;
     let mut families = [0.0; FAMILIES];
     let mut by_op: Vec<OperatorCost> = Vec::new();

@@ -89,7 +89,7 @@ fn an_impossible_goal_says_what_comes_closest_and_what_binds() {
     let (_folder, run) = command(&with_plan(&plan), &[]);
     let run = run.exits(1);
     let text = run.out.split_whitespace().collect::<Vec<_>>().join(" ");
-    for words in ["NO PLAN", "closest", "gpus 16", "step_s of 0.5 binds"] {
+    for words in ["NO PLAN", "closest", "gpus 16", "step_s of 0.5 is exceeded by"] {
         assert!(text.contains(words), "no `{words}` in\n{}", run.out);
     }
     // No memory for any: the reason is told with its count.
@@ -100,6 +100,24 @@ fn an_impossible_goal_says_what_comes_closest_and_what_binds() {
     let (_folder, run) = command(&large, &[]);
     let run = run.exits(1);
     assert!(run.out.contains("1 memory"), "{}", run.out);
+}
+
+#[test]
+fn of_plans_that_exceed_a_limit_alike_the_closest_is_the_best_and_every_limit_is_named() {
+    let plan = PLAN.replace("minimise: usd_per_step", "minimise: usd_per_step\n  subject_to: { gpus: 4 }");
+    let (_, _, result) = must(&with_plan(&plan), false);
+    let near = result.nearest.unwrap();
+    assert_eq!((near.choice.gpus, near.exceeds.len(), near.exceeds[0].used), (8, 1, 2.0));
+    let (_, _, all) = must(&with_plan(&PLAN.replace("[8, 16, 24, 32]", "[8]")), true);
+    let best = all.best.unwrap();
+    assert_eq!(near.choice.usd_per_step, best.usd_per_step, "{} for {}", near.choice.title, best.title);
+    let plan = plan.replace("gpus: 4 }", "gpus: 4, step_s: 0.5 }");
+    let (folder, run) = command(&with_plan(&plan), &["--report", "@r.html"]);
+    let text = run.exits(1).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("step_s of 0.5 is exceeded by"), "{text}");
+    assert!(text.contains("gpus of 4 is exceeded by"), "{text}");
+    let page = file(folder.path(), "r.html");
+    assert!(page.contains("% and gpus by "));
 }
 
 #[test]

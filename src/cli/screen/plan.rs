@@ -22,14 +22,18 @@ pub(in crate::cli) fn plan(result: &PlanResult) -> String {
             text += &paragraph("NO PLAN", "nothing is within the limits");
             text += &paragraph("closest", &near.choice.title);
             text += &paragraph("", &figures(&near.choice));
-            let over = 100.0 * (near.used - 1.0);
-            let binding = format!(
-                "{} of {} binds: this one needs {} ({over:.1} % over)",
-                near.binding.kind.key(),
-                plain(near.binding.given),
-                limit(near.binding.kind, near.needed),
-            );
-            text += &paragraph("", &binding);
+            for exceeded in &near.exceeds {
+                text += &paragraph(
+                    "",
+                    &format!(
+                        "{} of {} is exceeded by {:.1} %: this one needs {}",
+                        exceeded.limit.kind.key(),
+                        plain(exceeded.limit.given),
+                        100.0 * (exceeded.used - 1.0),
+                        limit(exceeded.limit.kind, exceeded.needed),
+                    ),
+                );
+            }
         }
         (None, None) => text += &paragraph("NO PLAN", "no candidate can be simulated"),
     }

@@ -19,9 +19,9 @@ pub struct Generation {
     pub kernel_floors: Option<Probability>,
     /// How one engine is spread over GPUs.
     pub layout: Option<GenerationLayout>,
-    /// Most requests running at once in one engine.
+    /// Most requests running at once in one engine, on all its attention ranks together.
     pub max_num_seqs: Option<Count>,
-    /// Most tokens in one engine step.
+    /// Most tokens in one engine step, on all its attention ranks together.
     pub max_num_batched_tokens: Option<Count>,
     /// Longest prompt and response together, in tokens.
     pub max_model_len: Option<Count>,

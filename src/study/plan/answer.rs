@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::changes::{self, Change};
 use super::fate::Fate;
 use super::figures::Figures;
-use super::goal::{Goal, Limit, Objective, by_keys};
+use super::goal::{Goal, Limit, LimitKind, Objective, by_keys};
 use super::kinds::{self, OtherKind};
 use super::measure::{self, Measure};
 use super::search::{Found, Options};
@@ -85,8 +85,15 @@ pub struct RunnerUp {
 pub struct Nearest {
     /// The closest.
     pub choice: Choice,
-    /// The limit that binds.
-    pub binding: Limit,
+    /// The limits that it exceeds, the one that it exceeds the most first.
+    pub exceeds: Vec<Exceeded>,
+}
+
+/// A limit that a plan exceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Exceeded {
+    /// The limit.
+    pub limit: Limit,
     /// What it would have to be for this plan.
     pub needed: f64,
     /// How far it is exceeded; above 1.
@@ -325,19 +332,22 @@ fn why(goal: &Goal, best: &Choice, second: &Choice) -> String {
 }
 
 fn nearest(goal: &Goal, finalists: &[Finalist<'_>], choices: &[Choice]) -> Option<Nearest> {
-    let tightest = |f: &Finalist<'_>| goal.tightest(&f.seen.facts, &f.figures.seconds);
+    let uses = |f: &Finalist<'_>| goal.uses(&f.seen.facts, &f.figures.seconds);
     let closest = finalists
         .iter()
-        .filter_map(|f| tightest(f).map(|(limit, used)| (used, limit, f.seen.candidate)))
-        .min_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
-    let (used, binding, candidate) = closest?;
-    let choice = choices.iter().find(|choice| choice.candidate == candidate)?.clone();
-    let needed = match binding.kind {
-        super::goal::LimitKind::StepsPerDay => binding.given / used,
-        super::goal::LimitKind::MaxStaleness => f64::from(choice.max_staleness),
-        _ => binding.given * used,
-    };
-    Some(Nearest { choice, binding, needed, used })
+        .filter_map(|f| Some((goal.order_over(uses(f).first()?.1, &f.seen.facts, f.seen.step_s), f)))
+        .min_by(|(a, f), (b, g)| by_keys(a, b).then(f.seen.candidate.cmp(&g.seen.candidate)));
+    let (_, finalist) = closest?;
+    let choice = choices.iter().find(|choice| choice.candidate == finalist.seen.candidate)?.clone();
+    let exceeds = uses(finalist).into_iter().filter(|(_, used)| *used > 1.0).map(|(limit, used)| {
+        let needed = match limit.kind {
+            LimitKind::StepsPerDay => limit.given / used,
+            LimitKind::MaxStaleness => f64::from(choice.max_staleness),
+            _ => limit.given * used,
+        };
+        Exceeded { limit, needed, used }
+    });
+    Some(Nearest { exceeds: exceeds.collect(), choice })
 }
 
 fn left_out(space: &Space, fates: &[Fate]) -> Vec<LeftOut> {

@@ -95,6 +95,7 @@ fn hash(value: &impl Hash) -> u64 {
 fn run_number(resolved: &Resolved) -> u64 {
     let mut same = resolved.clone();
     same.assumptions = Vec::new();
+    same.without_effect = Vec::new();
     same.name = String::new();
     let settled = match &same.speculation {
         None => true,

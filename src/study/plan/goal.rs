@@ -126,6 +126,12 @@ impl Goal {
         }
     }
 
+    /// What candidates beyond a limit are ordered by: how far they exceed it, then the goal's order.
+    pub(super) fn order_over(&self, used: f64, facts: &Facts, step_s: f64) -> [f64; 4] {
+        let [x, y, z] = self.order(facts, step_s);
+        [used, x, y, z]
+    }
+
     /// A limit and how far a step of so many seconds uses it: above 1 is too far.
     pub(super) fn use_of(limit: &Limit, facts: &Facts, step_s: f64) -> f64 {
         match limit.kind {
@@ -154,13 +160,15 @@ impl Goal {
         self.subject_to.iter().filter_map(over).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// The limit that is used the most where seconds are what they are in a share `p` of all worlds.
-    pub(super) fn tightest(&self, facts: &Facts, seconds: &[f64]) -> Option<(Limit, f64)> {
+    /// All limits with their use where seconds are what they are in a share `p` of all worlds, the most used first.
+    pub(super) fn uses(&self, facts: &Facts, seconds: &[f64]) -> Vec<(Limit, f64)> {
         let mut sorted = seconds.to_vec();
         sorted.sort_by(f64::total_cmp);
         let at = quantile_sorted(&sorted, self.p);
         let used = |limit: &Limit| (*limit, Self::use_of(limit, facts, at));
-        self.subject_to.iter().map(used).max_by(|a, b| a.1.total_cmp(&b.1))
+        let mut uses: Vec<(Limit, f64)> = self.subject_to.iter().map(used).collect();
+        uses.sort_by(|a, b| b.1.total_cmp(&a.1));
+        uses
     }
 
     /// Share of worlds in which all limits hold.

@@ -32,6 +32,8 @@ const WORTH_A_SECOND: u32 = 4;
 const MARGIN_OF_BOUND: f64 = 0.05;
 /// Candidates over a limit that are simulated where no candidate is within them.
 const NEAREST: usize = 8;
+/// The same where more exceed the limits alike.
+const NEAREST_ALIKE: usize = 64;
 
 /// Rungs, as they are numbered in the journal.
 const RUNGS: u64 = 3;
@@ -143,11 +145,12 @@ pub fn search<E>(
     Ok(work.found(fates, open, finals))
 }
 
-/// The candidates that exceed their limits the least.
+/// The candidates that exceed their limits the least, of those alike the best.
 fn closest(goal: &Goal, seen: &[Seen]) -> Vec<usize> {
     let far = |s: &Seen| goal.exceeded(&s.facts, s.step_s, 0.0).map_or(0.0, |(_, used)| used);
-    let mut all: Vec<(f64, usize)> = seen.iter().map(|s| (far(s), s.candidate)).collect();
-    all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let mut all: Vec<([f64; 4], usize)> =
+        seen.iter().map(|s| (goal.order_over(far(s), &s.facts, s.step_s), s.candidate)).collect();
+    all.sort_by(|a, b| by_keys(&a.0, &b.0).then(a.1.cmp(&b.1)));
     all.into_iter().take(NEAREST / 2).map(|(_, candidate)| candidate).collect()
 }
 
@@ -329,13 +332,19 @@ impl<E, F: FnMut(Told<'_>) -> Result<(), E>> Work<'_, F> {
         seen: &mut Vec<Seen>,
         fates: &mut [Option<Fate>],
     ) -> Result<(), SearchError<E>> {
-        let mut over: Vec<(f64, usize)> = open
+        let mut over: Vec<([f64; 4], usize)> = open
             .iter()
             .filter(|(candidate, _)| matches!(fates[**candidate], Some(Fate::OverLimit { .. })))
-            .filter_map(|(candidate, o)| Some((self.goal.exceeded(&o.facts, o.least_s, 0.0)?.1, *candidate)))
+            .filter_map(|(candidate, o)| {
+                let (_, used) = self.goal.exceeded(&o.facts, o.least_s, 0.0)?;
+                Some((self.goal.order_over(used, &o.facts, o.least_s), *candidate))
+            })
             .collect();
-        over.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let all: Vec<usize> = over.into_iter().take(NEAREST).map(|(_, candidate)| candidate).collect();
+        over.sort_by(|a, b| by_keys(&a.0, &b.0).then(a.1.cmp(&b.1)));
+        // A limit on GPUs, staleness or USD a day is exceeded alike by many: which of them is best, simulation tells.
+        let alike = over.iter().take_while(|(key, _)| key[0] <= over[0].0[0]).count();
+        let most = alike.clamp(NEAREST, NEAREST_ALIKE);
+        let all: Vec<usize> = over.into_iter().take(most).map(|(_, candidate)| candidate).collect();
         self.tell(Told::Begin(all.len()))?;
         let results = self.rung(0, &all, |_| (1, 1))?;
         seen.extend(results_as_seen(open, results, fates).into_iter().map(|(seen, _)| seen));
