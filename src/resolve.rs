@@ -256,8 +256,8 @@ fn rl_steps(book: &mut Book<'_>, raw: &Scenario, mode: &LoopMode) -> Result<(u32
     };
     let all = book.count("rl_steps", raw.rl_steps, COUNTED + filling, why);
     let given = raw.warmup_steps.map(|n| n.get() as u32);
-    // Of few steps at least half count.
-    let usual = filling.min(all / 2);
+    // Of few steps that were asked for at least half count.
+    let usual = if raw.rl_steps.is_some() { filling.min(all / 2) } else { filling };
     let warmup = given.unwrap_or(usual);
     if given.is_none() && filling > 0 {
         let why = "generation runs ahead: the first RL steps fill the pipeline and are unlike the later ones";

@@ -133,6 +133,10 @@ fn flags_are_those_of_the_engines() {
     for words in [
         "vllm serve qwen3-8b",
         "--max-num-seqs 128",
+        "--max-num-batched-tokens 16384",
+        "--gpu-memory-utilization 0.9",
+        "--chunked-prefill-size 16384",
+        "--mem-fraction-static 0.9",
         "{&quot;method&quot;:&quot;eagle3&quot;,&quot;model&quot;:&quot;PATH_OF_YOUR_DRAFTER&quot;,\
          &quot;draft_tensor_parallel_size&quot;:1,&quot;num_speculative_tokens&quot;:3}",
         "--speculative-algorithm EAGLE3",
@@ -152,6 +156,11 @@ fn flags_are_those_of_the_engines() {
         assert!(narrow.contains(words), "no `{words}`");
     }
     assert!(!page.contains("--quantization") && !page.contains("--compilation-config"));
+    let blocks = run_page(&common::forecast(SMALL, &["generation.num_gpu_blocks=9000"]).unwrap().result);
+    assert!(
+        blocks.contains("--num-gpu-blocks-override 9000") && blocks.contains("--max-total-tokens 144000")
+    );
+    assert!(!blocks.contains("--gpu-memory-utilization") && !blocks.contains("--mem-fraction-static"));
     let off = run_page(&common::forecast(SMALL, &["speculation=off"]).unwrap().result);
     is_sound(&off, &RUN_SECTIONS);
     assert!(!off.contains("--speculative"), "nothing is drafted");

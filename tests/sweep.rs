@@ -174,6 +174,22 @@ fn a_sample_uses_each_slice_of_each_axis_once() {
     assert_eq!(folder.text("out/sweep.csv"), folder.text("again/sweep.csv"));
 }
 
+#[test]
+fn a_sample_of_lists_has_no_point_twice_and_no_more_than_there_are() {
+    let folder = Folder::new(GRID);
+    let points = |sample: &str, out: &str| -> Vec<String> {
+        folder.sweep(out, &["--sample", sample]).exits(0);
+        let rows = rows(&folder.text(&format!("{out}/sweep.csv")));
+        rows.iter().map(|row| format!("{} {}", row["gpus"], row["K"])).collect()
+    };
+    folder.sweep("grid", &[]).exits(0);
+    let all = rows(&folder.text("grid/sweep.csv")).len();
+    let some = points("8", "some");
+    assert_eq!(some.iter().collect::<BTreeSet<_>>().len(), some.len(), "{some:?}");
+    assert!(some.len() > 4 && some.len() < all, "{some:?} of {all}");
+    assert_eq!(points("100", "more").len(), all);
+}
+
 // ---- mistakes ----
 
 #[test]

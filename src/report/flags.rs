@@ -74,6 +74,10 @@ fn vllm(resolved: &Resolved) -> String {
     flags.push(format!("--max-num-seqs {}", engine.max_num_seqs.div_ceil(ranks)));
     flags.push(format!("--max-num-batched-tokens {}", engine.max_num_batched_tokens.div_ceil(ranks)));
     flags.push(format!("--max-model-len {}", engine.max_model_len));
+    flags.push(match engine.gpu_memory_utilization {
+        Some(share) => format!("--gpu-memory-utilization {share}"),
+        None => format!("--num-gpu-blocks-override {}", generation.kv_blocks.div_ceil(u64::from(ranks))),
+    });
     if generation.weights == Precision::Fp8 {
         flags.push("--quantization fp8".to_owned());
     }
@@ -107,7 +111,12 @@ fn sglang(resolved: &Resolved) -> String {
         flags.push(format!("--dp-size {} --enable-dp-attention", generation.layout.attention_ranks()));
     }
     flags.push(format!("--max-running-requests {}", engine.max_num_seqs));
+    flags.push(format!("--chunked-prefill-size {}", engine.max_num_batched_tokens));
     flags.push(format!("--context-length {}", engine.max_model_len));
+    flags.push(match engine.gpu_memory_utilization {
+        Some(share) => format!("--mem-fraction-static {share}"),
+        None => format!("--max-total-tokens {}", generation.kv_blocks * u64::from(engine.block_size)),
+    });
     if generation.weights == Precision::Fp8 {
         flags.push("--quantization fp8".to_owned());
     }

@@ -176,6 +176,7 @@ pub(super) fn resolve(
             max_num_seqs,
             max_num_batched_tokens,
             max_model_len: inputs.max_model_len,
+            gpu_memory_utilization: raw.num_gpu_blocks.is_none().then_some(utilization),
             block_size,
             prefix_caching,
             router,

@@ -230,6 +230,9 @@ pub struct EngineSettings {
     pub max_num_batched_tokens: u32,
     /// Longest sequence (prompt and response), tokens.
     pub max_model_len: u32,
+    /// Share of the GPU's memory that the engine takes; none where its KV blocks are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_memory_utilization: Option<f64>,
     /// Tokens in one KV block.
     pub block_size: u32,
     /// Whether full prompt blocks are shared inside a group.

@@ -56,10 +56,23 @@ impl Supply for Feed<'_, '_> {
             || Stream::new(resolved.seed, Purpose::Signal, &[self.draw, group]).uniform() >= filtered
     }
 
+    fn scoring(&self, group: u64) -> f64 {
+        let resolved = &self.simulation.prepared.resolved;
+        if resolved.cycle.mode.filtered() <= 0.0 {
+            return 0.0;
+        }
+        let prompts = u64::from(resolved.workload.prompts_per_step);
+        let scoring = Scoring::of(resolved, [self.draw, group / prompts]);
+        scoring.of_group(group % prompts, &resolved.workload)
+    }
+
     fn stages(&self, rl_step: u64, trained: &[Sample]) -> [f64; 4] {
         let resolved = &self.simulation.prepared.resolved;
         let (train, logprob) = self.simulation.passes(trained);
-        let share = Scoring::of(resolved, [self.draw, rl_step]).last_share(trained.len());
+        let scoring = Scoring::of(resolved, [self.draw, rl_step]);
+        // What filters groups has scored them all by then.
+        let filtered = resolved.cycle.mode.filtered() > 0.0;
+        let share = if filtered { 0.0 } else { scoring.last_share(trained.len()) };
         let reward = resolved.reward.seconds.value * share;
         let training = &resolved.training;
         let of = |on: bool| if on { logprob } else { 0.0 };

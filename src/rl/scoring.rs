@@ -2,13 +2,14 @@
 //!
 //! Samples come as they complete, or all at the end; each takes a server for a lognormal time. What is left when the last
 //! sample has come is exposed, the rest is hidden behind generation. Leaves out: that a reward model's latency depends on
-//! how many samples it has; the queue in loops whose samples come one by one, of which the last sample's time is left.
+//! how many samples it has; the queue in loops whose samples come one by one: of their steps the last sample's time is left, and
+//! where groups are filtered each group's own time stands between its last token and its use or replacement.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::math::normal_quantile;
-use crate::resolved::Resolved;
+use crate::resolved::{Resolved, Workload};
 use crate::rng::{Purpose, Stream};
 use crate::rollout::Outcome;
 use crate::units::SimTime;
@@ -73,6 +74,19 @@ impl Scoring {
             free.push(Reverse(done));
         }
         scored.since(SimTime::from_seconds(last)).seconds() / self.seconds
+    }
+
+    /// Seconds of scoring one group of an RL step, its samples at once where there are servers for them, or its part of one
+    /// scorer's time.
+    pub(super) fn of_group(&self, group: u64, workload: &Workload) -> f64 {
+        if self.servers == 1 && self.sigma == 0.0 {
+            return self.seconds / f64::from(workload.prompts_per_step);
+        }
+        let samples = u64::from(workload.samples_per_prompt);
+        let each = self.seconds * f64::from(self.servers) / f64::from(workload.samples());
+        let at_once = u64::from(self.servers).clamp(1, samples);
+        let slowest = (0..samples).map(|sample| self.factor(group * samples + sample)).fold(0.0, f64::max);
+        each * slowest * samples.div_ceil(at_once) as f64
     }
 
     /// The same where samples come one by one: the last of `samples`.

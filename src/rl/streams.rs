@@ -31,6 +31,8 @@ pub trait Supply {
     fn believed(&self, version: usize) -> Vec<f64>;
     /// Whether a group is one that can be trained.
     fn signal(&self, group: u64) -> bool;
+    /// Seconds from a group's last token until that is known; 0 where nobody asks.
+    fn scoring(&self, group: u64) -> f64;
     /// Seconds of reward (what is left when the last sample has come), log-probs (old, reference) and training.
     fn stages(&self, rl_step: u64, trained: &[Sample]) -> [f64; 4];
 }
@@ -245,6 +247,7 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         let settings = self.settings;
         self.version = version;
         self.groups.forget_trained();
+        self.groups.filter(now);
         self.drop_stale();
         let at = now.seconds();
         if version == 0 || settings.mode.lead == 0.0 {
@@ -274,10 +277,16 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         }
         let clocks = self.engines.iter().filter(|engine| engine.holds() > 0).map(Live::clock);
         let first = clocks.fold(f64::INFINITY, f64::min);
-        first.is_finite().then(|| SimTime::from_seconds(first))
+        let first = first.is_finite().then(|| SimTime::from_seconds(first));
+        first.into_iter().chain(self.groups.next_scored()).min()
     }
 
     fn advance(&mut self, until: SimTime) {
+        if let Some(scored) = self.groups.next_scored().filter(|scored| self.next() == Some(*scored)) {
+            self.groups.filter(scored);
+            self.submit(scored.seconds());
+            return;
+        }
         let busy = (0..self.engines.len()).filter(|at| self.engines[*at].holds() > 0);
         let Some(at) = busy.min_by(|a, b| self.engines[*a].clock().total_cmp(&self.engines[*b].clock()))
         else {
@@ -292,6 +301,7 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         for id in self.completed.drain(..) {
             changed |= self.groups.complete(id, SimTime::from_seconds(clock), self.supply);
         }
+        changed |= self.groups.filter(SimTime::from_seconds(clock));
         let seats = engine.holds() < self.settings.seats;
         if self.draining && self.engines.iter().all(|engine| engine.holds() == 0) {
             let last = self.engines.iter().map(Live::clock).fold(0.0, f64::max);
@@ -324,8 +334,10 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         } else {
             (data_start, data_start)
         };
-        // Where nothing runs ahead, engines generate from their weights on, though the first samples may be thrown away.
-        let start = if self.settings.mode.lead == 0.0 { first.min(prepare.1) } else { first };
+        // Where nothing runs ahead, or groups are filtered, engines generate (or wait for rewards) from their weights on, though
+        // the first samples may be thrown away.
+        let thrown_away = self.settings.mode.lead == 0.0 || self.settings.mode.filtered() > 0.0;
+        let start = if thrown_away { first.min(prepare.1) } else { first };
         if !self.settings.mode.split {
             self.held = true;
             if self.settings.mode.partial_rollouts {

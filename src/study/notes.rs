@@ -41,6 +41,14 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             seqs(baseline)
         ));
     }
+    let packs = |side: &Side<'_>| side.prepared.resolved.training.packing;
+    if packs(baseline) && !packs(forecast) {
+        warnings.push(
+            "the baseline trains on packed sequences and this scenario on sequences that are padded to the longest of their \
+             update (training.packing): part of the difference is padding, not speculation"
+                .to_owned(),
+        );
+    }
     let provenance = provenance(forecast);
     if provenance.extrapolated_share > NOTABLE_EXTRAPOLATION {
         warnings.push(format!(

@@ -94,6 +94,30 @@ fn a_pool_without_a_price_is_named() {
 }
 
 #[test]
+fn a_key_that_changes_nothing_is_named() {
+    let named = |from: &str, to: &str, said: &str| {
+        let warnings = accepted(&[(from, to)])["warnings"].to_string();
+        assert!(warnings.contains(said), "no `{said}` in {warnings}");
+    };
+    let layout = "layout: { tp: 1 }, max_num_seqs";
+    let routing = "layout: { tp: 1 }, routing: { skew: 0.5 }, max_num_seqs";
+    named(layout, routing, "generation.routing has no effect: the model is dense");
+    let reward = "reward: { rule";
+    named(
+        reward,
+        "tail: { cap: 4096 }\nreward: { rule",
+        "tail.cap has no effect: no response is longer than 2048",
+    );
+    let predictor = "tail: { predictor: { log_error: 0.3 } }\nreward: { rule";
+    named(reward, predictor, "tail.predictor has no effect: nothing predicts");
+    let trained =
+        ("reference_logprobs: true }", "reference_logprobs: true, drafter: { placement: trainer_forward } }");
+    named(trained.0, trained.1, "part of the difference is padding, not speculation");
+    let plain = accepted(&[(reward, "tail: { cap: 1024 }\nreward: { rule")])["warnings"].to_string();
+    assert!(!plain.contains("no effect"), "{plain}");
+}
+
+#[test]
 fn a_flag_that_sets_the_value_of_an_uncertain_number_is_named() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quickstart.yaml");
     let flag = "workload.response_tokens.lognormal.mean.value=-5";

@@ -23,8 +23,12 @@ fn modes() -> impl Strategy<Value = (String, u32)> {
         prop_oneof![Just(""), Just(", max_concurrent: 40")],
         prop_oneof![Just("cluster"), Just("pools")],
         (1_u64..1000, prop_oneof![Just("least_loaded"), Just("group_affinity")]),
+        prop_oneof![
+            Just("rule: { seconds: 2 }"),
+            Just("sandbox: { latency: 20, sigma: 0.5, concurrency: 64 }")
+        ],
     );
-    keys.prop_map(|(bound, order, stale, interrupt, over, partial, filter, cap, gpus, (seed, router))| {
+    keys.prop_map(|(bound, order, stale, interrupt, over, partial, filter, cap, gpus, (seed, router), reward)| {
         let partial = if over.is_empty() { "" } else { partial };
         let on_one = gpus == "cluster";
         let mode = if on_one { "mode: sync".to_owned() } else { format!("mode: async, max_staleness: {bound}") };
@@ -38,6 +42,7 @@ fn modes() -> impl Strategy<Value = (String, u32)> {
         );
         let text = if on_one { shared(&keys) } else { split(&keys) };
         let text = text.replacen("layout: { tp: 1 }", &format!("layout: {{ tp: 1 }}, router: {router}"), 1);
+        let text = text.replacen("rule: { seconds: 2 }", reward, 1);
         let text = text.replacen("seed: 1", &format!("seed: {seed}"), 1).replacen("rl_steps: 2", "rl_steps: 7", 1);
         (text, bound)
     })

@@ -3,7 +3,7 @@
 use rollcast::rl::{InputShift, Simulation};
 use rollcast::rollout::Stepper;
 
-use crate::common::{SMALL, nominal, number, result, small};
+use crate::common::{SMALL, forecast, nominal, number, result, small};
 use crate::{prepared, split, stream};
 
 #[test]
@@ -136,4 +136,38 @@ fn lengths_may_drift_and_inexactness_is_said() {
     let said = inexact["warnings"].to_string();
     assert!(said.contains("inexact by 0.001") && (said.contains("39 %") || said.contains("40 %")), "{said}");
     assert!(!fixed["warnings"].to_string().contains("inexact"));
+}
+
+#[test]
+fn what_is_trained_beside_a_rollout_serves_the_one_after_it() {
+    let lag = |placement: &str| {
+        let learner = format!("reference_logprobs: true, drafter: {{ every: 1, updates: 20{placement} }} }}");
+        let prepared = prepared(&small(&[("reference_logprobs: true }", &learner)]));
+        let booked = prepared.resolved.assumptions.iter().any(|a| a.path == "training.drafter.lag");
+        (prepared.resolved.training.drafter.unwrap().lag, booked)
+    };
+    assert_eq!(lag(""), (0, true));
+    assert_eq!(lag(", placement: overlapped"), (1, true));
+    assert_eq!(lag(", placement: overlapped, lag: 0"), (0, false));
+}
+
+/// A layer of multi-token prediction has weights, though they are not in the drafter's own entry.
+#[test]
+fn a_layer_of_multi_token_prediction_can_be_trained_and_a_look_up_cannot() {
+    let text = |drafter: &str, learner: &str| {
+        small(&[
+            ("model: qwen3-8b", "model: mimo-7b"),
+            ("drafter: eagle3-qwen3-8b", &format!("drafter: {drafter}")),
+            ("schedule: { fixed: { k: 3 } }", "schedule: { fixed: { k: 1 } }"),
+            ("reference_logprobs: true }", &format!("reference_logprobs: true{learner} }}")),
+        ])
+    };
+    let trained = prepared(&text("mtp-mimo-7b", ", drafter: { every: 1 }")).resolved;
+    let drafter = trained.training.drafter.unwrap();
+    assert!(drafter.seconds > 0.0 && drafter.sync_seconds > 0.0, "{drafter:?}");
+    let [changed, multiplied] = trained.speculation.unwrap().drafter.trained(&trained.model).unwrap();
+    // A layer of a 7B model of 36, and its head beside it.
+    assert!((1.5e8..3.5e8).contains(&changed) && multiplied > changed + 5e8, "{changed} {multiplied}");
+    let error = forecast(&text("ngram", ", drafter: { every: 1 }"), &[]).unwrap_err().to_string();
+    assert!(error.contains("ngram has no weights to train"), "{error}");
 }

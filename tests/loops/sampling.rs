@@ -61,3 +61,25 @@ fn dynamic_sampling_draws_what_the_rates_say() {
     let step = |value| number(value, "forecast.step_s.mean");
     assert!(step(&waves) > step(&run), "waves wait for their last sample");
 }
+
+#[test]
+fn what_is_filtered_is_replaced_once_it_is_scored() {
+    let of = |waves: bool, latency: f64| {
+        let keys =
+            format!("mode: sync, dynamic_sampling: {{ all_pass: 0.3, all_fail: 0.2, waves: {waves} }}");
+        let text = shared(&keys).replacen(
+            "rule: { seconds: 2 }",
+            &format!("sandbox: {{ latency: {latency}, concurrency: 4096 }}"),
+            1,
+        );
+        let run = result(&text, &nominal(&["rl_steps=6", "workload.prompts_per_step=32"]));
+        [number(&run, "forecast.step_s.mean"), number(&run, "forecast.exposed_s.reward")]
+    };
+    for (waves, least, most) in [(true, 4.0, 9.0), (false, 1.0, 9.0)] {
+        let ([quick, _], [slow, reward]) = (of(waves, 0.001), of(waves, 30.0));
+        // Of 32 prompts half are lost each time: about six rounds of scoring, one behind the other in waves.
+        let rounds = (slow - quick) / 30.0;
+        assert!(rounds > least && rounds < most, "waves {waves}: {rounds} rounds");
+        assert!(reward < 1e-9, "they stand inside generation: {reward}");
+    }
+}

@@ -88,3 +88,61 @@ fn what_the_trainer_hides_is_neither_won_nor_lost() {
     let told = rollcast::report::verdict(&comparison.result);
     assert!(told.starts_with("either will do"), "{told}: {:?}", comparison.result.speedup);
 }
+
+#[test]
+fn a_loop_that_runs_ahead_leaves_out_the_steps_that_fill_it() {
+    let bare = |keys: &str| split(keys).replacen("rl_steps: 2\n", "", 1);
+    let steps = |text: &str| {
+        let resolved = prepared(text).resolved;
+        (resolved.rl_steps, resolved.warmup_steps)
+    };
+    assert_eq!(steps(&bare("mode: sync")), (4, 0));
+    assert_eq!(steps(&bare("mode: async")), (7, 3));
+    assert_eq!(steps(&bare("mode: async, max_staleness: 4")), (10, 6));
+    // Half of few steps, and what is given stays.
+    assert_eq!(steps(&split("mode: async, max_staleness: 4")), (2, 1));
+    let given =
+        |text: &str, warmup: u32| text.replacen("seed: 1", &format!("warmup_steps: {warmup}\nseed: 1"), 1);
+    assert_eq!(steps(&given(&bare("mode: async"), 0)), (7, 0));
+    let warned = |text: &str| {
+        let run = result(text, &nominal(&[]));
+        let told = run["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|w| w.as_str().unwrap().contains("fill the pipeline"));
+        let booked = run["assumptions"].as_array().unwrap().iter().any(|a| a["path"] == "warmup_steps");
+        (told, booked)
+    };
+    assert_eq!(warned(&bare("mode: async")), (false, true));
+    assert_eq!(warned(&given(&bare("mode: async"), 0)), (true, false));
+    assert_eq!(warned(&bare("mode: sync")), (false, false));
+}
+
+/// What is left out makes the mean that of a long run.
+#[test]
+fn the_usual_steps_give_a_long_runs_mean() {
+    let text = split("mode: async, max_staleness: 4").replacen("rl_steps: 2\n", "", 1);
+    // Alike, so that chance has no part in it, and as many as keep engines and trainer busy.
+    let alike = "lognormal: { mean: 500, sigma: 0.8, max: 2048 }";
+    let text = text.replacen(alike, "constant: { tokens: 2000 }", 1);
+    let text = text.replacen("prompts_per_step: 16", "prompts_per_step: 64", 1);
+    let step = |more: &[&str]| number(&result(&text, &nominal(more)), "forecast.step_s.mean");
+    let (usual, long) = (step(&[]), step(&["rl_steps=40", "warmup_steps=20"]));
+    let cold = step(&["rl_steps=4", "warmup_steps=0"]);
+    assert!((usual / long - 1.0).abs() < 0.01, "{usual} {long}");
+    assert!(cold / long > 1.1, "{cold} {long}");
+}
+
+#[test]
+fn both_sides_count_the_same_steps() {
+    let text = split("mode: async, max_staleness: 3").replacen("rl_steps: 2\n", "", 1);
+    let text = format!("{text}baseline: {{ loop: {{ mode: sync, max_staleness: 0 }} }}\n");
+    let rows = forecast(&text, &nominal(&[])).unwrap().steps;
+    let steps = |side: &str| {
+        let all = || rows.iter().filter(|row| row.side == side);
+        (all().count(), all().filter(|row| row.warmup).count())
+    };
+    assert_eq!(steps("forecast"), (9, 5));
+    assert_eq!(steps("baseline"), (9, 5));
+}

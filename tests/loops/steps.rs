@@ -1,5 +1,8 @@
 //! How long a step takes, by how far the engines may run ahead of the trainer.
 
+use rollcast::resolve::resolve;
+use rollcast::scenario::Document;
+
 use crate::common::{SMALL, forecast, nominal, number, result};
 use crate::{prepared, split, stream};
 
@@ -126,4 +129,19 @@ fn paces_between_lie_near_the_lines() {
         let line = 0.5 * (pair[0].1 + pair[1].1);
         assert!((step(middle) / line - 1.0).abs() < 0.02, "{middle}: {} {line}", step(middle));
     }
+}
+
+/// Expert parallelism leaves fewer copies of the experts, so less to exchange at an optimizer step.
+#[test]
+fn experts_that_are_spread_are_exchanged_among_fewer() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/published/nemo-30b-a3b-32xh100.yaml");
+    let update = |ep: u32| {
+        let mut document = Document::read(path.as_ref()).unwrap();
+        document.set(&format!("training.layout.ep={ep}")).unwrap();
+        resolve(&document).unwrap().resolved.training.update.value
+    };
+    let [one, eight, all] = [1, 8, 32].map(update);
+    assert!(eight < 0.8 * one && all < eight, "{one} {eight} {all}");
+    // One copy of the experts is left: what is exchanged is the rest, a twentieth of the weights.
+    assert!(all < 0.1 * one, "{one} {all}");
 }

@@ -89,3 +89,42 @@ fn experts_on_more_gpus_take_each_less_time() {
         }
     }
 }
+
+/// vLLM runs a scheduler with limits of its own for each attention rank; SGLang deals one limit out to its ranks.
+#[test]
+fn limits_of_attention_ranks_are_theirs_or_shared_as_the_engine_has_it() {
+    let limits = |engine: &str, spread: bool| {
+        let mut ask =
+            Ask::new("qwen3-235b-a22b", "h200-sxm", if spread { 1 } else { 8 }, if spread { 16 } else { 8 });
+        ask.dp_attention = spread;
+        let engine = ask
+            .unbounded()
+            .with(&format!("engine: {engine}, "))
+            .resolve()
+            .unwrap()
+            .resolved
+            .generation
+            .engine;
+        [engine.max_num_seqs, engine.max_num_batched_tokens]
+    };
+    let [one, sixteen] = [limits("vllm", false), limits("vllm", true)];
+    assert_eq!(sixteen, one.map(|limit| 16 * limit));
+    assert_eq!(limits("sglang", true), limits("sglang", false));
+}
+
+/// Requests stay on their rank: where some have ended, the fullest has more than its part of the rest.
+#[test]
+fn a_step_takes_what_its_fullest_attention_rank_takes() {
+    let mut ask = Ask::new("qwen3-235b-a22b", "h200-sxm", 1, 16);
+    ask.dp_attention = true;
+    let engine = ask.unbounded().engine();
+    let even = Engine { dealt: 0, ..engine.clone() };
+    let attention = |engine: &Engine, left: u32| operator(engine, "attention", &decode(left, 0), 8000.0);
+    assert_eq!(engine.dealt, 64, "the samples of a step");
+    assert_eq!(attention(&engine, 64), attention(&even, 64));
+    // 32 of 64 on 16 ranks of four: two each, and four where chance will have it.
+    let more = attention(&engine, 32) / attention(&even, 32);
+    assert!(more > 1.2 && more < 2.0, "{more}");
+    let all: Vec<f64> = (1..=64).map(|left| attention(&engine, left)).collect();
+    assert!(all.windows(2).all(|pair| pair[1] >= pair[0] * 0.999), "{all:?}");
+}

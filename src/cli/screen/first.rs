@@ -77,7 +77,16 @@ fn rollout(result: &RunResult) -> String {
     let mut text = chart::batch(on);
     let acceptance = if drafts(on) {
         let rates: Vec<String> = on.acceptance_per_position.iter().map(|a| format!("{a:.2}")).collect();
-        format!("acceptance length {:.2} (by position {}); ", on.acceptance_length, rates.join(" "))
+        let length = on.acceptance_length;
+        // Engines count the rounds in which a look-up proposed something.
+        let share = result.resolved.speculation.as_ref().map_or(1.0, |s| s.acceptance.proposal_share);
+        let counted = if share > 0.0 && share < 1.0 {
+            let proposed = 1.0 + (length - 1.0) / share;
+            format!(", {proposed:.2} where something is proposed, {:.0} % of rounds", 100.0 * share)
+        } else {
+            String::new()
+        };
+        format!("acceptance length {length:.2} (by position {}{counted}); ", rates.join(" "))
     } else {
         String::new()
     };

@@ -1,6 +1,7 @@
 //! What became of every group of a stream: each is trained, thrown away or under way, exactly once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 use super::Supply;
 use crate::rollout::Evicted;
@@ -11,6 +12,8 @@ use crate::workload::Sample;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     UnderWay,
+    /// Whole, and without a signal that anybody knows of yet: it is being scored.
+    Scoring,
     Done,
     /// In training: it counts as outstanding until the new weights are there.
     Training,
@@ -62,8 +65,10 @@ pub(super) struct Groups {
     pending: VecDeque<u32>,
     /// Groups that are neither trained nor thrown away, in the order of their start.
     open: BTreeSet<u32>,
-    /// Open groups with samples to come.
+    /// Open groups with samples to come, or that are being scored in vain.
     under_way: usize,
+    /// When it is known that a group has no signal.
+    scored: BinaryHeap<Reverse<(SimTime, u32)>>,
     /// Groups in training.
     training: usize,
     started_tokens: u64,
@@ -90,6 +95,7 @@ impl Groups {
             pending: VecDeque::new(),
             open: BTreeSet::new(),
             under_way: 0,
+            scored: BinaryHeap::new(),
             training: 0,
             started_tokens: 0,
             waste: (0, 0, 0),
@@ -163,7 +169,8 @@ impl Groups {
         Sample { group: id / self.each as u32, ..self.samples[id as usize] }
     }
 
-    /// A sample has completed; whether its group has.
+    /// A sample has completed; whether its group has. What filters groups waits for their rewards: until then the group can
+    /// neither be trained nor replaced.
     pub(super) fn complete(&mut self, id: u32, now: SimTime, supply: &impl Supply) -> bool {
         self.engines[id as usize] = COMPLETED;
         let at = id as usize / self.each;
@@ -173,14 +180,38 @@ impl Groups {
         if group.left > 0 {
             return false;
         }
-        group.fate = Fate::Done;
-        self.under_way -= 1;
-        if !supply.signal(at as u64) {
-            self.waste.2 += 1;
-            self.lost = true;
-            self.discard(at as u32);
+        group.done += SimTime::from_seconds(supply.scoring(at as u64));
+        if supply.signal(at as u64) {
+            group.fate = Fate::Done;
+            self.under_way -= 1;
+        } else {
+            group.fate = Fate::Scoring;
+            self.scored.push(Reverse((group.done, at as u32)));
         }
         true
+    }
+
+    /// When the next group without signal is known to be one.
+    pub(super) fn next_scored(&self) -> Option<SimTime> {
+        self.scored.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Throws away what is known at `now` to have no signal; whether anything was.
+    pub(super) fn filter(&mut self, now: SimTime) -> bool {
+        let mut any = false;
+        while let Some(Reverse((_, group))) =
+            self.scored.peek().filter(|Reverse((at, _))| *at <= now).copied()
+        {
+            self.scored.pop();
+            // It may have become too old meanwhile.
+            if self.all[group as usize].fate == Fate::Scoring {
+                self.waste.2 += 1;
+                self.lost = true;
+                self.discard(group);
+                any = true;
+            }
+        }
+        any
     }
 
     /// A sample was taken off its replica.
@@ -198,12 +229,11 @@ impl Groups {
     pub(super) fn discard(&mut self, group: u32) {
         let range = self.of(group);
         let entry = &mut self.all[group as usize];
-        let done = entry.fate == Fate::Done;
-        if !done {
+        let before = std::mem::replace(&mut entry.fate, Fate::Discarded);
+        if matches!(before, Fate::UnderWay | Fate::Scoring) {
             self.under_way -= 1;
         }
-        entry.fate = Fate::Discarded;
-        if !done {
+        if before == Fate::UnderWay {
             let (start, end) = (range.start as u32, range.end as u32);
             self.pending.retain(|id| !(start..end).contains(id));
         }

@@ -231,7 +231,7 @@ pub struct Loop {
     pub over_sampling: Option<OverSampling>,
     /// True: what over-sampling leaves unfinished goes on in the next RL step; false: it is thrown away.
     pub partial_rollouts: Option<bool>,
-    /// Groups without signal are replaced (DAPO).
+    /// Groups without signal are replaced (DAPO), once their rewards are known: rewards then stand inside generation.
     pub dynamic_sampling: Option<DynamicSampling>,
 }
 

@@ -130,7 +130,7 @@ impl Header {
             lines.push("  the same lines in another order, or other columns".to_owned());
         }
         Err(JournalError::Changed(format!(
-            "holds rows of another sweep (- then, + now):\n{}\n  finish that one with its own file, or give this one another --out",
+            "holds rows of something else (- then, + now):\n{}\n  finish that one with its own file, or give this one another --out",
             lines.join("\n")
         )))
     }

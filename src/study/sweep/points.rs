@@ -5,6 +5,7 @@
 //! the entry that the slice falls into, so that entries come up equally often. A point that is excluded is left out
 //! and not replaced.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::axis::{Axis, Entry};
@@ -84,8 +85,16 @@ impl Plan {
         Some(Plan::Grid((0..all).filter(kept).collect()))
     }
 
-    /// A Latin hypercube of `of` points.
+    /// A Latin hypercube of `of` points; of axes that are lists no point twice, and all of them where there are no more.
     pub(super) fn sampled(axes: &[Axis], exclude: &[Exclusion], of: u32, seed: u64) -> Self {
+        let lists = !axes.iter().any(Axis::is_continuous);
+        let all = axes.iter().try_fold(1_u64, |all, axis| all.checked_mul(axis.entries.len() as u64));
+        if lists
+            && all.is_some_and(|all| all <= u64::from(of))
+            && let Some(grid) = Plan::grid(axes, exclude)
+        {
+            return grid;
+        }
         let slices: Vec<Vec<u32>> = (0..axes.len() as u64)
             .map(|axis| {
                 let mut order: Vec<(u64, u32)> = (0..of)
@@ -95,7 +104,13 @@ impl Plan {
                 order.into_iter().map(|(_, slice)| slice).collect()
             })
             .collect();
+        let mut seen = HashSet::new();
         let kept = (0..of)
+            .filter(|number| {
+                let entry =
+                    |(axis, slices): (&Axis, &Vec<u32>)| entry_number(axis, slices[*number as usize], of);
+                !lists || seen.insert(axes.iter().zip(&slices).map(entry).collect::<Vec<usize>>())
+            })
             .filter(|number| {
                 let entries = sampled_entries(axes, &slices, *number, of, seed);
                 !excluded(exclude, &entries.iter().collect::<Vec<_>>())

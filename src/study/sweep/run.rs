@@ -138,7 +138,7 @@ mod tests {
     fn points_that_share_a_baseline_come_together() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/sweeps/batch-k.yaml");
         let file = Document::read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let options = Options { sample: Some(40), ..Options::default() };
+        let options = Options { sample: Some(20), ..Options::default() };
         let sweep = Sweep::read(&file, options).unwrap_or_else(|errors| panic!("{errors:?}"));
         let indices: Vec<u64> = (0..sweep.len()).collect();
         let order = in_order_of_baselines(&sweep, &indices);
