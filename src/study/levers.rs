@@ -48,9 +48,13 @@ pub fn levers(document: &Document, stepper: Stepper) -> Result<Levers, StudyErro
     let error = document.scenario()?.tail.and_then(|tail| tail.predictor).and_then(|p| p.log_error);
     let mut base = document.clone();
     base.set("tail=null")?;
+    let forecast = resolve(&base)?;
+    // The same RL steps count under every lever.
+    base.set(&format!("rl_steps={}", forecast.resolved.rl_steps))?;
+    base.set(&format!("warmup_steps={}", forecast.resolved.warmup_steps))?;
     let mut off = base.clone();
     off.set("speculation=off")?;
-    let (plain, forecast) = (resolve(&off)?, resolve(&base)?);
+    let plain = resolve(&off)?;
     let run = Runner::new(&plain, stepper);
     let normal = run.priced(&plain).map_err(|why| ResolveError::Input(document.error_at("", why, None)))?;
     let drafts = forecast.resolved.speculation.is_some();
