@@ -378,6 +378,22 @@ fn the_pooled_length_that_was_given_comes_out() {
     }
 }
 
+/// A schedule that could draft deeper than it ever did has no rates for what it never drafted.
+#[test]
+fn rates_end_at_the_deepest_draft_that_was_taken() {
+    let positions = |schedule: &str| {
+        let text = SMALL.replace("schedule: { fixed: { k: 3 } }", &format!("schedule: {schedule}"));
+        let result = result(&text, &nominal(&[]));
+        result["forecast"]["acceptance_per_position"].as_array().unwrap().len()
+    };
+    assert_eq!(positions("{ fixed: { k: 3 } }"), 3);
+    assert_eq!(positions("{ goodput: { chains: [1] } }"), 1);
+    let deep = positions("{ goodput: { chains: [1, 31] } }");
+    assert!(deep == 1 || deep > 20, "one of two depths, and its own rates: {deep}");
+    let tree = positions("{ goodput: { trees: [{ steps: 5, top_k: 4, tokens: 31 }] } }");
+    assert_eq!(tree, 5, "a path of five, not 31 tokens");
+}
+
 #[test]
 fn break_even_is_where_the_speedup_is_one() {
     let result = result(SMALL, &nominal(&["cluster.gpus=2"]));

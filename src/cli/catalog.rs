@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::Cell;
 
 use super::error::CliError;
-use super::screen::table;
+use super::screen::{table, wrap_last};
 use super::{Format, OutputOptions};
 use crate::catalog::{self, Listing};
 
@@ -120,5 +120,6 @@ fn titled(title: &str, header: &[&str], rows: impl Iterator<Item = Vec<String>>)
     for row in rows {
         table.add_row(row.into_iter().map(Cell::new));
     }
+    wrap_last(&mut table);
     format!("{title}\n{}\n", table.trim_fmt())
 }

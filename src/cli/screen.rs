@@ -1,6 +1,6 @@
 //! What the terminal shows of results: plain text, no colour, at most as wide as the terminal.
 //!
-//! Off a terminal it is 80 columns wide. Tables are never wider than 80; prose uses up to 100.
+//! Off a terminal prose is 80 columns wide; on one it uses up to 100, and tables whose last column is words or names wrap it.
 
 mod chart;
 mod first;
@@ -23,7 +23,7 @@ pub(super) use solve::{schedules, solve};
 pub(super) use step::step;
 pub(super) use sweep::{Best, best_points};
 
-use comfy_table::{Cell, CellAlignment, Table};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table};
 use terminal_size::{Width, terminal_size_of};
 
 /// Columns that prose may use. Only standard output counts: it may be a pipe while standard error is a terminal.
@@ -37,6 +37,20 @@ pub(super) fn table(header: &[&str]) -> Table {
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(header.iter().map(Cell::new));
     table
+}
+
+/// Wraps the last column, words or names, where the table would be wider than the terminal. Off a terminal lines stay whole, for
+/// what reads them.
+pub(super) fn wrap_last(table: &mut Table) {
+    let Some((Width(width), _)) = terminal_size_of(std::io::stdout()) else { return };
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(width.max(60));
+    let last = table.column_count().saturating_sub(1);
+    for index in 0..last {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
 }
 
 /// Right-aligns the given columns.

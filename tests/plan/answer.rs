@@ -83,6 +83,21 @@ plan:
 }
 
 #[test]
+fn a_runner_up_that_is_slower_nowhere_is_only_dearer() {
+    // Twice the GPUs: every stage is quicker, and none by as much as they cost.
+    let plan = "plan: { minimise: usd_per_step, over: { gpus: [8, 16], generation: { tp: [1], max_num_seqs: [128] }, speculation: [{}] } }\n";
+    let (_, _, result) = must(&with_plan(plan), false);
+    let (best, second) = (result.best.unwrap(), result.runner_up.unwrap());
+    assert_eq!((best.gpus, second.choice.gpus), (8, 16), "{} {}", best.title, second.choice.title);
+    assert!(second.choice.step_s.mean < best.step_s.mean, "{second:?}");
+    assert!(
+        second.why.ends_with("no stage is slower, and the GPUs cost more than that saves"),
+        "{}",
+        second.why
+    );
+}
+
+#[test]
 fn an_impossible_goal_says_what_comes_closest_and_what_binds() {
     let plan = PLAN
         .replace("minimise: usd_per_step", "minimise: usd_per_step\n  subject_to: { step_s: 0.5, gpus: 16 }");

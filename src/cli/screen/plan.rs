@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{numbers, paragraph, seconds, table, usd};
+use super::{numbers, paragraph, seconds, table, usd, wrap_last};
 use crate::study::plan::{Choice, LimitKind, OtherKind, PlanResult};
 
 /// Rows that are shown of the front, and candidates of an explanation.
@@ -148,6 +148,7 @@ fn front(front: &[Choice]) -> String {
         ]);
     }
     numbers(&mut shown, 0..=5);
+    wrap_last(&mut shown);
     let all = if step > 1 {
         format!(" ({} plans: one of {step} and the best)", front.len())
     } else {
