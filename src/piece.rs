@@ -196,6 +196,12 @@ impl Piece {
         }
     }
 
+    /// An empty piece that lists its operators where this one does.
+    #[must_use]
+    pub fn alike(&self) -> Self {
+        if self.lines.is_some() { Piece::itemised() } else { Piece::zero() }
+    }
+
     /// Adds a part that runs `times` times over; the whole holds where all of its parts do.
     pub fn add_repeated(&mut self, part: &Piece, times: f64) {
         let scaled = |sums: &mut [f64], parts: &[f64]| {

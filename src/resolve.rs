@@ -116,8 +116,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     let model = catalog::model(model_name, document.directory()).map_err(|e| book.lookup("model", &e))?;
     let (cluster, trainer) = cluster::resolve(&mut book, &raw)?;
     let (workload, max_model_len) = workload::resolve(&mut book, &raw, &model)?;
-    let mut speculation =
-        speculation::resolve(&mut book, raw.speculation.as_ref(), raw.model.as_deref(), &model, &workload)?;
+    let mut speculation = speculation::resolve(&mut book, &raw, &model, &workload)?;
     let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
     let engine_constants = generation::constants(&mut book, &engine_id, raw.generation.as_ref())?;
     let stages = profile::stages()?;
@@ -134,6 +133,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         speculation: speculation.as_ref(),
         constants: &engine_constants,
         max_model_len,
+        context: running_context(&workload),
     };
     let generation = generation::resolve(&mut book, engine_id, &inputs)?;
     if let Some(speculation) = &mut speculation

@@ -70,6 +70,9 @@ pub struct Limits {
     pub kv_blocks: u64,
     /// Whether full prompt blocks are shared inside a group.
     pub prefix_caching: bool,
+    /// Whether prompts are prefilled in steps of their own, for which decoding waits; otherwise beside it, in what the decodes
+    /// leave of a step's tokens.
+    pub prefill_alone: bool,
 }
 
 /// What one replica has to do: its samples, as (index in the step, sample).

@@ -9,7 +9,7 @@ use super::decoder::Decoder;
 use super::{Engine, LoadedDrafter, add_plain, add_timed};
 use crate::estimate::Family;
 use crate::piece::{Bound, Piece, Shape};
-use crate::resolved::{DrafterKind, Layout, Model};
+use crate::resolved::{DrafterKind, Layout, Model, Precision};
 
 impl Engine {
     /// Adds what the drafter does in a step: its round, its own prefill, or keeping its cache in step.
@@ -69,8 +69,23 @@ impl Round<'_> {
     fn catch_up(&self, decoder: &Decoder<'_>, piece: &mut Piece) {
         let tokens = self.catch_up_tokens();
         if tokens > 0.0 {
-            decoder.layers(&Engine::pass(self.whole, self.rank, tokens, self.context, false), piece);
+            self.launched(decoder, self.rank, tokens, piece);
         }
+    }
+
+    /// The layers over `tokens` of a pass of this shape. Where the host launches every kernel of the target, or a graph for each
+    /// piece of it, it does so with the drafter's too.
+    fn launched(&self, decoder: &Decoder<'_>, shape: &Shape, tokens: f64, piece: &mut Piece) {
+        let software = &self.engine.software;
+        let rows = software.draft_rows(tokens);
+        let pass = Engine::pass(self.whole, shape, tokens, self.context, rows.eager());
+        if rows.whole_graph() {
+            return decoder.layers(&pass, piece);
+        }
+        let mut part = piece.alike();
+        decoder.layers(&pass, &mut part);
+        software.launches(decoder.model, decoder.layout, &rows, self.context, &mut part);
+        piece.add_repeated(&part, 1.0);
     }
 
     /// Sequences of a draft pass after the first: each beam of a tree is one, and reads the context for itself.
@@ -90,7 +105,7 @@ impl Round<'_> {
             ..*self.rank
         };
         let tokens = f64::from(one.decoding * queries);
-        decoder.layers(&Engine::pass(self.whole, &one, tokens, self.context, false), piece);
+        self.launched(decoder, &one, tokens, piece);
     }
 
     /// The passes after a round's first: all alike, so composed once.
@@ -99,7 +114,7 @@ impl Round<'_> {
         if times == 0 {
             return;
         }
-        let mut part = if piece.lines.is_some() { Piece::itemised() } else { Piece::zero() };
+        let mut part = piece.alike();
         pass(&mut part);
         piece.add_repeated(&part, f64::from(times));
     }
@@ -107,8 +122,16 @@ impl Round<'_> {
     /// Output head, split over `tp` GPUs, and argmax over `rows` rows.
     fn propose(&self, rows: f64, vocab: f64, hidden: f64, tp: u32, piece: &mut Piece) {
         let kernels = &self.engine.kernels;
-        let head = kernels.gemm(rows, vocab / f64::from(tp), hidden, self.loaded.weights);
+        // Heads stay in 16 bits, and their shards of the vocabulary are gathered: see the target's.
+        let head = kernels.gemm(rows, vocab / f64::from(tp), hidden, Precision::Bf16);
         add_timed(piece, "draft head", Family::Gemm, head, 1.0);
+        add_timed(
+            piece,
+            "logits gather",
+            Family::Collective,
+            kernels.all_reduce(rows * vocab * 2.0, tp, false),
+            0.5,
+        );
         add_plain(piece, "draft sampling", Family::Sampling, kernels.sampling(rows, vocab), Bound::Memory);
     }
 }

@@ -24,6 +24,10 @@ pub struct Demand<'a> {
     pub max_num_batched_tokens: u32,
     /// Most rows of logits of a step.
     pub max_logit_rows: u32,
+    /// Mean context of a running sequence, tokens: layers with a window hold no more than its width of it.
+    pub context: f64,
+    /// Whether activations and logits lie beside the share that the engine takes (SGLang's reserve), not in it.
+    pub activations_beside: bool,
     /// CUDA context, communication buffers and captured graphs, GiB.
     pub reserved_gib: f64,
 }
@@ -84,9 +88,11 @@ impl Demand<'_> {
             // A head is replicated where there are fewer heads than GPUs; a latent cache always is.
             let heads = if model.latent.is_some() { 1 } else { model.kv_heads };
             let share = (1.0 / f64::from(tp)).max(1.0 / f64::from(heads));
-            let windowed = model.sliding.map_or(0, |sliding| sliding.layers);
-            // Windows hold a fixed, small number of tokens.
-            f64::from(model.layers - windowed) * model.kv_bytes_per_layer(self.kv_cache) * share
+            let (windowed, held) = model.sliding.map_or((0, 0.0), |sliding| {
+                (sliding.layers, (f64::from(sliding.tokens) / self.context.max(1.0)).min(1.0))
+            });
+            let layers = f64::from(model.layers - windowed) + f64::from(windowed) * held;
+            layers * model.kv_bytes_per_layer(self.kv_cache) * share
         };
         let drafter = self.drafter.map_or(0.0, |(drafter, _, tp)| match (&drafter.model, drafter.kind) {
             (Some(model), _) => of(model, tp),
@@ -109,7 +115,11 @@ impl Demand<'_> {
             2.0 * (3.0 * f64::from(model.hidden) + 3.0 * f64::from(width) / f64::from(self.layout.gpus()));
         // Logits and their softmax in fp32.
         let per_row = 8.0 * f64::from(model.vocab);
-        Bytes::from_gib(self.reserved_gib).0
+        let reserved = Bytes::from_gib(self.reserved_gib).0;
+        if self.activations_beside {
+            return reserved;
+        }
+        reserved
             + f64::from(self.max_num_batched_tokens) * per_token
             + f64::from(self.max_logit_rows) * per_row
     }
@@ -139,6 +149,8 @@ mod tests {
             drafter: None,
             max_num_batched_tokens: 8192,
             max_logit_rows: 256,
+            context: 2048.0,
+            activations_beside: false,
             reserved_gib: 2.0,
         };
         let plan = demand.plan(&h100(), 0.9);
@@ -160,6 +172,8 @@ mod tests {
             drafter: None,
             max_num_batched_tokens: 8192,
             max_logit_rows: 256,
+            context: 2048.0,
+            activations_beside: false,
             reserved_gib: 2.0,
         };
         let (one, sixteen) = (demand(1).plan(&h100(), 0.9), demand(16).plan(&h100(), 0.9));

@@ -44,6 +44,11 @@ impl Rows {
     pub(super) fn eager(&self) -> bool {
         self.launch == Launch::Eager
     }
+
+    /// Whether one graph holds them all.
+    pub(super) fn whole_graph(&self) -> bool {
+        self.launch == Launch::Full
+    }
 }
 
 impl Software {
@@ -102,6 +107,16 @@ impl Software {
             }),
         };
         padded.map_or(exact(Launch::Eager), |tokens| Rows { tokens, launch })
+    }
+
+    /// A draft pass over `tokens`: its tokens fit the graphs wherever there are any.
+    pub(super) fn draft_rows(&self, tokens: f64) -> Rows {
+        let launch = match (&self.constants, self.graphs) {
+            (None, _) | (_, GraphMode::FullAndPiecewise | GraphMode::FullDecodeOnly) => Launch::Full,
+            (_, GraphMode::Piecewise) => Launch::Piecewise,
+            (_, GraphMode::None) => Launch::Eager,
+        };
+        Rows { tokens, launch }
     }
 
     /// What launching a step's kernels costs beyond the kernels.

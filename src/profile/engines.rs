@@ -75,6 +75,8 @@ pub struct EngineProfile {
     pub ahead_hides: f64,
     /// The same of the time around drafts.
     pub ahead_hides_draft: f64,
+    /// Whether prompts are prefilled in steps of their own, for which decoding waits.
+    pub prefill_alone: bool,
     /// Whether requests without a draft are padded to the width of those with one.
     pub pads_drafts: bool,
     /// Launching kernels one by one, without a CUDA graph.
@@ -280,6 +282,11 @@ impl EngineDefaults {
                 (1000.0 * (1.0 - kept / memory)).round() / 1000.0
             }
         }
+    }
+
+    /// Whether what the engine does not take is a reserve for activations and graphs.
+    pub fn keeps_a_reserve(&self) -> bool {
+        matches!(self.memory, MemoryShare::Reserve(_))
     }
 
     /// Most sequences at once on a device, by its memory and catalog id.

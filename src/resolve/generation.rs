@@ -21,6 +21,8 @@ pub(super) struct Inputs<'a> {
     pub(super) speculation: Option<&'a Speculation>,
     pub(super) constants: &'a EngineProfile,
     pub(super) max_model_len: u32,
+    /// Mean context of a running sequence, tokens.
+    pub(super) context: f64,
     pub(super) reserved_gib: f64,
 }
 
@@ -78,7 +80,12 @@ pub(super) fn resolve(
 ) -> Result<Generation, ResolveError> {
     let (raw, defaults) = (&inputs.raw, &inputs.constants.defaults);
     let device = &inputs.cluster.device;
-    let weights = precision(book, "generation.weights", raw.weights, "as the model is published");
+    let weights = precision(
+        book,
+        "generation.weights",
+        raw.weights,
+        "what RL frameworks hand over unless told otherwise",
+    );
     let kv_cache = precision(book, "generation.kv_cache_dtype", raw.kv_cache_dtype, "the engines' default");
     for (path, asked) in [("generation.weights", weights), ("generation.kv_cache_dtype", kv_cache)] {
         if asked == Precision::Fp8 && inputs.cluster.device.fp8_tflops.is_none() {
@@ -179,6 +186,7 @@ pub(super) fn resolve(
             gpu_memory_utilization: raw.num_gpu_blocks.is_none().then_some(utilization),
             block_size,
             prefix_caching,
+            prefill_alone: inputs.constants.prefill_alone,
             router,
             temperature,
         },

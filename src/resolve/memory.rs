@@ -91,7 +91,10 @@ impl Fit<'_> {
             layout,
             drafter: inputs.speculation.map(|s| (&s.drafter, s.weights, drafter_tp(s, layout))),
             max_num_batched_tokens: self.max_num_batched_tokens,
-            max_logit_rows: self.max_num_seqs.min(samples) * (self.lookahead + 1),
+            max_logit_rows: self.max_num_seqs.min(samples).div_ceil(layout.attention_ranks())
+                * (self.lookahead + 1),
+            context: inputs.context,
+            activations_beside: inputs.constants.defaults.keeps_a_reserve(),
             reserved_gib: self.inputs.reserved_gib,
         };
         demand.plan(&inputs.cluster.device, self.utilization)

@@ -5,17 +5,17 @@ use super::schedule::Bounds;
 use super::{ResolveError, acceptance};
 use crate::catalog;
 use crate::resolved::{DrafterKind, Layout, Model, Precision, Source, Speculation, Workload};
+use crate::scenario::Scenario;
 use crate::scenario::raw::{self, Acceptance};
 use crate::workload::running_context;
 
 pub(super) fn resolve(
     book: &mut Book<'_>,
-    given: Option<&raw::Speculation>,
-    model_name: Option<&str>,
+    raw: &Scenario,
     model: &Model,
     workload: &Workload,
 ) -> Result<Option<Speculation>, ResolveError> {
-    let config = match given {
+    let config = match &raw.speculation {
         Some(raw::Speculation::On(config)) => config,
         Some(raw::Speculation::Off) => return Ok(None),
         None => {
@@ -27,7 +27,7 @@ pub(super) fn resolve(
     let id = book.required("speculation.drafter", named.id.as_ref())?;
     let drafter = catalog::drafter(id).map_err(|e| book.lookup("speculation.drafter", &e))?;
     if !catalog::fits(&drafter, model) {
-        let name = model_name.unwrap_or(&model.id);
+        let name = raw.model.as_deref().unwrap_or(&model.id);
         let fitting = catalog::drafters_for(model);
         let hint = if fitting.is_empty() {
             format!("no drafter of the catalog fits {name}")
@@ -52,8 +52,14 @@ pub(super) fn resolve(
         Some(raw::Precision::Fp8) => Precision::Fp8,
         Some(raw::Precision::Bf16) => Precision::Bf16,
         None => {
-            book.note("speculation.drafter.weights", "bf16", Source::Default, "as drafters are published");
-            Precision::Bf16
+            let target = raw.generation.as_ref().and_then(|generation| generation.weights);
+            let (weights, why) = match (drafter.kind, target) {
+                (DrafterKind::Mtp, Some(raw::Precision::Fp8)) => (Precision::Fp8, "a layer of the target's"),
+                _ => (Precision::Bf16, "as drafters are published"),
+            };
+            let name = if weights == Precision::Fp8 { "fp8" } else { "bf16" };
+            book.note("speculation.drafter.weights", name, Source::Default, why);
+            weights
         }
     };
     // Zero until the target's layout is known: see `drafter_tp`.

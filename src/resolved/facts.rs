@@ -280,12 +280,22 @@ impl Drafter {
         f64::from(self.fused_layers) * h * h
     }
 
+    /// Weights of the target's head that it uses: block drafters, and those that fuse nothing (EAGLE-1), have none of their own.
+    fn borrowed_head(&self) -> f64 {
+        let borrows =
+            self.kind == DrafterKind::Block || (self.kind == DrafterKind::Eagle3 && self.fused_layers == 0);
+        match &self.model {
+            Some(m) if borrows => f64::from(m.hidden) * f64::from(self.draft_vocab),
+            _ => 0.0,
+        }
+    }
+
     /// Weights that it adds to a serving GPU (EAGLE-3 and block drafters use the target's embedding; a small
     /// model brings its own).
     pub fn params(&self) -> f64 {
         match (&self.model, self.kind) {
             (Some(m), DrafterKind::Model) => m.params(),
-            _ => self.params_per_pass() + self.fusion_params(),
+            _ => self.params_per_pass() - self.borrowed_head() + self.fusion_params(),
         }
     }
 }
@@ -300,7 +310,7 @@ impl Drafter {
             let head = f64::from(target.hidden) * f64::from(target.vocab);
             return Some([dense + mlp, dense + mlp * taken + head]);
         }
-        (self.params() > 0.0).then(|| [self.params(); 2])
+        (self.params() > 0.0).then(|| [self.params(), self.params() + self.borrowed_head()])
     }
 }
 

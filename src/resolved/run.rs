@@ -237,6 +237,9 @@ pub struct EngineSettings {
     pub block_size: u32,
     /// Whether full prompt blocks are shared inside a group.
     pub prefix_caching: bool,
+    /// Whether prompts are prefilled in steps of their own.
+    #[serde(default)]
+    pub prefill_alone: bool,
     /// Spread over replicas.
     pub router: Router,
     /// Sampling temperature.

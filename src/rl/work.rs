@@ -139,6 +139,7 @@ impl<'a> Simulation<'a> {
             block_size: generation.engine.block_size,
             kv_blocks: generation.kv_blocks,
             prefix_caching: generation.engine.prefix_caching,
+            prefill_alone: generation.engine.prefill_alone,
         }
     }
 

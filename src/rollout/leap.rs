@@ -248,9 +248,13 @@ impl Leaper {
         let mut shape = self.replica.shape(configuration, self.running, self.context);
         let ended = self.replica.schedule_prefill(&mut shape, Room::ToTheEnd);
         if shape.prefill_tokens > 0 {
-            self.replica.charge(&shape, 1, self.context, self.context, cost);
-            self.context += self.rate;
-            self.now += 1;
+            if self.replica.waits(&shape) {
+                self.replica.charge(&shape, 1, 0.0, 0.0, cost);
+            } else {
+                self.replica.charge(&shape, 1, self.context, self.context, cost);
+                self.context += self.rate;
+                self.now += 1;
+            }
         } else {
             self.run_to_next_end(&shape, cost, schedule.holds_until(&snapshot));
         }

@@ -167,6 +167,15 @@ impl Replica {
         }));
         let mut shape = self.shape(configuration, self.batch.index.len() as u32, self.context as f64);
         let finished_prefills = self.schedule_prefill(&mut shape, Room::Now);
+        if self.waits(&shape) {
+            self.charge(&shape, 1, 0.0, 0.0, cost);
+            self.start_decoding(finished_prefills);
+            self.relieve_pressure();
+            if self.changed {
+                self.record();
+            }
+            return;
+        }
         let context = self.context as f64;
         self.charge(&shape, 1, context, context, cost);
         let history = !schedule.leapable();
@@ -234,7 +243,8 @@ impl Replica {
         if self.prefilling.is_empty() && self.waiting.is_empty() {
             return 0;
         }
-        let decode_tokens = shape.decoding * (shape.draft_tokens + 1);
+        let alone = self.limits.prefill_alone;
+        let decode_tokens = if alone { 0 } else { shape.decoding * (shape.draft_tokens + 1) };
         let mut budget = self.limits.max_num_batched_tokens.saturating_sub(decode_tokens);
         let mut ended = 0;
         for prefill in &mut self.prefilling {
@@ -246,7 +256,15 @@ impl Replica {
             self.prefilling.push(prefill);
         }
         shape.prefill_ends = ended as u32;
+        if alone && shape.prefill_tokens > 0 {
+            *shape = Shape { decoding: 0, draft_tokens: 0, tree: None, ..*shape };
+        }
         ended
+    }
+
+    /// Whether the decoding requests wait for the prefills of a step.
+    pub(super) fn waits(&self, shape: &Shape) -> bool {
+        self.limits.prefill_alone && shape.prefill_tokens > 0
     }
 
     /// Admits the first waiting request where there is room for its context and look-ahead.

@@ -64,6 +64,7 @@ const AMPLE: Limits = Limits {
     block_size: 16,
     kv_blocks: 1 << 30,
     prefix_caching: false,
+    prefill_alone: false,
 };
 
 /// Samples as (group, prompt, response), numbered from 10 so that numbers are not taken for positions.

@@ -195,6 +195,8 @@ fn warnings(prepared: &Prepared, question: &StepQuestion) -> Vec<String> {
         drafter: resolved.speculation.as_ref().map(|s| (&s.drafter, s.weights, s.tp)),
         max_num_batched_tokens: 0,
         max_logit_rows: 0,
+        context: question.context,
+        activations_beside: false,
         reserved_gib: 0.0,
     };
     let plan = demand.plan(device, 1.0);

@@ -105,6 +105,7 @@ pub(crate) const AMPLE: Limits = Limits {
     block_size: 16,
     kv_blocks: 1 << 30,
     prefix_caching: false,
+    prefill_alone: false,
 };
 
 pub(crate) struct Workload {

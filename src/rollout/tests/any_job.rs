@@ -33,27 +33,34 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
         1_u32..200,
         blocks,
         0.0_f64..1.0,
-        any::<bool>(),
+        any::<[bool; 2]>(),
     )
-        .prop_map(|(groups, k, max_num_seqs, spare_tokens, block_size, room, prefix_caching)| {
-            let of: Vec<(u32, u32, u32)> = (0..)
-                .zip(&groups)
-                .flat_map(|(group, (prompt, responses))| responses.iter().map(move |r| (group, *prompt, *r)))
-                .collect();
-            let all: u32 =
-                of.iter().map(|(_, prompt, response)| (prompt + response + k + 1).div_ceil(block_size)).sum();
-            AnyJob {
-                samples: samples(&of),
-                limits: Limits {
-                    max_num_seqs,
-                    max_num_batched_tokens: max_num_seqs * (k + 1) + spare_tokens,
-                    block_size,
-                    kv_blocks: 1 + (room * room * f64::from(all)) as u64,
-                    prefix_caching,
-                },
-                k,
-            }
-        })
+        .prop_map(
+            |(groups, k, max_num_seqs, spare_tokens, block_size, room, [prefix_caching, prefill_alone])| {
+                let of: Vec<(u32, u32, u32)> = (0..)
+                    .zip(&groups)
+                    .flat_map(|(group, (prompt, responses))| {
+                        responses.iter().map(move |r| (group, *prompt, *r))
+                    })
+                    .collect();
+                let all: u32 = of
+                    .iter()
+                    .map(|(_, prompt, response)| (prompt + response + k + 1).div_ceil(block_size))
+                    .sum();
+                AnyJob {
+                    samples: samples(&of),
+                    limits: Limits {
+                        max_num_seqs,
+                        max_num_batched_tokens: max_num_seqs * (k + 1) + spare_tokens,
+                        block_size,
+                        kv_blocks: 1 + (room * room * f64::from(all)) as u64,
+                        prefix_caching,
+                        prefill_alone,
+                    },
+                    k,
+                }
+            },
+        )
 }
 
 proptest! {
@@ -95,6 +102,7 @@ proptest! {
             let tokens = shape.decoding * (shape.draft_tokens + 1) + shape.prefill_tokens;
             prop_assert!((1..=any.limits.max_num_batched_tokens).contains(&tokens));
             prop_assert!(shape.decoding <= any.limits.max_num_seqs);
+            prop_assert!(!any.limits.prefill_alone || shape.decoding == 0 || shape.prefill_tokens == 0);
             let cache = any.limits.kv_blocks * u64::from(any.limits.block_size);
             prop_assert!(any.limits.prefix_caching || shape.decoding <= 1 || *context <= cache);
         }

@@ -165,3 +165,16 @@ fn every_step_is_the_naive_engines() {
         assert_eq!(run(&job, k), outcome);
     }
 }
+
+#[test]
+fn decoding_waits_for_prompts_that_are_prefilled_alone() {
+    // Two seats for three requests: the third is prefilled while another decodes.
+    let samples = samples(&[(0, 10, 4), (1, 10, 9), (2, 10, 4)]);
+    let limits = Limits { max_num_seqs: 2, ..AMPLE };
+    let (beside, _) = run_recorded(&job(&samples, limits, None), 0);
+    let (alone, steps) = run_recorded(&job(&samples, Limits { prefill_alone: true, ..limits }, None), 0);
+    assert!(steps.iter().all(|(shape, _)| shape.decoding == 0 || shape.prefill_tokens == 0));
+    // The same decodes and prompts, in one step more: the prefill of the third.
+    assert_eq!((alone.steps, alone.tokens, alone.prefilled), (beside.steps + 1, 17, 30));
+    assert!(close(alone.nominal() - beside.nominal(), FIXED));
+}
