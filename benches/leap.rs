@@ -109,6 +109,7 @@ fn job<'a>(samples: &'a [(u32, Sample)], acceptance: Option<&'a Population>) -> 
         block_size: 16,
         kv_blocks: 1 << 24,
         prefix_caching: true,
+        prefill_alone: false,
     };
     Job { samples, limits, acceptance, seed: 1, path: [0, 0], per_step: None }
 }

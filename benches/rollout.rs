@@ -65,6 +65,7 @@ fn replica(criterion: &mut Criterion) {
                     block_size: 16,
                     kv_blocks: 1 << 20,
                     prefix_caching: true,
+                    prefill_alone: false,
                 },
                 acceptance: population.as_ref(),
                 seed: 1,

@@ -23,14 +23,13 @@ use crate::estimate::{Confidence, FAMILIES, Family, Tier};
 use crate::forward::Engine;
 use crate::piece::{Piece, Shape};
 use crate::profile::{self, EngineProfile, ProfileError};
-use crate::resolved::{
-    Crowd, Generation, LoopMode, Overhead, Precision, Quantity, Resolved, Router, Source, Workload,
-};
+use crate::resolved::{Crowd, Generation, Overhead, Precision, Quantity, Resolved, Router, Source, Workload};
 use crate::scenario::{self, Document, Scenario};
 use crate::speculation::StepCost;
 use crate::speculation::acceptance::Population;
 use crate::workload::running_context;
 use book::Book;
+pub use modes::filling;
 pub use schedule::Prototype;
 
 /// Why there is no run.
@@ -101,15 +100,20 @@ impl StepCost for Engine {
 
 /// Resolves a document.
 pub fn resolve(document: &Document) -> Result<Prepared, ResolveError> {
-    resolve_for(document, true)
+    resolve_for(document, true, 0)
+}
+
+/// The same for a run beside another: where nobody says otherwise at least so many first RL steps are left out of the means.
+pub fn resolve_beside(document: &Document, warmup: u32) -> Result<Prepared, ResolveError> {
+    resolve_for(document, true, warmup)
 }
 
 /// Resolves a document whose engine alone is of interest: training need not fit its GPUs.
 pub fn resolve_engine(document: &Document) -> Result<Prepared, ResolveError> {
-    resolve_for(document, false)
+    resolve_for(document, false, 0)
 }
 
-fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveError> {
+fn resolve_for(document: &Document, trains: bool, warmup: u32) -> Result<Prepared, ResolveError> {
     let raw = document.scenario()?;
     let mut book = Book::new(document);
     let model_name = book.required("model", raw.model.as_ref())?;
@@ -133,7 +137,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
         speculation: speculation.as_ref(),
         constants: &engine_constants,
         max_model_len,
-        context: running_context(&workload),
+        context: running_context(&workload, 1.0),
     };
     let generation = generation::resolve(&mut book, engine_id, &inputs)?;
     if let Some(speculation) = &mut speculation
@@ -168,7 +172,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
     let tail =
         tail::resolve(&mut book, raw.tail.as_ref(), (&model, &cluster), &generation, &cycle.mode, stages)?;
     let wide = tail::wide(&book, &tail, generation.layout.tp)?.map(Box::new);
-    let (rl_steps, warmup_steps) = rl_steps(&mut book, &raw, &cycle.mode)?;
+    let (rl_steps, warmup_steps) = rl_steps(&mut book, &raw, cycle.mode.filling().max(warmup))?;
     if let Some(speculation) = &mut speculation {
         let inputs = learner::Inputs {
             raw: &raw,
@@ -202,7 +206,7 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
             proposal_share: s.acceptance.proposal_share,
         }),
         software,
-        dealt: dealt(&generation, &crowd, &workload),
+        dealt: if cycle.mode.feeds_back() { 0 } else { dealt(&generation, &crowd, &workload) },
     };
     let schedule = match &speculation {
         Some(speculation) => Prototype::build(schedule::Plan {
@@ -244,23 +248,22 @@ fn resolve_for(document: &Document, trains: bool) -> Result<Prepared, ResolveErr
 }
 
 /// RL steps that count where nobody says how many are simulated.
-const COUNTED: u32 = 4;
+pub const COUNTED: u32 = 4;
 
-/// RL steps that are simulated, and those of them that fill the pipeline and are left out of the means.
-fn rl_steps(book: &mut Book<'_>, raw: &Scenario, mode: &LoopMode) -> Result<(u32, u32), ResolveError> {
-    let filling = mode.filling();
-    let why = if filling > 0 {
-        "four behind those that fill the pipeline"
-    } else {
-        "enough for the mean over steps"
-    };
-    let all = book.count("rl_steps", raw.rl_steps, COUNTED + filling, why);
+/// RL steps that are simulated, and those of them that are left out of the means: they fill the pipeline, this run's or that of
+/// one beside it.
+fn rl_steps(book: &mut Book<'_>, raw: &Scenario, filling: u32) -> Result<(u32, u32), ResolveError> {
     let given = raw.warmup_steps.map(|n| n.get() as u32);
+    let fills = given.unwrap_or(filling);
+    let why =
+        if fills > 0 { "four behind those that are left out" } else { "enough for the mean over steps" };
+    let all = book.count("rl_steps", raw.rl_steps, COUNTED.saturating_add(fills), why);
     // Of few steps that were asked for at least half count.
     let usual = if raw.rl_steps.is_some() { filling.min(all / 2) } else { filling };
     let warmup = given.unwrap_or(usual);
     if given.is_none() && filling > 0 {
-        let why = "generation runs ahead: the first RL steps fill the pipeline and are unlike the later ones";
+        let why = "where generation runs ahead, the first RL steps fill the pipeline and are unlike the later ones; a run beside it leaves \
+                   out the same";
         book.note("warmup_steps", warmup, Source::Default, why);
     }
     if warmup >= all {
@@ -275,7 +278,7 @@ fn rl_steps(book: &mut Book<'_>, raw: &Scenario, mode: &LoopMode) -> Result<(u32
 fn dealt(generation: &Generation, crowd: &Crowd, workload: &Workload) -> u32 {
     let engine = &generation.engine;
     let tokens = generation.kv_blocks as f64 * f64::from(engine.block_size);
-    let held = (tokens / running_context(workload)).max(1.0) as u32;
+    let held = (tokens / running_context(workload, 1.0)).max(1.0) as u32;
     crowd.most(generation.replicas).min(engine.max_num_seqs).min(held)
 }
 

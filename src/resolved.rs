@@ -13,10 +13,10 @@ mod tail;
 mod training;
 
 pub use crowd::Crowd;
-pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer};
+pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer, filling};
 pub use facts::{
     BetweenNodes, Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision,
-    SlidingWindow,
+    SlidingWindow, Trained,
 };
 pub use run::{
     AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,

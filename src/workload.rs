@@ -100,11 +100,12 @@ impl Generator {
 const NODES: u32 = 2048;
 
 /// Mean context of a sequence that decodes, over all decode steps of a rollout, tokens: a response of L tokens is there for L
-/// of them, at L / 2 on average, so it is the mean prompt and E[L²] / (2 E[L]); long responses weigh more.
-pub fn running_context(workload: &Workload) -> f64 {
+/// of them, at L / 2 on average, so it is the mean prompt and E[L²] / (2 E[L]); long responses weigh more. Responses are `scale`
+/// times as long before they are clipped (`response_drift`).
+pub fn running_context(workload: &Workload, scale: f64) -> f64 {
     let generator = Generator::new(workload, 0, LengthShift::default());
     let nodes = || (0..NODES).map(|i| normal_quantile((f64::from(i) + 0.5) / f64::from(NODES)));
-    let response = |z| f64::from(generator.response.at(z, 1.0).tokens.min(generator.cap));
+    let response = |z| f64::from(generator.response.at(z, scale).tokens.min(generator.cap));
     let [mut prompts, mut first, mut second] = [0.0; 3];
     for z in nodes() {
         prompts += f64::from(generator.prompt.at(z, 1.0).tokens);
@@ -178,10 +179,10 @@ mod tests {
                 context += f64::from(sample.prompt + emitted);
             }
         }
-        let (counted, formula) = (context / steps, running_context(&workload));
+        let (counted, formula) = (context / steps, running_context(&workload, 1.0));
         assert!((formula / counted - 1.0).abs() < 0.02, "{formula} {counted}");
         assert!(formula > 1.5 * (130.0 + 2000.0), "long responses are there for longer");
-        let capped = running_context(&Workload { response_cap: Some(2000), ..workload });
+        let capped = running_context(&Workload { response_cap: Some(2000), ..workload }, 1.0);
         assert!(capped < 130.0 + 1000.0 && capped > 130.0 + 700.0, "{capped}");
     }
 

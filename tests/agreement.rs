@@ -353,10 +353,10 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
         2 => (1_u32..=7).prop_map(|k| vec![(0, k)]),
         2 => (1_u32..9, 0_u32..=7, 0_u32..=7).prop_map(|(most, small, large)| vec![(most, small), (99, large)]),
     ];
-    let limits = (1_u32..12, 1_u32..200, prop_oneof![Just(1_u32), Just(4), Just(16)], any::<bool>());
+    let limits = (1_u32..12, 1_u32..200, prop_oneof![Just(1_u32), Just(4), Just(16)], any::<[bool; 2]>());
     (prop::collection::vec(group, 1..7), schedule, limits, 0.0_f64..1.2).prop_map(
         |(groups, schedule, limits, room)| {
-            let (max_num_seqs, spare_tokens, block_size, prefix_caching) = limits;
+            let (max_num_seqs, spare_tokens, block_size, [prefix_caching, prefill_alone]) = limits;
             let members = (0..).zip(&groups).flat_map(|(group, (prompt, responses))| {
                 responses.iter().map(move |r| Sample { group, prompt: *prompt, response: *r, clipped: false })
             });
@@ -368,8 +368,14 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
                 .fold((0, 0), |(all, longest), (_, s)| (all + blocks(s), longest.max(blocks(s))));
             let kv_blocks = longest.max((room * room * all as f64) as u64);
             let max_num_batched_tokens = max_num_seqs * (k + 1) + spare_tokens;
-            let limits =
-                Limits { max_num_seqs, max_num_batched_tokens, block_size, kv_blocks, prefix_caching };
+            let limits = Limits {
+                max_num_seqs,
+                max_num_batched_tokens,
+                block_size,
+                kv_blocks,
+                prefix_caching,
+                prefill_alone,
+            };
             AnyJob { samples, limits, schedule, leading: k }
         },
     )

@@ -85,6 +85,7 @@ fn longest_first_is_list_scheduling_within_grahams_bound() {
             block_size: 16,
             kv_blocks: 1 << 30,
             prefix_caching: false,
+            prefill_alone: false,
         };
         for longest_first in [false, true] {
             let tail = Tail { longest_first, ..Tail::default() };
@@ -236,6 +237,7 @@ fn a_rollout_in_two_parts_takes_as_long_as_in_one() {
         block_size: 16,
         kv_blocks: 1 << 30,
         prefix_caching: false,
+        prefill_alone: false,
     };
     let job = Job { samples: &list, limits, acceptance: None, seed: 1, path: [0, 0], per_step: None };
     let whole = run_exact(&job, &Count, &mut Fixed(Configuration::Off));
@@ -263,6 +265,7 @@ fn a_preempted_sample_has_no_cache_to_take_along() {
         // Room for the longest and some more: all start, and most are put back.
         kv_blocks: u64::from(longest.div_ceil(16)) + 64,
         prefix_caching: false,
+        prefill_alone: false,
     };
     let job = Job { samples: &list, limits, acceptance: None, seed: 1, path: [0, 0], per_step: None };
     let mut put_back = 0;

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     /// Write into this directory; by default reports/ and the file's name.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Draw N points (a Latin hypercube) instead of the full grid.
+    /// Draw N points (a Latin hypercube) instead of the full grid; where axes are lists, fewer if some come up twice.
     #[arg(long, value_name = "N")]
     sample: Option<u32>,
     /// Run part I of N only, such as `--shard 2/4`.

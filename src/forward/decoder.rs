@@ -45,6 +45,8 @@ pub(super) struct Pass {
     pub(super) context: f64,
     /// Whether the host launches every kernel.
     pub(super) eager: bool,
+    /// Decoding sequences of all attention ranks over those that they would have if each were as full as the fullest.
+    pub(super) filled: f64,
 }
 
 impl Decoder<'_> {
@@ -161,9 +163,12 @@ impl Decoder<'_> {
         }
         let ranks = f64::from(self.layout.attention_ranks());
         let routed = ranks * pass.tokens;
-        // Tokens of one draft chain share some of their experts; prompts and chains do not.
+        // Tokens of one draft chain share some of their experts; prompts and chains do not. What pads the ranks up to the fullest
+        // chooses none of its own.
         let alone = ranks
-            * (pass.decoding * (1.0 + (pass.queries - 1.0) * (1.0 - self.routing.chain_overlap))
+            * (pass.filled
+                * pass.decoding
+                * (1.0 + (pass.queries - 1.0) * (1.0 - self.routing.chain_overlap))
                 + pass.prefill);
         let time = self.kernels.experts(&ExpertShape {
             tokens: routed,

@@ -5,7 +5,7 @@ mod eagle3;
 mod model;
 mod mtp;
 
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Pass};
 use super::{Engine, LoadedDrafter, add_plain, add_timed};
 use crate::estimate::Family;
 use crate::piece::{Bound, Piece, Shape};
@@ -78,7 +78,10 @@ impl Round<'_> {
     fn launched(&self, decoder: &Decoder<'_>, shape: &Shape, tokens: f64, piece: &mut Piece) {
         let software = &self.engine.software;
         let rows = software.draft_rows(tokens);
-        let pass = Engine::pass(self.whole, shape, tokens, self.context, rows.eager());
+        let pass = Pass {
+            filled: self.engine.filled(self.whole, self.rank),
+            ..Engine::pass(self.whole, shape, tokens, self.context, rows.eager())
+        };
         if rows.whole_graph() {
             return decoder.layers(&pass, piece);
         }

@@ -19,7 +19,9 @@ fn fullest(left: u32, ranks: u32, dealt: u32) -> u32 {
         return even;
     }
     let (n, mean) = (f64::from(ranks), f64::from(left) / f64::from(ranks));
-    let variance = mean * (1.0 - f64::from(left) / f64::from(dealt)) * (1.0 - 1.0 / n);
+    // As if all ranks had been as full as the fullest: else one more could be a less full rank.
+    let whole = dealt.div_ceil(ranks) * ranks;
+    let variance = mean * (1.0 - f64::from(left) / f64::from(whole)) * (1.0 - 1.0 / n);
     let most = (mean + expected_maximum(n) * libm::sqrt(variance)).round() as u32;
     most.max(even).min(dealt.div_ceil(ranks)).min(left)
 }
@@ -41,7 +43,8 @@ impl Engine {
     ///
     /// Requests are dealt evenly and stay on their rank. Of `dealt` of them those that are left are any, so a rank's are a
     /// hypergeometric number, and the fullest has the mean and as many standard deviations as the expected maximum of
-    /// normal numbers: within a sequence of simulated dealing. Leaves out: that their contexts differ.
+    /// normal numbers: within a sequence of simulated dealing. Leaves out: that their contexts differ, that a step's prompts lie on few ranks, and loops
+    /// whose samples come one by one, where new ones go to the emptiest rank (`dealt` is 0 there).
     pub(super) fn fullest_rank(&self, shape: &Shape) -> Shape {
         let ranks = self.layout.attention_ranks();
         if ranks == 1 {
@@ -55,7 +58,13 @@ impl Engine {
         }
     }
 
-    /// The pass of a rank over `tokens`, given its part of the step.
+    /// How full the attention ranks are beside the fullest.
+    pub(super) fn filled(&self, whole: &Shape, rank: &Shape) -> f64 {
+        let fullest = f64::from(self.layout.attention_ranks()) * f64::from(rank.decoding);
+        if fullest > 0.0 { (f64::from(whole.decoding) / fullest).min(1.0) } else { 1.0 }
+    }
+
+    /// The pass of a rank over `tokens`, given its part of the step; all ranks as full as this one.
     pub(super) fn pass(whole: &Shape, rank: &Shape, tokens: f64, context: f64, eager: bool) -> Pass {
         let share = |part: u32, all: u32| f64::from(part) / f64::from(all.max(1));
         Pass {
@@ -68,6 +77,7 @@ impl Engine {
             prefill_share: share(rank.prefill_tokens, whole.prefill_tokens),
             context,
             eager,
+            filled: 1.0,
         }
     }
 
@@ -79,7 +89,10 @@ impl Engine {
         context: f64,
         piece: &mut Piece,
     ) {
-        let pass = Engine::pass(whole, rank, rows.tokens, context, rows.eager());
+        let pass = Pass {
+            filled: self.filled(whole, rank),
+            ..Engine::pass(whole, rank, rows.tokens, context, rows.eager())
+        };
         self.decoder().layers(&pass, piece);
         self.logits_and_sampling(rank, piece);
     }
@@ -137,7 +150,8 @@ mod tests {
 
     #[test]
     fn more_sequences_never_have_a_less_full_rank() {
-        for (dealt, ranks) in [(0, 8), (100, 8), (1024, 16), (1000, 64)] {
+        for (dealt, ranks) in (0..300).flat_map(|dealt| [2, 3, 8, 16, 32, 64, 72].map(|ranks| (dealt, ranks)))
+        {
             let all: Vec<u32> = (0..=dealt + 100).map(|left| fullest(left, ranks, dealt)).collect();
             assert!(all.is_sorted(), "{dealt} on {ranks}");
             assert_eq!((all[0], all[1]), (0, 1));

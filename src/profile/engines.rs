@@ -75,6 +75,8 @@ pub struct EngineProfile {
     pub ahead_hides: f64,
     /// The same of the time around drafts.
     pub ahead_hides_draft: f64,
+    /// Whether each attention rank schedules for itself, with limits of its own; otherwise one limit is dealt out to them.
+    pub limits_each_rank: bool,
     /// Whether prompts are prefilled in steps of their own, for which decoding waits.
     pub prefill_alone: bool,
     /// Whether requests without a draft are padded to the width of those with one.

@@ -113,9 +113,10 @@ fn sglang(resolved: &Resolved) -> String {
     flags.push(format!("--max-running-requests {}", engine.max_num_seqs));
     flags.push(format!("--chunked-prefill-size {}", engine.max_num_batched_tokens));
     flags.push(format!("--context-length {}", engine.max_model_len));
+    let of_rank = generation.kv_blocks.div_ceil(u64::from(generation.layout.attention_ranks().max(1)));
     flags.push(match engine.gpu_memory_utilization {
         Some(share) => format!("--mem-fraction-static {share}"),
-        None => format!("--max-total-tokens {}", generation.kv_blocks * u64::from(engine.block_size)),
+        None => format!("--max-total-tokens {}", of_rank * u64::from(engine.block_size)),
     });
     if generation.weights == Precision::Fp8 {
         flags.push("--quantization fp8".to_owned());

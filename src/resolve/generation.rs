@@ -103,15 +103,16 @@ pub(super) fn resolve(
     };
     let kernel_floors = raw.kernel_floors.map_or(1.0, raw::Probability::get);
     let lookahead = inputs.speculation.map_or(0, |s| s.schedule.max_draft_tokens());
-    let processes = processes(&engine, raw);
-    let max_num_batched_tokens = book.or_from(
-        "generation.max_num_batched_tokens",
-        raw.max_num_batched_tokens.map(|n| n.get() as u32),
-        processes * defaults.max_num_batched_tokens(device.memory_gib, &device.id),
-        Source::Profile,
-        default_of(processes),
-    );
-    let max_num_seqs = max_num_seqs(book, inputs, (lookahead, processes), max_num_batched_tokens)?;
+    let tokens = Limit {
+        given: raw.max_num_batched_tokens.map(|n| n.get() as u32),
+        each: defaults.max_num_batched_tokens(device.memory_gib, &device.id),
+        of_each_rank: inputs.constants.limits_each_rank,
+    };
+    let seqs = Limit {
+        given: raw.max_num_seqs.map(|n| n.get() as u32),
+        each: most_seqs(inputs).min((tokens.each / (lookahead + 1)).max(1)),
+        of_each_rank: tokens.of_each_rank,
+    };
     let block_size = book.or_from(
         "generation.block_size",
         raw.block_size.map(|n| n.get() as u32),
@@ -123,7 +124,7 @@ pub(super) fn resolve(
     let tp = raw.layout.as_ref().and_then(|layout| layout.tp).map_or(1, |tp| tp.get() as u32);
     let memory = MemoryOf {
         memory_gib: device.memory_gib,
-        chunk: max_num_batched_tokens.div_ceil(processes),
+        chunk: tokens.given.unwrap_or(tokens.each),
         gpus: tp,
         speculating: inputs.speculation.is_some(),
     };
@@ -134,17 +135,16 @@ pub(super) fn resolve(
         Source::Profile,
         "the engine's default; RL frameworks often lower it when training shares the GPU",
     );
-    let fit = Fit {
-        inputs,
-        weights,
-        kv_cache,
-        max_num_seqs,
-        max_num_batched_tokens: max_num_batched_tokens.div_ceil(processes),
-        lookahead,
-        block_size,
-        utilization,
-    };
+    let fit = Fit { inputs, weights, kv_cache, seqs, tokens, lookahead, block_size, utilization };
     let layout = layout(book, &fit)?;
+    let max_num_batched_tokens = book.or_from(
+        "generation.max_num_batched_tokens",
+        tokens.given,
+        tokens.all(layout),
+        Source::Profile,
+        tokens.why(layout),
+    );
+    let max_num_seqs = max_num_seqs(book, &seqs, layout, (lookahead, max_num_batched_tokens))?;
     if let Some(speculation) = inputs.speculation
         && speculation.tp > layout.gpus()
     {
@@ -218,40 +218,51 @@ fn precision(book: &mut Book<'_>, path: &str, given: Option<raw::Precision>, why
     }
 }
 
-/// Schedulers of a replica that have limits of their own: vLLM runs one for each attention rank; SGLang deals one limit out
-/// to its ranks.
-fn processes(engine: &str, raw: &raw::Generation) -> u32 {
-    let layout = raw.layout.clone().unwrap_or_default();
-    let count = |n: Option<raw::Count>| n.map_or(1, |n| n.get() as u32);
-    let dp_attention = layout.dp_attention.unwrap_or(false) && engine.starts_with("vllm");
-    let layout = Layout { tp: count(layout.tp), ep: count(layout.ep), dp_attention };
-    layout.attention_ranks().max(1)
+/// A limit of a replica's steps: given for the whole replica, by default the engine's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    given: Option<u32>,
+    /// The engine's default.
+    each: u32,
+    /// Whether that is of each attention rank, which schedules for itself (vLLM), or dealt out to the ranks (SGLang).
+    of_each_rank: bool,
 }
 
-fn default_of(processes: u32) -> &'static str {
-    if processes > 1 {
-        "the engine's default of each attention rank, times its ranks"
-    } else {
-        "the engine's default"
+impl Limit {
+    /// Of all attention ranks of a replica together.
+    pub(super) fn all(&self, layout: Layout) -> u32 {
+        let schedulers = if self.of_each_rank { layout.attention_ranks() } else { 1 };
+        self.given.unwrap_or_else(|| self.each.saturating_mul(schedulers))
+    }
+
+    fn why(&self, layout: Layout) -> &'static str {
+        if self.of_each_rank && layout.attention_ranks() > 1 {
+            "the engine's default of each attention rank, times its ranks"
+        } else {
+            "the engine's default"
+        }
+    }
+}
+
+/// The engine's own limit of sequences at once.
+fn most_seqs(inputs: &Inputs<'_>) -> u32 {
+    let (defaults, device) = (&inputs.constants.defaults, &inputs.cluster.device);
+    match defaults.max_num_seqs_speculating {
+        Some(lower) if inputs.speculation.is_some() => lower,
+        _ => defaults.max_num_seqs(device.memory_gib, &device.id),
     }
 }
 
 fn max_num_seqs(
     book: &mut Book<'_>,
-    inputs: &Inputs<'_>,
-    (lookahead, processes): (u32, u32),
-    budget: u32,
+    limit: &Limit,
+    layout: Layout,
+    (lookahead, budget): (u32, u32),
 ) -> Result<u32, ResolveError> {
-    let (defaults, device) = (&inputs.constants.defaults, &inputs.cluster.device);
-    let default = match defaults.max_num_seqs_speculating {
-        Some(lower) if inputs.speculation.is_some() => lower,
-        _ => defaults.max_num_seqs(device.memory_gib, &device.id),
-    };
     let path = "generation.max_num_seqs";
-    let given = inputs.raw.max_num_seqs.map(|n| n.get() as u32);
     // A default never asks for more than a step can hold.
-    let default = (processes * default).min((budget / (lookahead + 1)).max(1));
-    let sequences = book.or_from(path, given, default, Source::Profile, default_of(processes));
+    let default = limit.all(layout).min((budget / (lookahead + 1)).max(1));
+    let sequences = book.or_from(path, limit.given, default, Source::Profile, limit.why(layout));
     let needed = u64::from(sequences) * u64::from(lookahead + 1);
     if needed > u64::from(budget) {
         let message = format!(

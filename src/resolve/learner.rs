@@ -6,7 +6,9 @@
 use super::ResolveError;
 use super::book::Book;
 use crate::profile::{DrafterDefaults, StageDefault, StageProfile};
-use crate::resolved::{Cluster, DrafterTraining, Generation, Model, Source, Speculation, Training, Workload};
+use crate::resolved::{
+    Cluster, DrafterTraining, Generation, Model, Source, Speculation, Trained, Training, Workload,
+};
 use crate::scenario::Scenario;
 use crate::scenario::raw::{self, Course as Given, DrafterLoss, DrafterPlacement};
 use crate::speculation::staleness::{Course, Learner, rates};
@@ -129,7 +131,7 @@ fn gain(loss: DrafterLoss, defaults: &DrafterDefaults) -> &StageDefault {
 fn learner(
     book: &mut Book<'_>,
     inputs: &Inputs<'_>,
-    (given, [changed, per_token]): (&raw::DrafterTraining, [f64; 2]),
+    (given, trained): (&raw::DrafterTraining, Trained),
     speculation: &Speculation,
     training: &mut Training,
     defaults: &StageProfile,
@@ -170,7 +172,7 @@ fn learner(
     }
     let peak = inputs.gpus.device.peak_flops(training.precision);
     let gpus = f64::from(inputs.gpus.gpus);
-    let computed = 6.0 * per_token * tokens / (gpus * peak * training.mfu.value);
+    let computed = trained.flops_per_token * tokens / (gpus * peak * training.mfu.value);
     let seconds = given.seconds.map_or(computed, raw::NonNegative::get);
     let contention = match placement {
         DrafterPlacement::Overlapped => {
@@ -184,7 +186,7 @@ fn learner(
         _ => 1.0,
     };
     let preset = defaults.weight_transfer.preset(super::cycle::transfer(inputs.raw))?;
-    let bytes = changed * speculation.weights.bytes() / f64::from(inputs.generation.layout.gpus());
+    let bytes = trained.weights * speculation.weights.bytes() / f64::from(inputs.generation.layout.gpus());
     let usual = gain(given.loss.unwrap_or(DrafterLoss::Distillation), own);
     let initial_gap = match given.initial_gap {
         Some(gap) => gap.get(),

@@ -2,7 +2,7 @@
 
 use super::ResolveError;
 use super::book::Book;
-use super::generation::Inputs;
+use super::generation::{Inputs, Limit};
 use super::speculation::drafter_tp;
 use crate::forward::memory::{Demand, Plan};
 use crate::resolved::{Cluster, Layout, Model, Precision, Source};
@@ -72,8 +72,8 @@ pub(super) struct Fit<'a> {
     pub(super) inputs: &'a Inputs<'a>,
     pub(super) weights: Precision,
     pub(super) kv_cache: Precision,
-    pub(super) max_num_seqs: u32,
-    pub(super) max_num_batched_tokens: u32,
+    pub(super) seqs: Limit,
+    pub(super) tokens: Limit,
     pub(super) lookahead: u32,
     pub(super) block_size: u32,
     pub(super) utilization: f64,
@@ -84,15 +84,15 @@ impl Fit<'_> {
         let inputs = self.inputs;
         // Engines size their logits for full batches; a replica never sees more samples than it gets.
         let samples = inputs.crowd.most(inputs.cluster.gpus / layout.gpus());
+        let ranks = layout.attention_ranks().max(1);
         let demand = Demand {
             model: inputs.model,
             weights: self.weights,
             kv_cache: self.kv_cache,
             layout,
             drafter: inputs.speculation.map(|s| (&s.drafter, s.weights, drafter_tp(s, layout))),
-            max_num_batched_tokens: self.max_num_batched_tokens,
-            max_logit_rows: self.max_num_seqs.min(samples).div_ceil(layout.attention_ranks())
-                * (self.lookahead + 1),
+            max_num_batched_tokens: self.tokens.all(layout).div_ceil(ranks),
+            max_logit_rows: self.seqs.all(layout).min(samples).div_ceil(ranks) * (self.lookahead + 1),
             context: inputs.context,
             activations_beside: inputs.constants.defaults.keeps_a_reserve(),
             reserved_gib: self.inputs.reserved_gib,

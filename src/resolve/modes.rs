@@ -7,7 +7,7 @@
 
 use super::ResolveError;
 use super::book::Book;
-use crate::resolved::{GroupOrder, Interruption, LoopMode, Source, Workload};
+use crate::resolved::{self, GroupOrder, Interruption, LoopMode, Source, Workload};
 use crate::scenario::Scenario;
 use crate::scenario::raw::{self, LoopPreset};
 
@@ -88,12 +88,8 @@ pub(super) fn resolve(
         let hint = "pools: { generation: { … }, training: { … } } instead of cluster".to_owned();
         return Err(book.error("loop.colocated", message, Some(hint)));
     }
-    let (defaults, named) = match (given.preset, given.mode) {
-        (Some(asked), _) => (preset(asked), true),
-        (None, Some(raw::Mode::Async)) => (ASYNC, true),
-        _ => (SYNC, false),
-    };
-    let runs_ahead = given.mode == Some(raw::Mode::Async) || defaults.max_staleness > 0;
+    let (defaults, runs_ahead) = defaults(&given);
+    let named = given.preset.is_some() || given.mode == Some(raw::Mode::Async);
     if given.mode == Some(raw::Mode::Sync) && defaults.max_staleness > 0 {
         let message = format!("`sync` beside the preset {}, which is asynchronous", defaults.name);
         return Err(book.error("loop.mode", message, Some("leave one of the two out".to_owned())));
@@ -118,13 +114,7 @@ pub(super) fn resolve(
     let from_lead = given.lead.map(|lead| lead.get().ceil() as u32);
     let max_staleness = staleness.or(from_lead).unwrap_or(usual);
     note("max_staleness", max_staleness.to_string(), staleness.is_some());
-    // A bound of one's own is a lead of one's own, but where the framework counts a fraction.
-    let usual = match staleness {
-        Some(bound) if runs_ahead && defaults.lead.fract() == 0.0 => f64::from(bound),
-        Some(bound) => defaults.lead.min(f64::from(bound)),
-        None => defaults.lead,
-    };
-    let lead = given.lead.map_or(usual, raw::NonNegative::get);
+    let lead = lead(&given, &defaults, runs_ahead);
     note("lead", lead.to_string(), given.lead.is_some());
     let streaming = given.streaming.unwrap_or(defaults.streaming);
     note("streaming", streaming.to_string(), given.streaming.is_some());
@@ -179,6 +169,34 @@ pub(super) fn resolve(
         return Err(book.error(&format!("loop.{key}"), message, Some(hint.to_owned())));
     }
     Ok((mode, max_staleness))
+}
+
+/// RL steps that fill the pipeline of a loop as it is written: what [`LoopMode::filling`] says of it once it is resolved.
+pub fn filling(given: &raw::Loop) -> u32 {
+    let (defaults, runs_ahead) = defaults(given);
+    let over = given.over_sampling.as_ref().map_or(1.0, |over| over.factor.get());
+    resolved::filling(lead(given, &defaults, runs_ahead), given.partial_rollouts == Some(true) && over > 1.0)
+}
+
+/// What fills the keys that are not given, and whether it lets generation run ahead.
+fn defaults(given: &raw::Loop) -> (Preset, bool) {
+    let defaults = match (given.preset, given.mode) {
+        (Some(asked), _) => preset(asked),
+        (None, Some(raw::Mode::Async)) => ASYNC,
+        _ => SYNC,
+    };
+    let runs_ahead = given.mode == Some(raw::Mode::Async) || defaults.max_staleness > 0;
+    (defaults, runs_ahead)
+}
+
+/// RL steps that generation may be ahead. A bound of one's own is a lead of one's own, but where the framework counts a fraction.
+fn lead(given: &raw::Loop, defaults: &Preset, runs_ahead: bool) -> f64 {
+    let usual = match given.max_staleness.map(|bound| bound.get() as f64) {
+        Some(bound) if runs_ahead && defaults.lead.fract() == 0.0 => bound,
+        Some(bound) => defaults.lead.min(bound),
+        None => defaults.lead,
+    };
+    given.lead.map_or(usual, raw::NonNegative::get)
 }
 
 /// The key that lets generation run ahead of training, if any does.

@@ -43,7 +43,7 @@ pub(super) fn resolve(
         Some(Acceptance::PerPosition(rates)) => Some(rates.len() as u32),
         _ => None,
     };
-    let context = running_context(workload);
+    let context = running_context(workload, 1.0);
     let bounds = Bounds { kind: drafter.kind, block: drafter.block, positions: one_by_one, context };
     let schedule = super::schedule::resolve(book, given, &bounds)?;
     let positions = schedule.depth() as usize;

@@ -119,7 +119,7 @@ pub(super) fn wide(book: &Book<'_>, tail: &Tail, layout_tp: u32) -> Result<Optio
     let mut document = book.document().clone();
     document.set("tail=null")?;
     document.set(&format!("generation.layout.tp={}", regroup.tp))?;
-    let prepared = resolve_for(&document, false);
+    let prepared = resolve_for(&document, false, 0);
     prepared.map(Some).map_err(|error| match error {
         ResolveError::Input(error) => {
             book.error("tail.regroup.tp", format!("{} GPUs: {}", regroup.tp, error.message()), None)

@@ -105,6 +105,11 @@ pub struct LoopMode {
     pub waves: bool,
 }
 
+/// See [`LoopMode::filling`]; no more than a long lead can keep in flight with any use.
+pub fn filling(lead: f64, partial_rollouts: bool) -> u32 {
+    if lead > 0.0 || partial_rollouts { 2 + lead.ceil().min(30.0) as u32 } else { 0 }
+}
+
 impl LoopMode {
     /// Generation and training in turns on one pool, nothing more.
     pub const SYNC: LoopMode = LoopMode {
@@ -129,7 +134,7 @@ impl LoopMode {
     /// First RL steps that are unlike the later ones, because nothing was under way before them; 0 where none is left over from
     /// one step to the next.
     pub fn filling(&self) -> u32 {
-        if self.lead > 0.0 || self.partial_rollouts { 2 + self.lead.ceil() as u32 } else { 0 }
+        filling(self.lead, self.partial_rollouts)
     }
 
     /// Whether time feeds back into what is generated when: samples come and go one by one. Otherwise an RL step's

@@ -300,17 +300,30 @@ impl Drafter {
     }
 }
 
+/// What the training of a drafter takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trained {
+    /// Weights that change, and are handed to the engines.
+    pub weights: f64,
+    /// Floating-point operations of a token.
+    pub flops_per_token: f64,
+}
+
 impl Drafter {
-    /// Weights that its training changes beside a target, and weights that a token multiplies with in it; none where it has no
-    /// weights (look-ups). A layer of multi-token prediction is trained through the target's head, which stays.
-    pub fn trained(&self, target: &Model) -> Option<[f64; 2]> {
+    /// What its training takes beside a target; none where it has no weights (look-ups).
+    pub fn trained(&self, target: &Model) -> Option<Trained> {
+        // Forward, and backward through inputs and weights; a borrowed head stays, and so has no gradient of its own.
+        let of = |weights: f64, taken: f64, head: f64| Trained {
+            weights,
+            flops_per_token: 6.0 * taken + 4.0 * head,
+        };
         if self.kind == DrafterKind::Mtp {
             let [dense, mlp] = target.mtp_params();
             let taken = target.experts.map_or(1.0, |e| f64::from(e.per_token) / f64::from(e.count));
             let head = f64::from(target.hidden) * f64::from(target.vocab);
-            return Some([dense + mlp, dense + mlp * taken + head]);
+            return Some(of(dense + mlp, dense + mlp * taken, head));
         }
-        (self.params() > 0.0).then(|| [self.params(), self.params() + self.borrowed_head()])
+        (self.params() > 0.0).then(|| of(self.params(), self.params(), self.borrowed_head()))
     }
 }
 

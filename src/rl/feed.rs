@@ -69,10 +69,7 @@ impl Supply for Feed<'_, '_> {
     fn stages(&self, rl_step: u64, trained: &[Sample]) -> [f64; 4] {
         let resolved = &self.simulation.prepared.resolved;
         let (train, logprob) = self.simulation.passes(trained);
-        let scoring = Scoring::of(resolved, [self.draw, rl_step]);
-        // What filters groups has scored them all by then.
-        let filtered = resolved.cycle.mode.filtered() > 0.0;
-        let share = if filtered { 0.0 } else { scoring.last_share(trained.len()) };
+        let share = Scoring::of(resolved, [self.draw, rl_step]).last_share(trained.len());
         let reward = resolved.reward.seconds.value * share;
         let training = &resolved.training;
         let of = |on: bool| if on { logprob } else { 0.0 };

@@ -3,7 +3,8 @@
 //! Samples come as they complete, or all at the end; each takes a server for a lognormal time. What is left when the last
 //! sample has come is exposed, the rest is hidden behind generation. Leaves out: that a reward model's latency depends on
 //! how many samples it has; the queue in loops whose samples come one by one: of their steps the last sample's time is left, and
-//! where groups are filtered each group's own time stands between its last token and its use or replacement.
+//! where groups are filtered each group's own time stands between its last token and its use or replacement, as if
+//! groups never shared a server, and the error of the reward's seconds is in no band.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,6 +21,8 @@ pub(super) struct Scoring {
     /// Seconds with all servers busy.
     seconds: f64,
     overlapped: bool,
+    /// Whether each group is scored before it is used or replaced.
+    filtered: bool,
     servers: u32,
     sigma: f64,
     seed: u64,
@@ -33,6 +36,7 @@ impl Scoring {
         Scoring {
             seconds: reward.seconds.value,
             overlapped: reward.overlapped,
+            filtered: resolved.cycle.mode.filtered() > 0.0,
             servers: reward.servers,
             sigma: reward.sigma,
             seed: resolved.seed,
@@ -62,35 +66,42 @@ impl Scoring {
             return ((scored - last) / self.seconds).clamp(0.0, 1.0);
         }
         let each = self.seconds * f64::from(self.servers) / ends.len() as f64;
+        let scored = self.served(&ends, each, 0);
+        scored.since(SimTime::from_seconds(last)).seconds() / self.seconds
+    }
+
+    /// When the last of some samples is scored that come at these seconds, rising, and take `each` seconds in the mean; `first` is the
+    /// number of the first of them in its RL step.
+    fn served(&self, ends: &[f64], each: f64, first: u64) -> SimTime {
         // Servers beyond the samples never have one.
         let busy = (self.servers as usize).min(ends.len());
         let mut free: BinaryHeap<Reverse<SimTime>> = (0..busy).map(|_| Reverse(SimTime::ZERO)).collect();
         let mut scored = SimTime::ZERO;
-        for (sample, end) in ends.iter().enumerate() {
+        for (sample, end) in (first..).zip(ends) {
             let Some(Reverse(server)) = free.pop() else { break };
             let start = server.max(SimTime::from_seconds(*end));
-            let done = start + SimTime::from_seconds(each * self.factor(sample as u64));
+            let done = start + SimTime::from_seconds(each * self.factor(sample));
             scored = scored.max(done);
             free.push(Reverse(done));
         }
-        scored.since(SimTime::from_seconds(last)).seconds() / self.seconds
+        scored
     }
 
-    /// Seconds of scoring one group of an RL step, its samples at once where there are servers for them, or its part of one
-    /// scorer's time.
+    /// Seconds of scoring one group of an RL step that has the servers to itself, or its part of one scorer's time.
     pub(super) fn of_group(&self, group: u64, workload: &Workload) -> f64 {
         if self.servers == 1 && self.sigma == 0.0 {
             return self.seconds / f64::from(workload.prompts_per_step);
         }
-        let samples = u64::from(workload.samples_per_prompt);
         let each = self.seconds * f64::from(self.servers) / f64::from(workload.samples());
-        let at_once = u64::from(self.servers).clamp(1, samples);
-        let slowest = (0..samples).map(|sample| self.factor(group * samples + sample)).fold(0.0, f64::max);
-        each * slowest * samples.div_ceil(at_once) as f64
+        let ends = vec![0.0; workload.samples_per_prompt as usize];
+        self.served(&ends, each, group * u64::from(workload.samples_per_prompt)).seconds()
     }
 
     /// The same where samples come one by one: the last of `samples`.
     pub(super) fn last_share(&self, samples: usize) -> f64 {
+        if self.filtered {
+            return 0.0;
+        }
         if self.overlapped { f64::from(self.servers) / samples.max(1) as f64 } else { 1.0 }
     }
 
@@ -117,7 +128,7 @@ mod tests {
     }
 
     fn scoring(seconds: f64, servers: u32, overlapped: bool) -> Scoring {
-        Scoring { seconds, overlapped, servers, sigma: 0.0, seed: 1, path: [0, 0] }
+        Scoring { seconds, overlapped, filtered: false, servers, sigma: 0.0, seed: 1, path: [0, 0] }
     }
 
     #[test]

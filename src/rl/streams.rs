@@ -247,7 +247,7 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         let settings = self.settings;
         self.version = version;
         self.groups.forget_trained();
-        self.groups.filter(now);
+        self.groups.judge_scored(now, self.supply);
         self.drop_stale();
         let at = now.seconds();
         if version == 0 || settings.mode.lead == 0.0 {
@@ -283,7 +283,7 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
 
     fn advance(&mut self, until: SimTime) {
         if let Some(scored) = self.groups.next_scored().filter(|scored| self.next() == Some(*scored)) {
-            self.groups.filter(scored);
+            self.groups.judge_scored(scored, self.supply);
             self.submit(scored.seconds());
             return;
         }
@@ -293,7 +293,9 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
             return;
         };
         let engine = &mut self.engines[at];
-        let limit = (engine.clock() + self.lookahead).min(until.seconds());
+        // What is scored meanwhile changes what is started.
+        let scored = self.groups.next_scored().map_or(f64::INFINITY, SimTime::seconds);
+        let limit = (engine.clock() + self.lookahead).min(until.seconds()).min(scored);
         // Rounding to the clock's ticks must not stand still.
         engine.run_until(limit.max(engine.clock() + 1e-9), self.cost, &mut self.completed);
         let clock = engine.clock();
@@ -301,7 +303,7 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
         for id in self.completed.drain(..) {
             changed |= self.groups.complete(id, SimTime::from_seconds(clock), self.supply);
         }
-        changed |= self.groups.filter(SimTime::from_seconds(clock));
+        changed |= self.groups.judge_scored(SimTime::from_seconds(clock), self.supply);
         let seats = engine.holds() < self.settings.seats;
         if self.draining && self.engines.iter().all(|engine| engine.holds() == 0) {
             let last = self.engines.iter().map(Live::clock).fold(0.0, f64::max);

@@ -70,9 +70,9 @@ pub struct Scenario {
     /// How generation and training take turns.
     #[serde(rename = "loop")]
     pub rl_loop: Option<Loop>,
-    /// Number of RL steps to simulate, warm-up included.
+    /// Number of RL steps to simulate, warm-up included; by default 4 beside it.
     pub rl_steps: Option<Count>,
-    /// Number of first RL steps left out of the means.
+    /// Number of first RL steps left out of the means; by default 0, and where generation runs ahead 2 and its lead.
     pub warmup_steps: Option<CountOrZero>,
     /// Seed of every random stream: same seed, same result.
     pub seed: Option<u64>,

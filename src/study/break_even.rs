@@ -5,6 +5,7 @@
 
 use super::compare::Side;
 use super::detail;
+use crate::math::polyline;
 use crate::piece::Shape;
 use crate::resolved::ScheduleInput;
 use crate::result::BreakEven;
@@ -19,7 +20,11 @@ pub(super) fn table(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<BreakEven> 
         return Vec::new();
     }
     let steps: Vec<_> = forecast.counted().collect();
-    let context = running_context(&resolved.workload);
+    let counted = forecast.first_counted() as u64..u64::from(resolved.rl_steps);
+    let scales =
+        counted.clone().map(|step| polyline(&resolved.workload.response_drift, step as f64).unwrap_or(1.0));
+    let scale = scales.sum::<f64>() / counted.count().max(1) as f64;
+    let context = running_context(&resolved.workload, scale);
     let (length, _) = detail::acceptance(steps.iter().flat_map(|s| &s.replicas));
     doubling(resolved.most_sequences())
         .map(|batch| {

@@ -12,7 +12,7 @@ use super::paces::Loops;
 use super::summarise::{self, Priced};
 use super::{break_even, detail, notes, rl_steps, sensitivity, timeline, worlds};
 use crate::estimate::FAMILIES;
-use crate::resolve::{Prepared, ResolveError, resolve};
+use crate::resolve::{Prepared, ResolveError, resolve, resolve_beside};
 use crate::resolved::Resolved;
 use crate::result::{Arm, Candidate, RunResult, SCHEMA_VERSION, Simulator, Speedup, StepRow, Timeline};
 use crate::rl::{InputShift, Simulation, StepWork};
@@ -87,11 +87,16 @@ fn compare_for(
             hint,
         )));
     }
-    let (forecast, without) = same_steps(document, &document.baseline()?)?;
+    let (baseline, others) = (document.baseline()?, document.candidates()?);
+    let mut sides = same_steps([&baseline, document].into_iter().chain(&others))?.into_iter();
+    let (Some(without), Some(forecast)) = (sides.next(), sides.next()) else {
+        // As many come out as went in.
+        return Err(ResolveError::Input(document.error_at("", "nothing to compare", None)));
+    };
+    let candidates: Vec<Prepared> = sides.collect();
     let shifts = worlds::input_shifts(forecast.resolved.seed, forecast.resolved.uncertainty.workload_draws);
     let normals = worlds::normals(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
     let beyond = worlds::beyond(forecast.resolved.seed, forecast.resolved.uncertainty.worlds);
-    let candidates = document.candidates()?.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
     let simulated = |name, side| simulate(name, side, &shifts, stepper, (&normals, &beyond));
     let baseline = match kept.take().filter(|kept| kept.serves(&without.resolved, &shifts, stepper)) {
         Some(kept) => kept.side(&without),
@@ -165,26 +170,17 @@ fn compare_for(
     Ok(Comparison { result, steps, timelines })
 }
 
-/// Both sides, resolved. Where only one fills a pipeline (`warmup_steps`) and nobody says which RL steps count, the same ones
-/// count on both: lengths, acceptance and chance differ from one to the next.
-fn same_steps(forecast: &Document, baseline: &Document) -> Result<(Prepared, Prepared), ResolveError> {
-    let (mut a, mut b) = (resolve(forecast)?, resolve(baseline)?);
-    let pair = |side: &Prepared| (side.resolved.rl_steps, side.resolved.warmup_steps);
-    let all = pair(&a).0.max(pair(&b).0);
-    let warmup = pair(&a).1.max(pair(&b).1);
-    for (document, side) in [(forecast, &mut a), (baseline, &mut b)] {
-        let given = ["rl_steps", "warmup_steps"].map(|key| document.has(key));
-        if pair(side) == (all, warmup) || given[1] || (given[0] && side.resolved.rl_steps <= warmup) {
-            continue;
-        }
-        let mut document = document.clone();
-        if !given[0] {
-            document.set(&format!("rl_steps={all}"))?;
-        }
-        document.set(&format!("warmup_steps={warmup}"))?;
-        *side = resolve(&document)?;
-    }
-    Ok((a, b))
+/// Runs that are compared, resolved: where one of them fills a pipeline (`warmup_steps`), the same RL steps count in all that do
+/// not say otherwise, as lengths, acceptance and chance differ from one to the next.
+fn same_steps<'d>(documents: impl Iterator<Item = &'d Document>) -> Result<Vec<Prepared>, ResolveError> {
+    let documents: Vec<&Document> = documents.collect();
+    let alone: Vec<Prepared> =
+        documents.iter().map(|document| resolve(document)).collect::<Result<_, _>>()?;
+    let warmup = alone.iter().map(|side| side.resolved.warmup_steps).max().unwrap_or(0);
+    let beside = |(document, side): (&Document, Prepared)| {
+        if side.resolved.warmup_steps == warmup { Ok(side) } else { resolve_beside(document, warmup) }
+    };
+    documents.into_iter().zip(alone).map(beside).collect()
 }
 
 /// One side alone, simulated in so many draws and priced in so many worlds: seconds a step of each world of each draw in

@@ -78,6 +78,9 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
         }
     }
     warnings.extend(resolved.without_effect.iter().cloned());
+    let others = &baseline.prepared.resolved.without_effect;
+    let of_baseline = others.iter().filter(|key| !resolved.without_effect.contains(key));
+    warnings.extend(of_baseline.map(|key| format!("baseline: {key}")));
     if forecast.prepared.engine.kernels.profile().stands_in {
         warnings.push(format!(
             "{} has no kernel tables: another device's efficiencies stand in on its datasheet",
@@ -119,12 +122,15 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
             loops.paces()
         ));
     }
-    let (filling, left_out) = (resolved.cycle.mode.filling(), resolved.warmup_steps);
-    if left_out < filling {
-        warnings.push(format!(
-            "the first {filling} RL steps fill the pipeline and are unlike the later ones; {left_out} of them are left out of \
-             the means: more rl_steps, and warmup_steps of {filling}, give those of a long run"
-        ));
+    for (of, side) in [("", forecast), ("baseline: ", baseline)] {
+        let resolved = &side.prepared.resolved;
+        let (filling, left_out) = (resolved.cycle.mode.filling(), resolved.warmup_steps);
+        if left_out < filling {
+            warnings.push(format!(
+                "{of}the first {filling} RL steps fill the pipeline and are unlike the later ones; {left_out} of them are left \
+                 out of the means: more rl_steps, and warmup_steps of {filling}, give those of a long run"
+            ));
+        }
     }
     let own = if resolved.trainer.is_some() { "pools.generation" } else { "cluster" };
     let trainer = resolved.trainer.as_ref().map(|pool| ("pools.training", pool));

@@ -138,7 +138,7 @@ impl Asked {
         })?;
         let choices = choices.clone();
         let workload = &resolved.workload;
-        let context = running_context(workload);
+        let context = running_context(workload, 1.0);
         Ok(Asked { prepared, solver, choices, context, most_batch })
     }
 }

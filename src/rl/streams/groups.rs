@@ -1,4 +1,4 @@
-//! What became of every group of a stream: each is trained, thrown away or under way, exactly once.
+//! What became of every group of a stream: each is trained, thrown away, under way or being scored, exactly once.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -12,7 +12,7 @@ use crate::workload::Sample;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     UnderWay,
-    /// Whole, and without a signal that anybody knows of yet: it is being scored.
+    /// Whole, and being scored: what filters groups waits for their rewards.
     Scoring,
     Done,
     /// In training: it counts as outstanding until the new weights are there.
@@ -65,9 +65,9 @@ pub(super) struct Groups {
     pending: VecDeque<u32>,
     /// Groups that are neither trained nor thrown away, in the order of their start.
     open: BTreeSet<u32>,
-    /// Open groups with samples to come, or that are being scored in vain.
+    /// Open groups with samples to come or that are being scored.
     under_way: usize,
-    /// When it is known that a group has no signal.
+    /// When each group's rewards are known.
     scored: BinaryHeap<Reverse<(SimTime, u32)>>,
     /// Groups in training.
     training: usize,
@@ -180,24 +180,36 @@ impl Groups {
         if group.left > 0 {
             return false;
         }
-        group.done += SimTime::from_seconds(supply.scoring(at as u64));
-        if supply.signal(at as u64) {
-            group.fate = Fate::Done;
-            self.under_way -= 1;
-        } else {
-            group.fate = Fate::Scoring;
+        let seconds = supply.scoring(at as u64);
+        group.done += SimTime::from_seconds(seconds);
+        group.fate = Fate::Scoring;
+        if seconds > 0.0 {
             self.scored.push(Reverse((group.done, at as u32)));
+        } else {
+            self.judge(at as u32, supply);
         }
         true
     }
 
-    /// When the next group without signal is known to be one.
+    /// A group's rewards are known: it can be trained, or is thrown away.
+    fn judge(&mut self, group: u32, supply: &impl Supply) {
+        if supply.signal(u64::from(group)) {
+            self.all[group as usize].fate = Fate::Done;
+            self.under_way -= 1;
+        } else {
+            self.waste.2 += 1;
+            self.lost = true;
+            self.discard(group);
+        }
+    }
+
+    /// When the next group's rewards are known.
     pub(super) fn next_scored(&self) -> Option<SimTime> {
         self.scored.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Throws away what is known at `now` to have no signal; whether anything was.
-    pub(super) fn filter(&mut self, now: SimTime) -> bool {
+    /// Judges the groups whose rewards are known at `now`; whether there was any.
+    pub(super) fn judge_scored(&mut self, now: SimTime, supply: &impl Supply) -> bool {
         let mut any = false;
         while let Some(Reverse((_, group))) =
             self.scored.peek().filter(|Reverse((at, _))| *at <= now).copied()
@@ -205,9 +217,7 @@ impl Groups {
             self.scored.pop();
             // It may have become too old meanwhile.
             if self.all[group as usize].fate == Fate::Scoring {
-                self.waste.2 += 1;
-                self.lost = true;
-                self.discard(group);
+                self.judge(group, supply);
                 any = true;
             }
         }

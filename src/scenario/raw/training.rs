@@ -54,7 +54,7 @@ pub struct DrafterTraining {
     pub recovery: Option<Positive>,
     /// What the drafter is trained for: it sets how far below its attainable rate it starts, where `initial_gap` does not.
     pub loss: Option<DrafterLoss>,
-    /// RL steps that the result lags, where training runs beside the loop.
+    /// RL steps that the result lags, where training runs beside the loop; by default 1 for `overlapped`, else 0.
     pub lag: Option<CountOrZero>,
     /// How far below its attainable first-position rate the drafter starts.
     pub initial_gap: Option<Probability>,

@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use crate::math::quantile_sorted;
 use crate::scenario::raw::{self, Minimise};
 
 /// Keys compared one after the other.
@@ -164,7 +163,9 @@ impl Goal {
     pub(super) fn uses(&self, facts: &Facts, seconds: &[f64]) -> Vec<(Limit, f64)> {
         let mut sorted = seconds.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let at = quantile_sorted(&sorted, self.p);
+        // The least that holds in the share: what `met` counts.
+        let place = ((self.p * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
+        let at = sorted.get(place).copied().unwrap_or(0.0);
         let used = |limit: &Limit| (*limit, Self::use_of(limit, facts, at));
         let mut uses: Vec<(Limit, f64)> = self.subject_to.iter().map(used).collect();
         uses.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -5,8 +5,9 @@
 //! multiplied out.
 
 use super::placement::{self, Placement};
-use crate::scenario::raw::{Over, Plan};
-use crate::scenario::{Document, Error};
+use crate::resolve::{COUNTED, filling};
+use crate::scenario::raw::{self, Over, Plan};
+use crate::scenario::{Document, Error, Scenario};
 use crate::yaml::{Key, Node, Path, Place, Value};
 
 /// Most candidates.
@@ -49,6 +50,33 @@ pub struct Space {
     place: Place,
 }
 
+/// The scenario with the RL steps that count written down, so that the same count in every candidate: those that fill no
+/// pipeline among the loops that are tried.
+fn counted(mut base: Document, scenario: &Scenario, plan: &Plan) -> Result<Document, Error> {
+    let over = plan.over.clone().unwrap_or_default();
+    let own = scenario.rl_loop.clone().unwrap_or_default();
+    let presets =
+        over.rl_loop.map_or_else(|| vec![own.preset], |presets| presets.into_iter().map(Some).collect());
+    let bounds =
+        over.max_staleness.map_or_else(|| vec![own.max_staleness], |all| all.into_iter().map(Some).collect());
+    let filling = presets.iter().flat_map(|preset| {
+        let own = &own;
+        bounds
+            .iter()
+            .map(move |bound| filling(&raw::Loop { preset: *preset, max_staleness: *bound, ..own.clone() }))
+    });
+    let filling = filling.max().unwrap_or(0);
+    if filling == 0 || scenario.warmup_steps.is_some() {
+        return Ok(base);
+    }
+    let warmup = scenario.rl_steps.map_or(filling, |all| filling.min(all.get() as u32 / 2));
+    if scenario.rl_steps.is_none() {
+        base.set(&format!("rl_steps={}", COUNTED + filling))?;
+    }
+    base.set(&format!("warmup_steps={warmup}"))?;
+    Ok(base)
+}
+
 pub(super) fn text_node(text: &str, place: &Place) -> Node {
     Node { value: Value::Str(text.to_owned()), place: place.clone() }
 }
@@ -82,7 +110,8 @@ impl Space {
             }
         }
         let place = document.root().place_of(&Path::parse("plan.over").unwrap_or_default());
-        Ok(Space { base: base(document)?, placements, choices, candidates, place })
+        let base = counted(base(document)?, &scenario, &plan)?;
+        Ok(Space { base, placements, choices, candidates, place })
     }
 
     /// Candidates.

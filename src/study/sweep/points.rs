@@ -2,8 +2,8 @@
 //!
 //! Hypercube (McKay, Beckman, Conover 1979): each axis is cut into as many equal slices as there are points, and each
 //! slice is used once, in an order of its own. A range takes a random place inside the slice; an axis of entries takes
-//! the entry that the slice falls into, so that entries come up equally often. A point that is excluded is left out
-//! and not replaced.
+//! the entry that the slice falls into, so that entries come up equally often. A point that is excluded, or that lists have given
+//! already, is left out and not replaced.
 
 use std::collections::HashSet;
 use std::fmt;
