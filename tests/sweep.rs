@@ -364,7 +364,7 @@ fn a_changed_sweep_is_refused_with_the_difference() {
     fs::write(folder.path("base.yaml"), SMALL.replace("mean: 500", "mean: 600")).unwrap();
     folder.sweep("out", &[]).exits(2).says(&[
         "sweep.journal",
-        "another sweep",
+        "something else",
         "- base.workload.response_tokens.lognormal.mean = 500",
         "+ base.workload.response_tokens.lognormal.mean = 600",
     ]);

@@ -141,6 +141,35 @@ mod tests {
     }
 
     #[test]
+    fn a_groups_samples_wait_for_servers() {
+        use crate::resolved::{LengthModel, Lengths};
+        let lengths = Lengths { model: LengthModel::Constant(1), min: 1, max: 1, capped: true };
+        let workload = Workload {
+            prompts_per_step: 2,
+            samples_per_prompt: 8,
+            prompt_tokens: lengths.clone(),
+            response_tokens: lengths,
+            group_correlation: 0.0,
+            response_drift: Vec::new(),
+            response_cap: None,
+        };
+        // Sixteen samples of 10 s each; a group's eight take one, two and eight rounds.
+        for (servers, seconds) in [(8, 10.0), (32, 10.0), (4, 20.0), (2, 40.0)] {
+            let scoring = scoring(160.0 / f64::from(servers), servers, false);
+            assert!((scoring.of_group(1, &workload) - seconds).abs() < 1e-9, "{servers}");
+        }
+        assert!(
+            (scoring(6.0, 1, false).of_group(0, &workload) - 3.0).abs() < 1e-9,
+            "half of one scorer's time"
+        );
+        // One behind the other, lognormal times add up; only the slowest of them counts where all are scored at once.
+        let spread =
+            |servers: u32| Scoring { sigma: 1.0, ..scoring(160.0 / f64::from(servers), servers, false) };
+        let [one, all] = [1, 8].map(|servers| spread(servers).of_group(0, &workload));
+        assert!(one > 1.5 * all && one < 8.0 * all, "{one} {all}");
+    }
+
+    #[test]
     fn servers_share_the_work() {
         // Four samples of 2 s each on two servers: 4 s with both busy.
         let together = [replica(&[5.0, 5.0, 5.0, 5.0])];

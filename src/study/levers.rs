@@ -2,7 +2,8 @@
 //!
 //! A lever is the scenario with a few keys overridden, so that each can be swept as well. Where it has several settings, all
 //! are run in the one draw of best values and the fastest is run in full. Leaves out: levers in threes; the memory of graphs
-//! for two layouts; what a lever does to learning.
+//! for two layouts; what a lever does to learning; that the first step of partial
+//! rollouts, before which nothing was left over, counts with the others.
 
 use super::compare::{StudyError, simulate};
 use super::summarise::{self, Priced};
@@ -141,7 +142,12 @@ fn plans(plain: &Prepared, log_error: Option<f64>) -> Vec<Plan> {
     let more = |partial: bool| -> Vec<Setting> {
         let of = |factor: &f64| {
             let over = format!("loop.over_sampling={{ factor: {factor} }}");
-            (format!("x {factor}"), vec![over, format!("loop.partial_rollouts={partial}")])
+            let mut keys = vec![over, format!("loop.partial_rollouts={partial}")];
+            if partial {
+                // By themselves they would leave their first steps out.
+                keys.push(format!("warmup_steps={}", resolved.warmup_steps));
+            }
+            (format!("x {factor}"), keys)
         };
         FACTORS.iter().map(of).collect()
     };

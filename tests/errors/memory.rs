@@ -93,3 +93,23 @@ fn a_cache_for_less_than_one_sequence_is_refused() {
     );
     accepted(&[(ENGINE, "num_gpu_blocks: 137, max_num_seqs: 128")]);
 }
+
+/// A rank has logits of its own requests only: more of them on other ranks take nothing from its memory.
+#[test]
+fn logits_are_those_of_one_rank() {
+    let blocks = |seqs: &str| {
+        let layout = format!(
+            "layout: {{ tp: 1, ep: 8, dp_attention: true }}, max_num_batched_tokens: 32768, max_num_seqs: {seqs}"
+        );
+        let run = accepted(&[
+            ("model: qwen3-8b", "model: qwen3-30b-a3b"),
+            ("drafter: eagle3-qwen3-8b", "drafter: ngram"),
+            ("prompts_per_step: 16", "prompts_per_step: 512"),
+            ("mean: 500, sigma: 0.8, max: 2048", "mean: 20, sigma: 0.8, max: 40"),
+            ("layout: { tp: 1 }, max_num_seqs: 128", &layout),
+        ]);
+        number(&run, "resolved.generation.kv_blocks")
+    };
+    let (many, few) = (blocks("4096"), blocks("512"));
+    assert!(many > 0.93 * few && many < few, "{many} {few}");
+}

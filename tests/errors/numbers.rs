@@ -57,10 +57,12 @@ fn what_would_have_no_effect_is_refused() {
     let contention = with("drafter: { contention: 0.5, seconds: 1 }");
     refused(&[(training, &contention)], "0.5", &["training.drafter.contention", "placement: overlapped"]);
     refused(
-        &[("rl_steps: 2\n", "warmup_steps: 4\n")],
+        &[("rl_steps: 2\n", "rl_steps: 2\nwarmup_steps: 4\n")],
         "4\n",
-        &["warmup_steps: found 4", "fewer than rl_steps, 4"],
+        &["warmup_steps: found 4", "fewer than rl_steps, 2"],
     );
+    let run = accepted(&[("rl_steps: 2\n", "warmup_steps: 4\n")]);
+    assert_eq!(number(&run, "resolved.rl_steps"), 8.0, "four beside those that are left out");
 }
 
 #[test]

@@ -103,7 +103,8 @@ fn a_loop_that_runs_ahead_leaves_out_the_steps_that_fill_it() {
     assert_eq!(steps(&split("mode: async, max_staleness: 4")), (2, 1));
     let given =
         |text: &str, warmup: u32| text.replacen("seed: 1", &format!("warmup_steps: {warmup}\nseed: 1"), 1);
-    assert_eq!(steps(&given(&bare("mode: async"), 0)), (7, 0));
+    assert_eq!(steps(&given(&bare("mode: async"), 0)), (4, 0));
+    assert_eq!(steps(&given(&bare("mode: async"), 9)), (13, 9));
     let warned = |text: &str| {
         let run = result(text, &nominal(&[]));
         let told = run["warnings"]
@@ -145,4 +146,23 @@ fn both_sides_count_the_same_steps() {
     };
     assert_eq!(steps("forecast"), (9, 5));
     assert_eq!(steps("baseline"), (9, 5));
+    // Candidates, too, and where the other side is the one that runs ahead; a warm-up that is given holds for all.
+    let candidates = "  candidates:\n    - { drafter: eagle3-qwen3-8b, acceptance: { power_law: { first: 0.776, decay: 0.074, \
+                      concentration: 12 } }, schedule: { fixed: { k: 3 } } }\n";
+    let schedule = "  schedule: { fixed: { k: 3 } }\n";
+    let sync = split("mode: sync").replacen("rl_steps: 2\n", "", 1).replacen(
+        schedule,
+        &format!("{schedule}{candidates}"),
+        1,
+    );
+    let run =
+        result(&format!("{sync}baseline: {{ loop: {{ mode: async, max_staleness: 2 }} }}\n"), &nominal(&[]));
+    assert_eq!(number(&run, "resolved.warmup_steps"), 4.0);
+    assert_eq!(run["candidates"][0]["step_s"]["mean"], run["forecast"]["step_s"]["mean"]);
+    assert!(run["assumptions"].as_array().unwrap().iter().any(|a| a["path"] == "warmup_steps"));
+    let text = text.replacen("seed: 1", "warmup_steps: 6\nseed: 1", 1);
+    let rows = forecast(&text, &nominal(&[])).unwrap().steps;
+    assert!(
+        ["forecast", "baseline"].iter().all(|side| rows.iter().filter(|row| row.side == *side).count() == 10)
+    );
 }

@@ -69,3 +69,19 @@ fn a_block_costs_a_pass_and_a_chain_one_for_each_token() {
         eagle(1, 3)
     );
 }
+
+/// An engine that launches every kernel of the target launches every kernel of the drafter, too.
+#[test]
+fn a_deep_drafter_pays_for_its_launches_where_there_are_no_graphs() {
+    let of = |mode: &str, drafter: &str, k: u32| {
+        let mut ask = Ask::new("qwen3-8b", "h100-sxm", 1, 1).drafting(drafter, 1, 3);
+        ask.generation = format!("cudagraph_mode: {mode}, ");
+        ms(&ask.engine(), &decode(4, k), 2048.0)
+    };
+    // Two passes of 28 layers behind the first, which goes with the verification: 28 x 13 launches each.
+    let deep = of("none", "draft-qwen3-0.6b", 3) - of("full_and_piecewise", "draft-qwen3-0.6b", 3);
+    let shallow = of("none", "eagle3-qwen3-8b", 3) - of("full_and_piecewise", "eagle3-qwen3-8b", 3);
+    assert!(deep > shallow + 20.0, "{deep} {shallow}");
+    let pieces = of("piecewise", "draft-qwen3-0.6b", 3) - of("full_and_piecewise", "draft-qwen3-0.6b", 3);
+    assert!(pieces > 2.0 && pieces < deep, "{pieces} {deep}");
+}
