@@ -88,8 +88,8 @@ fn compare_for(
         )));
     }
     let (baseline, others) = (document.baseline()?, document.candidates()?);
-    let mut sides = same_steps([&baseline, document].into_iter().chain(&others))?.into_iter();
-    let (Some(without), Some(forecast)) = (sides.next(), sides.next()) else {
+    let mut sides = same_steps([document, &baseline].into_iter().chain(&others))?.into_iter();
+    let (Some(forecast), Some(without)) = (sides.next(), sides.next()) else {
         // As many come out as went in.
         return Err(ResolveError::Input(document.error_at("", "nothing to compare", None)));
     };
