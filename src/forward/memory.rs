@@ -137,22 +137,12 @@ mod tests {
     use super::*;
     use crate::cost::testing::h100;
     use crate::forward::tests::qwen3_8b;
+    use crate::resolved::SlidingWindow;
 
     #[test]
     fn an_8b_model_leaves_most_of_an_h100_for_its_cache() {
         let model = qwen3_8b();
-        let demand = Demand {
-            model: &model,
-            weights: Precision::Bf16,
-            kv_cache: Precision::Bf16,
-            layout: Layout::tensor_parallel(1),
-            drafter: None,
-            max_num_batched_tokens: 8192,
-            max_logit_rows: 256,
-            context: 2048.0,
-            activations_beside: false,
-            reserved_gib: 2.0,
-        };
+        let demand = demand(&model);
         let plan = demand.plan(&h100(), 0.9);
         assert!((plan.weights.gib() - 15.26).abs() < 0.05, "{}", plan.weights);
         assert_eq!(plan.kv_per_token, 147_456.0);
@@ -165,19 +155,53 @@ mod tests {
     fn tensor_parallelism_splits_weights_and_replicates_scarce_heads() {
         let model = qwen3_8b();
         let demand = |tp| Demand {
-            model: &model,
             weights: Precision::Fp8,
             kv_cache: Precision::Fp8,
             layout: Layout::tensor_parallel(tp),
+            ..demand(&model)
+        };
+        let (one, sixteen) = (demand(1).plan(&h100(), 0.9), demand(16).plan(&h100(), 0.9));
+        assert!((one.weights.0 / sixteen.weights.0 - 16.0).abs() < 1e-9);
+        assert_eq!(one.kv_per_token / sixteen.kv_per_token, 8.0, "8 KV heads on 16 GPUs");
+    }
+
+    #[test]
+    fn a_window_bounds_the_cache_of_a_sequence() {
+        let bytes = |layers: u32, context: f64| {
+            let sliding = Some(SlidingWindow { tokens: 1024, layers });
+            let model = Model { sliding, ..qwen3_8b() };
+            let demand = Demand { context, ..demand(&model) };
+            demand.plan(&h100(), 0.9).kv_per_token
+        };
+        let whole = bytes(0, 4096.0);
+        // Every layer has the window: at four times its width a sequence holds a quarter, never nothing.
+        assert!((bytes(36, 4096.0) / whole - 0.25).abs() < 1e-12);
+        assert!((bytes(18, 4096.0) / whole - 0.625).abs() < 1e-12);
+        assert_eq!(bytes(36, 512.0), whole, "shorter than the window");
+    }
+
+    #[test]
+    fn a_reserve_holds_activations_and_logits() {
+        let model = qwen3_8b();
+        let inside = demand(&model).plan(&h100(), 0.9);
+        let beside = Demand { activations_beside: true, ..demand(&model) }.plan(&h100(), 0.9);
+        assert_eq!(beside.working.gib(), 2.0, "what is loaded before the cache is made");
+        let kept = inside.working.0 - beside.working.0;
+        assert!(kept > 0.0 && (beside.kv.0 - inside.kv.0 - kept).abs() < 1.0);
+    }
+
+    fn demand(model: &Model) -> Demand<'_> {
+        Demand {
+            model,
+            weights: Precision::Bf16,
+            kv_cache: Precision::Bf16,
+            layout: Layout::tensor_parallel(1),
             drafter: None,
             max_num_batched_tokens: 8192,
             max_logit_rows: 256,
             context: 2048.0,
             activations_beside: false,
             reserved_gib: 2.0,
-        };
-        let (one, sixteen) = (demand(1).plan(&h100(), 0.9), demand(16).plan(&h100(), 0.9));
-        assert!((one.weights.0 / sixteen.weights.0 - 16.0).abs() < 1e-9);
-        assert_eq!(one.kv_per_token / sixteen.kv_per_token, 8.0, "8 KV heads on 16 GPUs");
+        }
     }
 }

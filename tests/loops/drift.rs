@@ -1,5 +1,6 @@
 //! What changes over the RL steps: acceptance that drifts, drafters that learn, lengths that grow.
 
+use rollcast::resolved::Precision;
 use rollcast::rl::{InputShift, Simulation};
 use rollcast::rollout::Stepper;
 
@@ -165,7 +166,22 @@ fn a_layer_of_multi_token_prediction_can_be_trained_and_a_look_up_cannot() {
     let trained = prepared(&text("mtp-mimo-7b", ", drafter: { every: 1 }")).resolved;
     let drafter = trained.training.drafter.unwrap();
     assert!(drafter.seconds > 0.0 && drafter.sync_seconds > 0.0, "{drafter:?}");
-    let of = trained.speculation.unwrap().drafter.trained(&trained.model).unwrap();
+    let speculation = trained.speculation.unwrap();
+    let of = speculation.drafter.trained(&trained.model).unwrap();
+    assert_eq!(speculation.weights, Precision::Bf16);
+    let narrow = text("mtp-mimo-7b", "").replacen("layout: { tp: 1 }", "weights: fp8, layout: { tp: 1 }", 1);
+    assert_eq!(
+        prepared(&narrow).resolved.speculation.unwrap().weights,
+        Precision::Fp8,
+        "it is the target's layer"
+    );
+    // A block drafter proposes through the target's head: it neither holds nor changes it.
+    let block = rollcast::catalog::drafter("dflash-qwen3-8b").unwrap();
+    let head = 4096.0 * 151_936.0;
+    assert!(
+        (block.params_per_pass() + block.fusion_params() - block.params() - head).abs() < 1.0,
+        "{block:?}"
+    );
     // A layer of a 7B model of 36; the head beside it stays, and is run forwards and backwards all the same.
     assert!((1.5e8..3.5e8).contains(&of.weights), "{of:?}");
     let head = f64::from(trained.model.hidden) * f64::from(trained.model.vocab);
