@@ -2,7 +2,8 @@
 //
 // One block takes one sequence, one KV head, one tile of rows and one share of the keys (split). Rows pack the
 // query heads of the KV head and the new tokens: row = token * group + head, so that keys are read once for all of
-// them. Keys and values come through shared memory by asynchronous copies, a ring of STAGES tiles of 64 tokens; a
+// them. Keys and values come through shared memory by asynchronous copies, a ring of STAGES tiles of 64 tokens (of fewer,
+// where a share has fewer: then that much shared memory is enough, and more blocks lie on a multiprocessor); a
 // row of 256 bytes is swizzled by 16-byte chunks so that matrix loads hit every bank once. Warps lie ROW_WARPS x
 // KEY_WARPS over 16 rows each and the tile's keys; each keeps its own running maximum and sum (flash attention), which
 // are combined at the end. With several splits a block leaves its part in memory, and the last one to arrive adds

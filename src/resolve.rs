@@ -23,7 +23,7 @@ use crate::estimate::{Confidence, FAMILIES, Family, Tier};
 use crate::forward::Engine;
 use crate::piece::{Piece, Shape};
 use crate::profile::{self, EngineProfile, ProfileError};
-use crate::resolved::{Crowd, Generation, Overhead, Precision, Quantity, Resolved, Router, Source, Workload};
+use crate::resolved::{Crowd, Generation, Overhead, Precision, Quantity, Resolved, Router, Source};
 use crate::scenario::{self, Document, Scenario};
 use crate::speculation::StepCost;
 use crate::speculation::acceptance::Population;
@@ -120,7 +120,8 @@ fn resolve_for(document: &Document, trains: bool, warmup: u32) -> Result<Prepare
     let model = catalog::model(model_name, document.directory()).map_err(|e| book.lookup("model", &e))?;
     let (cluster, trainer) = cluster::resolve(&mut book, &raw)?;
     let (workload, max_model_len) = workload::resolve(&mut book, &raw, &model)?;
-    let mut speculation = speculation::resolve(&mut book, &raw, &model, &workload)?;
+    let context = running_context(&workload, 1.0);
+    let mut speculation = speculation::resolve(&mut book, &raw, &model, (&workload, context))?;
     let engine_id = generation::engine_id(&mut book, raw.generation.as_ref());
     let engine_constants = generation::constants(&mut book, &engine_id, raw.generation.as_ref())?;
     let stages = profile::stages()?;
@@ -137,7 +138,7 @@ fn resolve_for(document: &Document, trains: bool, warmup: u32) -> Result<Prepare
         speculation: speculation.as_ref(),
         constants: &engine_constants,
         max_model_len,
-        context: running_context(&workload, 1.0),
+        context,
     };
     let generation = generation::resolve(&mut book, engine_id, &inputs)?;
     if let Some(speculation) = &mut speculation
@@ -206,7 +207,7 @@ fn resolve_for(document: &Document, trains: bool, warmup: u32) -> Result<Prepare
             proposal_share: s.acceptance.proposal_share,
         }),
         software,
-        dealt: if cycle.mode.feeds_back() { 0 } else { dealt(&generation, &crowd, &workload) },
+        dealt: if cycle.mode.feeds_back() { 0 } else { dealt(&generation, &crowd, context) },
     };
     let schedule = match &speculation {
         Some(speculation) => Prototype::build(schedule::Plan {
@@ -275,10 +276,10 @@ fn rl_steps(book: &mut Book<'_>, raw: &Scenario, filling: u32) -> Result<(u32, u
 }
 
 /// Sequences that a replica decodes at its fullest: what comes to it, its seats, and what its cache holds of the mean context.
-fn dealt(generation: &Generation, crowd: &Crowd, workload: &Workload) -> u32 {
+fn dealt(generation: &Generation, crowd: &Crowd, context: f64) -> u32 {
     let engine = &generation.engine;
     let tokens = generation.kv_blocks as f64 * f64::from(engine.block_size);
-    let held = (tokens / running_context(workload, 1.0)).max(1.0) as u32;
+    let held = (tokens / context).max(1.0) as u32;
     crowd.most(generation.replicas).min(engine.max_num_seqs).min(held)
 }
 

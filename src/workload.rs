@@ -10,6 +10,8 @@ mod predict;
 pub use lengths::LengthSampler;
 pub use predict::Predictor;
 
+use std::sync::LazyLock;
+
 use crate::math::{normal_quantile, polyline};
 use crate::resolved::Workload;
 use crate::rng::{Purpose, Stream};
@@ -96,23 +98,24 @@ impl Generator {
     }
 }
 
-/// Quantiles of a length distribution behind a mean.
-const NODES: u32 = 2048;
+/// Quantiles of the standard normal law at the middles of equal slices, for means over a length distribution: worked out once, as
+/// every scenario that is resolved asks for one.
+static NODES: LazyLock<Vec<f64>> =
+    LazyLock::new(|| (0..512).map(|i| normal_quantile((f64::from(i) + 0.5) / 512.0)).collect());
 
 /// Mean context of a sequence that decodes, over all decode steps of a rollout, tokens: a response of L tokens is there for L
 /// of them, at L / 2 on average, so it is the mean prompt and E[L²] / (2 E[L]); long responses weigh more. Responses are `scale`
 /// times as long before they are clipped (`response_drift`).
 pub fn running_context(workload: &Workload, scale: f64) -> f64 {
     let generator = Generator::new(workload, 0, LengthShift::default());
-    let nodes = || (0..NODES).map(|i| normal_quantile((f64::from(i) + 0.5) / f64::from(NODES)));
     let response = |z| f64::from(generator.response.at(z, scale).tokens.min(generator.cap));
     let [mut prompts, mut first, mut second] = [0.0; 3];
-    for z in nodes() {
+    for &z in NODES.iter() {
         prompts += f64::from(generator.prompt.at(z, 1.0).tokens);
         first += response(z);
         second += response(z) * response(z);
     }
-    prompts / f64::from(NODES) + 0.5 * second / first
+    prompts / NODES.len() as f64 + 0.5 * second / first
 }
 
 #[cfg(test)]

@@ -43,8 +43,8 @@ impl Engine {
     ///
     /// Requests are dealt evenly and stay on their rank. Of `dealt` of them those that are left are any, so a rank's are a
     /// hypergeometric number, and the fullest has the mean and as many standard deviations as the expected maximum of
-    /// normal numbers: within a sequence of simulated dealing. Leaves out: that their contexts differ, that a step's prompts lie on few ranks, and loops
-    /// whose samples come one by one, where new ones go to the emptiest rank (`dealt` is 0 there).
+    /// normal numbers: within a sequence of simulated dealing. Leaves out: that their contexts differ, that a step's prompts
+    /// lie on few ranks, and loops whose samples come one by one, where new ones go to the emptiest rank (`dealt` is 0 there).
     pub(super) fn fullest_rank(&self, shape: &Shape) -> Shape {
         let ranks = self.layout.attention_ranks();
         if ranks == 1 {

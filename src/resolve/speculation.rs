@@ -7,13 +7,12 @@ use crate::catalog;
 use crate::resolved::{DrafterKind, Layout, Model, Precision, Source, Speculation, Workload};
 use crate::scenario::Scenario;
 use crate::scenario::raw::{self, Acceptance};
-use crate::workload::running_context;
 
 pub(super) fn resolve(
     book: &mut Book<'_>,
     raw: &Scenario,
     model: &Model,
-    workload: &Workload,
+    (workload, context): (&Workload, f64),
 ) -> Result<Option<Speculation>, ResolveError> {
     let config = match &raw.speculation {
         Some(raw::Speculation::On(config)) => config,
@@ -43,7 +42,6 @@ pub(super) fn resolve(
         Some(Acceptance::PerPosition(rates)) => Some(rates.len() as u32),
         _ => None,
     };
-    let context = running_context(workload, 1.0);
     let bounds = Bounds { kind: drafter.kind, block: drafter.block, positions: one_by_one, context };
     let schedule = super::schedule::resolve(book, given, &bounds)?;
     let positions = schedule.depth() as usize;

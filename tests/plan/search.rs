@@ -49,7 +49,7 @@ fn a_search_finds_what_simulating_everything_finds() {
 #[test]
 fn every_candidate_counts_the_same_steps() {
     let text = with_plan(PLAN).replace("rl_steps: 3\nwarmup_steps: 1\n", "");
-    let (space, found, result) = must(&text, false);
+    let (space, _, result) = must(&text, false);
     let steps = |candidate: usize| {
         let resolved = resolve(&space.document(candidate).unwrap()).unwrap().resolved;
         (resolved.rl_steps, resolved.warmup_steps)
@@ -57,7 +57,6 @@ fn every_candidate_counts_the_same_steps() {
     let of =
         |word: &str| result.finalists.iter().find(|choice| choice.title.contains(word)).unwrap().candidate;
     assert_eq!((steps(of("loop sync")), steps(of("one-step-off"))), ((7, 3), (7, 3)));
-    assert!(!found.fates.is_empty());
     let best = plan::scenario_text(&space, result.best.unwrap().candidate, "").unwrap();
     assert!(best.contains("rl_steps: 7") && best.contains("warmup_steps: 3"), "{best}");
 }
