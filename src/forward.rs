@@ -252,7 +252,7 @@ pub(crate) mod tests {
     fn pieces_hold_where_they_say_and_meet_at_their_ends() {
         let constants = crate::profile::engine("vllm", None).unwrap_or_else(|error| panic!("{error}"));
         // Eager everywhere: a knot where kernels overtake launches.
-        let engine = engine(true, Software::measured(constants, GraphMode::None, Vec::new()));
+        let engine = engine(true, Software::measured(constants, GraphMode::None, Vec::new(), 1));
         let shape = Shape { decoding: 4, draft_tokens: 3, ..Shape::default() };
         let mut context = 100.0;
         while context < 6e5 {

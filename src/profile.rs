@@ -5,14 +5,17 @@
 //! that nobody has measured: peaks are swapped, efficiencies kept, the tier drops to analytic and the spread
 //! grows. Only the profile in use is parsed. The forms are in `calibration/README.md` and `cost`.
 
+mod capture;
 mod engines;
 mod forms;
 mod residual;
 mod stages;
 mod transfer;
 
+pub use capture::CaptureOf;
 pub use engines::{
-    BatchTable, CaptureCounts, EagerLaunches, EngineDefaults, EngineProfile, MemoryOf, WorksAhead, engine,
+    BatchTable, CaptureCounts, EagerLaunches, EngineDefaults, EngineProfile, MemoryOf, Rounded, WorksAhead,
+    engine,
 };
 pub use forms::{
     AllReduceForm, AllToAllForm, DecodeAttentionForm, ElementwiseForm, ExpertForm, ExpertForms, GemmForm,

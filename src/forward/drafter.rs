@@ -77,7 +77,7 @@ impl Round<'_> {
     /// piece of it, it does so with the drafter's too.
     fn launched(&self, decoder: &Decoder<'_>, shape: &Shape, tokens: f64, piece: &mut Piece) {
         let software = &self.engine.software;
-        let rows = software.draft_rows(tokens);
+        let rows = software.draft_rows(tokens, self.rank.decoding, shape.prefill_tokens > 0);
         let pass = Pass {
             filled: self.engine.filled(self.whole, self.rank),
             ..Engine::pass(self.whole, shape, tokens, self.context, rows.eager())

@@ -8,7 +8,7 @@
 
 use crate::estimate::{Family, STEP_FAMILIES};
 use crate::piece::{Bound, Doubt, Line, Piece, Shape};
-use crate::profile::{CaptureCounts, EagerLaunches, EngineProfile};
+use crate::profile::{CaptureCounts, EagerLaunches, EngineProfile, Rounded};
 use crate::resolved::{DrafterKind, GraphMode, Layout, Model};
 
 /// Software costs of one engine.
@@ -17,6 +17,7 @@ pub struct Software {
     constants: Option<EngineProfile>,
     graphs: GraphMode,
     capture_sizes: Vec<u32>,
+    seats: u32,
 }
 
 /// How the kernels of a step are launched.
@@ -52,14 +53,20 @@ impl Rows {
 }
 
 impl Software {
-    /// The engine as it is; `capture_sizes` empty where no graphs are captured.
-    pub fn measured(constants: EngineProfile, graphs: GraphMode, capture_sizes: Vec<u32>) -> Self {
-        Software { constants: Some(constants), graphs, capture_sizes }
+    /// The engine as it is; `capture_sizes` empty where no graphs are captured. `seats` are the most sequences that a
+    /// scheduler runs at once.
+    pub fn measured(
+        constants: EngineProfile,
+        graphs: GraphMode,
+        capture_sizes: Vec<u32>,
+        seats: u32,
+    ) -> Self {
+        Software { constants: Some(constants), graphs, capture_sizes, seats }
     }
 
     /// Kernels only.
     pub fn none() -> Self {
-        Software { constants: None, graphs: GraphMode::None, capture_sizes: Vec::new() }
+        Software { constants: None, graphs: GraphMode::None, capture_sizes: Vec::new(), seats: u32::MAX }
     }
 
     /// Share of the requests that verify a draft, when a share `proposed` of the rounds has one.
@@ -86,35 +93,73 @@ impl Software {
             (GraphMode::FullAndPiecewise | GraphMode::FullDecodeOnly, true) => Launch::Full,
             (GraphMode::FullAndPiecewise, false) | (GraphMode::Piecewise, _) => Launch::Piecewise,
         };
-        let captured = |count: u32| {
-            let at = self.capture_sizes.partition_point(|size| *size < count);
-            self.capture_sizes.get(at).copied()
-        };
         let padded = match constants.capture_counts {
-            CaptureCounts::Requests if uniform => captured(shape.decoding).map(|size| f64::from(size) * each),
+            CaptureCounts::Requests if uniform => {
+                self.captured(shape.decoding).map(|size| Rows { tokens: f64::from(size) * each, launch })
+            }
             // Sizes for prefill are captured up to the chunk, closely.
-            CaptureCounts::Requests => Some(tokens),
-            CaptureCounts::Tokens => captured(tokens.ceil() as u32).map(|size| {
+            CaptureCounts::Requests => Some(Rows { tokens, launch }),
+            CaptureCounts::Tokens => {
                 let width = if uniform { each as u32 } else { 1 };
-                let whole = if constants.defaults.rounds_to_verification {
-                    size.div_ceil(width) * width
-                } else {
-                    size
-                };
-                // The largest size is never passed: a multiple beyond it is not captured.
-                let largest = self.capture_sizes.last().copied().unwrap_or(size);
-                f64::from(if whole > largest { size } else { whole })
-            }),
+                self.graph(tokens.ceil() as u32, width, launch)
+            }
         };
-        padded.map_or(exact(Launch::Eager), |tokens| Rows { tokens, launch })
+        padded.unwrap_or(exact(Launch::Eager))
     }
 
-    /// A draft pass over `tokens`: its tokens fit the graphs wherever there are any.
-    pub(super) fn draft_rows(&self, tokens: f64) -> Rows {
-        let launch = match (&self.constants, self.graphs) {
-            (None, _) | (_, GraphMode::FullAndPiecewise | GraphMode::FullDecodeOnly) => Launch::Full,
-            (_, GraphMode::Piecewise) => Launch::Piecewise,
-            (_, GraphMode::None) => Launch::Eager,
+    /// The smallest captured size that holds `count`.
+    fn captured(&self, count: u32) -> Option<u32> {
+        let at = self.capture_sizes.partition_point(|size| *size < count);
+        self.capture_sizes.get(at).copied()
+    }
+
+    /// The graph for a step of sequences of `width` tokens, where captured sizes count tokens.
+    ///
+    /// A whole graph is captured for a number of sequences that the engine can run, and where sizes are rounded, up to the
+    /// largest of them; a step beyond runs in pieces, where there are any for this size.
+    fn graph(&self, tokens: u32, width: u32, launch: Launch) -> Option<Rows> {
+        let rounded = self.constants.as_ref()?.defaults.rounds_to_verification;
+        let largest = self.capture_sizes.last().copied()?;
+        let whole = match rounded {
+            Rounded::None => self.captured(tokens),
+            // The first that is rounded up to these tokens or more.
+            Rounded::EverySize | Rounded::WholeGraphs => self
+                .captured((tokens + 1).saturating_sub(width))
+                .map(|size| size.div_ceil(width) * width)
+                .filter(|size| *size <= largest),
+        };
+        let most = u64::from(self.seats) * u64::from(width);
+        let rows = |tokens: u32, launch| Rows { tokens: f64::from(tokens), launch };
+        let pieces = match rounded {
+            Rounded::EverySize => whole,
+            Rounded::None | Rounded::WholeGraphs => self.captured(tokens),
+        };
+        let in_pieces = pieces
+            .filter(|_| self.graphs != GraphMode::FullDecodeOnly)
+            .map(|size| rows(size, Launch::Piecewise));
+        match launch {
+            Launch::Full => whole
+                .filter(|size| u64::from(*size) <= most)
+                .map(|size| rows(size, Launch::Full))
+                .or(in_pieces),
+            Launch::Piecewise => in_pieces,
+            Launch::Eager => None,
+        }
+    }
+
+    /// A draft pass over `tokens`, of `sequences` that decode and perhaps prompts: in one graph where the target's steps are,
+    /// up to the same sizes.
+    pub(super) fn draft_rows(&self, tokens: f64, sequences: u32, prompts: bool) -> Rows {
+        let Some(constants) = &self.constants else { return Rows { tokens, launch: Launch::Full } };
+        let captured = match constants.capture_counts {
+            CaptureCounts::Tokens => self.captured(tokens.ceil() as u32).is_some(),
+            CaptureCounts::Requests => prompts || self.captured(sequences).is_some(),
+        };
+        let launch = match self.graphs {
+            GraphMode::None => Launch::Eager,
+            _ if !captured => Launch::Eager,
+            GraphMode::Piecewise => Launch::Piecewise,
+            GraphMode::FullAndPiecewise | GraphMode::FullDecodeOnly => Launch::Full,
         };
         Rows { tokens, launch }
     }
@@ -248,13 +293,20 @@ fn one_by_one(eager: EagerLaunches, model: &Model, layout: Layout) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::CaptureOf;
 
     fn engine(id: &str) -> Software {
         // Neither of these versions works ahead with a drafter, and vLLM's not at all.
         let version = if id == "vllm" { "0.12.0" } else { "0.5.6" };
         let constants = crate::profile::engine(id, Some(version)).unwrap_or_else(|error| panic!("{error}"));
-        let (mode, sizes) = (constants.defaults.cudagraph_mode, constants.defaults.capture_sizes(1, false));
-        Software::measured(constants, mode, sizes)
+        with_seats(constants, 512, 1)
+    }
+
+    /// The engine with so many seats, whose sequences verify so many tokens.
+    fn with_seats(constants: EngineProfile, seats: u32, verification: u32) -> Software {
+        let of = CaptureOf { device: "h100-sxm", gpus: 1, seats, verification, step: 8192 };
+        let (mode, sizes) = (constants.defaults.cudagraph_mode, constants.defaults.capture_sizes(&of));
+        Software::measured(constants, mode, sizes, seats)
     }
 
     fn model(id: &str) -> Model {
@@ -276,12 +328,47 @@ mod tests {
         let shape = |decoding, draft_tokens| Shape { decoding, draft_tokens, ..Shape::default() };
         let vllm = engine("vllm");
         assert_eq!(vllm.rows(&shape(65, 0), 1.0), full(72.0));
-        assert_eq!(vllm.rows(&shape(85, 5), 1.0), full(512.0));
+        assert_eq!(vllm.rows(&shape(83, 5), 1.0), full(498.0));
         assert_eq!(vllm.rows(&shape(86, 5), 1.0), eager(516.0), "past the largest graph");
         let sglang = engine("sglang");
         assert_eq!(sglang.rows(&shape(250, 5), 1.0), full(256.0 * 6.0));
         assert!(sglang.rows(&Shape { prefill_tokens: 10, ..shape(2, 0) }, 1.0).eager());
         assert_eq!(Software::none().rows(&shape(65, 0), 1.0), full(65.0));
+    }
+
+    #[test]
+    fn whole_graphs_are_those_that_each_version_captures() {
+        // Worked out by hand from each version's own rule. Verifications of six tokens.
+        let rows = |version: &str, seats, decoding, draft_tokens: u32| {
+            let constants = crate::profile::engine("vllm", Some(version)).unwrap_or_else(|e| panic!("{e}"));
+            let shape = Shape { decoding, draft_tokens, ..Shape::default() };
+            with_seats(constants, seats, draft_tokens + 1).rows(&shape, 1.0)
+        };
+        let pieces = |tokens| Rows { tokens, launch: Launch::Piecewise };
+        // 32 seats: graphs to 64 tokens, whatever a verification has; from 0.13 on to all seats' verifications.
+        assert_eq!(rows("0.12.0", 32, 32, 5), eager(192.0));
+        assert_eq!(rows("0.13.0", 32, 32, 5), full(192.0));
+        assert_eq!(rows("0.12.0", 32, 10, 5), full(60.0));
+        // 510 of 512 tokens: 512 rounds to 516, beyond the largest; 0.29 captures the 85 sequences themselves.
+        assert_eq!(rows("0.13.0", 256, 85, 5), eager(510.0));
+        assert_eq!(rows("0.25.0", 256, 85, 5), pieces(512.0));
+        assert_eq!(rows("0.29.0", 85, 85, 5), full(510.0));
+        assert_eq!(rows("0.29.0", 256, 78, 5), full(468.0));
+        // Whole graphs have as many sequences as there are seats: 100 are not on the list until all seats are.
+        assert_eq!(rows("0.29.0", 100, 100, 0), pieces(104.0));
+        assert_eq!(rows("0.31.0", 100, 100, 0), full(100.0));
+        assert_eq!(rows("0.31.0", 100, 96, 0), full(96.0));
+    }
+
+    #[test]
+    fn drafts_beyond_the_largest_graph_are_launched_one_by_one() {
+        let vllm = engine("vllm");
+        assert_eq!(vllm.draft_rows(512.0, 128, false), full(512.0), "not padded");
+        assert_eq!(vllm.draft_rows(516.0, 129, false), eager(516.0));
+        let sglang = engine("sglang");
+        assert_eq!(sglang.draft_rows(516.0, 129, false), full(516.0), "its graphs count requests");
+        assert!(sglang.draft_rows(514.0, 257, false).eager());
+        assert!(!sglang.draft_rows(8192.0, 0, true).eager(), "prefill has sizes of its own");
     }
 
     #[test]
@@ -309,7 +396,11 @@ mod tests {
         let with = |version, kind| {
             let constants = crate::profile::engine("vllm", Some(version)).unwrap_or_else(|e| panic!("{e}"));
             let mut piece = Piece::zero();
-            Software::measured(constants, GraphMode::None, Vec::new()).gaps(&shape, Some(kind), &mut piece);
+            Software::measured(constants, GraphMode::None, Vec::new(), 1).gaps(
+                &shape,
+                Some(kind),
+                &mut piece,
+            );
             piece
         };
         let context = 64.0 * 4096.0;

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use super::capture::{CaptureOf, CaptureSizes};
 use super::{ProfileError, once};
 use crate::estimate::Tier;
 use crate::resolved::GraphMode;
@@ -116,8 +117,8 @@ pub struct EngineDefaults {
     capture: CaptureSizes,
     /// Captured sizes with a drafter, where they differ.
     capture_speculating: Option<CaptureSizes>,
-    /// Whether captured sizes are rounded to multiples of the tokens of a verification.
-    pub rounds_to_verification: bool,
+    /// Which captured sizes are rounded up to multiples of the tokens of a verification.
+    pub rounds_to_verification: Rounded,
     /// Share of the memory that the engine takes.
     memory: MemoryShare,
     /// For which drafting the host works ahead of the GPU.
@@ -150,6 +151,20 @@ pub struct WorksAhead {
     pub ngram: bool,
     /// With suffix trees.
     pub suffix: bool,
+}
+
+/// Which captured sizes are rounded up to multiples of the tokens of a verification; one that passes the largest is not
+/// captured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounded {
+    /// None.
+    #[default]
+    None,
+    /// All.
+    EverySize,
+    /// Those of whole graphs: pieces are captured at the sizes themselves.
+    WholeGraphs,
 }
 
 /// What a table of draft lengths by batch size does to CUDA graphs.
@@ -211,39 +226,6 @@ pub struct MemoryOf {
     pub speculating: bool,
 }
 
-/// Captured sizes: the first ones, then multiples of `by` up to `to`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaptureSizes {
-    first: Vec<u32>,
-    then: Vec<Stretch>,
-    /// Largest size of replicas of fewer than four GPUs, where it is smaller.
-    narrow_to: Option<u32>,
-}
-
-impl CaptureSizes {
-    fn list(&self, gpus: u32) -> Vec<u32> {
-        let mut sizes = self.first.clone();
-        for stretch in &self.then {
-            let from = sizes.last().copied().unwrap_or(0);
-            let next = (from / stretch.by + 1) * stretch.by;
-            sizes.extend((next..=stretch.to).step_by(stretch.by as usize));
-        }
-        if let Some(largest) = self.narrow_to.filter(|_| gpus < 4) {
-            sizes.retain(|size| *size <= largest);
-        }
-        sizes
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stretch {
-    to: u32,
-    /// Above zero: `every_engine_has_sane_constants_and_rising_versions` expands every entry.
-    by: u32,
-}
-
 /// A default that depends on the device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -263,8 +245,9 @@ impl BySize {
 
 impl EngineDefaults {
     /// Captured sizes of a replica, rising.
-    pub fn capture_sizes(&self, gpus: u32, speculating: bool) -> Vec<u32> {
-        self.capture_speculating.as_ref().filter(|_| speculating).unwrap_or(&self.capture).list(gpus)
+    pub fn capture_sizes(&self, of: &CaptureOf<'_>) -> Vec<u32> {
+        let speculating = of.verification > 1;
+        self.capture_speculating.as_ref().filter(|_| speculating).unwrap_or(&self.capture).list(of)
     }
 
     /// Share of a GPU's memory that the engine takes.
@@ -274,7 +257,7 @@ impl EngineDefaults {
             MemoryShare::Reserve(reserve) => {
                 let memory = of.memory_gib * 1024.0;
                 let large = memory * 1.048_576 > 90_000.0;
-                let largest = self.capture.list(of.gpus).last().copied().unwrap_or(0);
+                let largest = self.capture.largest("", of.gpus);
                 let kept = if large { reserve.base_above_90_gb } else { reserve.base }
                     + reserve.per_chunk_token * f64::from(of.chunk)
                     + reserve.per_graph_request * f64::from(largest)
@@ -377,7 +360,14 @@ mod tests {
             assert!(since.iter().all(Option::is_some) && since.windows(2).all(|pair| pair[0] < pair[1]));
             for entry in &engine.versions {
                 for (gpus, speculating) in [(1, false), (8, false), (1, true), (8, true)] {
-                    let sizes = entry.capture_sizes(gpus, speculating);
+                    let verification = if speculating { 4 } else { 1 };
+                    let sizes = entry.capture_sizes(&CaptureOf {
+                        device: "h100-sxm",
+                        gpus,
+                        seats: 256,
+                        verification,
+                        step: 8192,
+                    });
                     assert!(
                         sizes.is_sorted() && sizes.first() == Some(&1),
                         "{id} {}: {sizes:?}",

@@ -4,7 +4,7 @@ use super::ResolveError;
 use super::book::Book;
 use super::memory::{self, Fit};
 use crate::forward::Software;
-use crate::profile::{self, BatchTable, EngineProfile, MemoryOf, ProfileError};
+use crate::profile::{self, BatchTable, CaptureOf, EngineProfile, MemoryOf, ProfileError};
 use crate::resolved::{
     Cluster, Crowd, EngineSettings, Generation, GraphMode, Layout, Model, Overhead, Precision, Router,
     Routing, ScheduleInput, Source, Speculation, Transport,
@@ -67,7 +67,8 @@ pub(super) fn software(generation: &Generation, constants: &EngineProfile) -> So
             if generation.layout.gpus() == 1 {
                 constants.per_request_us = constants.per_request_one_gpu_us;
             }
-            Software::measured(constants, engine.graph_mode, engine.capture_sizes.clone())
+            let seats = engine.max_num_seqs.div_ceil(schedulers(&constants, generation.layout));
+            Software::measured(constants, engine.graph_mode, engine.capture_sizes.clone(), seats)
         }
         Overhead::None => Software::none(),
     }
@@ -154,7 +155,15 @@ pub(super) fn resolve(
     let kv_blocks = fit.kv_blocks(book, layout)?;
     let routing = routing(book, inputs);
     let graph_mode = graph_mode(book, inputs)?;
-    let capture_sizes = capture_sizes(book, inputs, graph_mode, layout);
+    let schedulers = schedulers(inputs.constants, layout);
+    let captured = CaptureOf {
+        device: &device.id,
+        gpus: layout.gpus(),
+        seats: max_num_seqs.div_ceil(schedulers),
+        verification: lookahead + 1,
+        step: max_num_batched_tokens.div_ceil(schedulers),
+    };
+    let capture_sizes = capture_sizes(book, inputs, graph_mode, &captured);
     let prefix_caching = book.or_from(
         "generation.prefix_caching",
         raw.prefix_caching,
@@ -244,6 +253,11 @@ impl Limit {
     }
 }
 
+/// Schedulers of a replica, each with seats and a budget of its own.
+fn schedulers(constants: &EngineProfile, layout: Layout) -> u32 {
+    if constants.limits_each_rank { layout.attention_ranks() } else { 1 }
+}
+
 /// The engine's own limit of sequences at once.
 fn most_seqs(inputs: &Inputs<'_>) -> u32 {
     let (defaults, device) = (&inputs.constants.defaults, &inputs.cluster.device);
@@ -326,15 +340,14 @@ fn pieces_for_table(book: &Book<'_>, inputs: &Inputs<'_>) -> Result<bool, Resolv
     }
 }
 
-fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, mode: GraphMode, layout: Layout) -> Vec<u32> {
+fn capture_sizes(book: &mut Book<'_>, inputs: &Inputs<'_>, mode: GraphMode, of: &CaptureOf<'_>) -> Vec<u32> {
     if mode == GraphMode::None {
         return Vec::new();
     }
     if let Some(sizes) = &inputs.raw.cudagraph_capture_sizes {
         return sizes.iter().map(|n| n.get() as u32).collect();
     }
-    let speculating = inputs.speculation.is_some();
-    let sizes = inputs.constants.defaults.capture_sizes(layout.gpus(), speculating);
+    let sizes = inputs.constants.defaults.capture_sizes(of);
     let largest = sizes.last().copied().unwrap_or(0);
     let shown = format!("up to {largest}");
     book.note("generation.cudagraph_capture_sizes", shown, Source::Profile, "the engine's default");
