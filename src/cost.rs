@@ -15,7 +15,7 @@ mod memory_bound;
 mod moe;
 mod occupancy;
 
-pub use attention::{AttentionShape, AttentionTime};
+pub use attention::{AttentionShape, AttentionTime, Heads};
 pub use moe::ExpertShape;
 
 use self::known::Known;
@@ -114,15 +114,15 @@ impl Machine {
     }
 }
 
-/// NVLink bandwidth of the devices in the all-reduce tables (H100, H200), GB/s in one direction.
-const TABLE_NVLINK_GB_PER_S: f64 = 450.0;
+/// NVLink bandwidth of the devices whose tables others are given (H100, H200), GB/s in one direction.
+const LENT_NVLINK_GB_PER_S: f64 = 450.0;
 
 impl Kernels {
     /// For a device, with its own constants or a stand-in's.
     pub fn new(device: &Device, network: &Network, profile: KernelProfile) -> Self {
         Kernels {
             machine: Machine::of(device),
-            link_ratio: device.nvlink_gb_per_s / TABLE_NVLINK_GB_PER_S,
+            link_ratio: if profile.is_own() { 1.0 } else { device.nvlink_gb_per_s / LENT_NVLINK_GB_PER_S },
             domain: device.nvlink_domain,
             network: network.clone(),
             corners: Corners::of(&profile.form),

@@ -75,7 +75,9 @@ impl Engine {
             self.draft_round(loaded, shape, &rank, context, &mut piece);
         }
         self.software.gaps(&rank, self.drafter.as_ref().map(|d| d.drafter.kind), &mut piece);
-        let fitted_to = self.kernels.profile().form.attention_decode.context[1] * f64::from(shape.decoding);
+        let latent = self.model.latent.is_some();
+        let fitted_to =
+            self.kernels.profile().form.attention_over(latent).context[1] * f64::from(shape.decoding);
         if shape.decoding > 0 {
             if context <= fitted_to {
                 piece.context.end = piece.context.end.min(fitted_to.next_up());
@@ -84,7 +86,7 @@ impl Engine {
                 // Attention alone grows with context, so its slope is what is beyond the fitted range.
                 piece.extrapolated[1] = Extrapolated::default();
                 let slope = piece.per_context_token.iter().sum::<f64>().max(0.0);
-                piece.extrapolated[1].add_seconds(slope, self.kernels.beyond_context());
+                piece.extrapolated[1].add_seconds(slope, self.kernels.beyond_context(latent));
             }
         }
         piece

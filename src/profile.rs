@@ -35,16 +35,16 @@ pub use residual::{HeldOut, Residual, ShapeResidual, Sustained};
 
 /// Device profiles by catalog id of their device.
 const DEVICES: &[(&str, &str)] = &[
+    ("a100-sxm-80g", include_str!("../calibration/a100-sxm.yaml")),
+    ("b200", include_str!("../calibration/b200.yaml")),
+    ("b300", include_str!("../calibration/b300.yaml")),
+    ("gb200", include_str!("../calibration/gb200.yaml")),
+    ("gb300", include_str!("../calibration/gb300.yaml")),
     ("h100-sxm", include_str!("../calibration/h100-sxm.yaml")),
     ("h200-sxm", include_str!("../calibration/h200-sxm.yaml")),
 ];
 /// Transferred profiles by catalog id of their device.
-const TRANSFERRED: &[(&str, &str)] = &[
-    ("a100-sxm-80g", include_str!("../calibration/a100-sxm.yaml")),
-    ("b200", include_str!("../calibration/b200.yaml")),
-    ("gb200", include_str!("../calibration/gb200.yaml")),
-    ("h20", include_str!("../calibration/h20.yaml")),
-];
+const TRANSFERRED: &[(&str, &str)] = &[("h20", include_str!("../calibration/h20.yaml"))];
 /// Version of the device profiles' format.
 const VERSION: u32 = 1;
 /// Whose efficiencies stand in for a device without a profile: the most measured one.
@@ -72,6 +72,9 @@ pub struct DeviceProfile {
     pub gemm: GemmForms,
     /// Decode and verify attention.
     pub attention_decode: DecodeAttentionForm,
+    /// Decode and verify attention over a latent cache, where rows of it were fitted.
+    #[serde(default)]
+    pub attention_latent: Option<DecodeAttentionForm>,
     /// Prefill attention.
     pub attention_prefill: PrefillAttentionForm,
     /// Norms and the like.
@@ -104,9 +107,16 @@ impl DeviceProfile {
         let experts = [&mut self.moe.bf16.t0_us, &mut self.moe.fp8.t0_us];
         let others = [&mut self.elementwise.t0_us, &mut self.sampling.t0_us];
         let verification = self.sampling.verification.as_mut().map(|form| &mut form.t0_us);
-        for t0_us in [products, attention, experts, others].into_iter().flatten().chain(verification) {
+        let latent = self.attention_latent.as_mut().map(|form| &mut form.t0_us);
+        let more = verification.into_iter().chain(latent);
+        for t0_us in [products, attention, experts, others].into_iter().flatten().chain(more) {
             *t0_us *= share;
         }
+    }
+
+    /// Decode and verify attention of a model, whose cache is `latent` or not.
+    pub fn attention_over(&self, latent: bool) -> &DecodeAttentionForm {
+        self.attention_latent.as_ref().filter(|_| latent).unwrap_or(&self.attention_decode)
     }
 
     /// What a family rests on: a measured profile may carry families over that it did not measure.
@@ -202,18 +212,27 @@ fn once<T>(
 }
 
 impl KernelProfile {
-    /// How sure a kernel family's times are; `fp8` where the weights are fp8.
+    /// Whether the constants are the device's own.
+    pub fn is_own(&self) -> bool {
+        self.spread == 0.0
+    }
+
+    /// How sure a kernel family's times are; `fp8` where the weights are fp8, `latent` where the cache is.
     ///
     /// Families that this profile does not know (software, training) are not asked here.
-    pub fn confidence(&self, family: Family, fp8: bool) -> Confidence {
+    pub fn confidence(&self, family: Family, fp8: bool, latent: bool) -> Confidence {
         let form = &self.form;
+        let attention = form.attention_over(latent);
         let (sigma, tier) = match family {
             Family::Gemm if fp8 => (form.gemm.fp8.sigma, form.tier_of("gemm fp8")),
             Family::Gemm => (form.gemm.bf16.sigma, form.tier_of("gemm bf16")),
-            Family::Attention => (form.attention_decode.sigma, form.tier_of("attention_decode")),
+            Family::Attention if latent && form.attention_latent.is_some() => {
+                (attention.sigma, form.tier_of("attention_latent"))
+            }
+            Family::Attention => (attention.sigma, form.tier_of("attention_decode")),
             // No public table has several query tokens over a cache: a proxy by large head groups.
             Family::VerifyAttention => {
-                (form.attention_decode.verify_sigma, form.measured_or("verify_attention", Tier::Analytic))
+                (attention.verify_sigma, form.measured_or("verify_attention", Tier::Analytic))
             }
             Family::Moe if fp8 => (form.moe.fp8.sigma, form.tier_of("moe fp8")),
             Family::Moe => (form.moe.bf16.sigma, form.tier_of("moe bf16")),
@@ -221,7 +240,7 @@ impl KernelProfile {
             Family::Collective => (form.all_reduce.sigma, form.tier_of("all_reduce")),
             _ => (form.sampling.sigma, form.measured_or("sampling", Tier::Analytic)),
         };
-        if self.spread > 0.0 {
+        if !self.is_own() {
             Confidence { log_sigma: sigma.hypot(self.spread), tier: Tier::Analytic }
         } else {
             Confidence { log_sigma: sigma, tier }
@@ -252,7 +271,7 @@ mod tests {
             assert!(!profile.stands_in && profile.form.device == *id && profile.spread >= 0.2);
             let gemm = &profile.form.gemm.bf16;
             assert!(gemm.residual.is_none() && (0.5..1.0).contains(&gemm.memory_efficiency));
-            assert_eq!(profile.confidence(Family::Gemm, false).tier, Tier::Analytic);
+            assert_eq!(profile.confidence(Family::Gemm, false, false).tier, Tier::Analytic);
         }
     }
 
@@ -261,7 +280,8 @@ mod tests {
         let own = device("h100-sxm").unwrap_or_else(|e| panic!("{e}"));
         let other = device("l40s").unwrap_or_else(|e| panic!("{e}"));
         assert!(other.stands_in);
-        let (a, b) = (own.confidence(Family::Gemm, false), other.confidence(Family::Gemm, false));
+        let (a, b) =
+            (own.confidence(Family::Gemm, false, false), other.confidence(Family::Gemm, false, false));
         assert!(b.log_sigma > a.log_sigma && a.tier == Tier::Published && b.tier == Tier::Analytic);
     }
 }

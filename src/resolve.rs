@@ -315,6 +315,6 @@ fn confidence(resolved: &Resolved, engine: &Engine, constants: &EngineProfile) -
         Family::Prepare => input(&resolved.cycle.prepare),
         Family::Data => input(&resolved.cycle.data),
         Family::Reward => input(&resolved.reward.seconds),
-        kernel => profile.confidence(kernel, fp8),
+        kernel => profile.confidence(kernel, fp8, resolved.model.latent.is_some()),
     })
 }

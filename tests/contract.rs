@@ -390,7 +390,7 @@ fn rates_end_at_the_deepest_draft_that_was_taken() {
     assert_eq!(positions("{ goodput: { chains: [1] } }"), 1);
     let deep = positions("{ goodput: { chains: [1, 31] } }");
     assert!(deep == 1 || deep > 20, "one of two depths, and its own rates: {deep}");
-    let tree = positions("{ goodput: { trees: [{ steps: 5, top_k: 4, tokens: 31 }] } }");
+    let tree = positions("{ goodput: { chains: [1], trees: [{ steps: 5, top_k: 4, tokens: 31 }] } }");
     assert_eq!(tree, 5, "a path of five, not 31 tokens");
 }
 

@@ -72,10 +72,9 @@ fn row(inputs: Inputs, gpus: u32, lags: &[usize]) -> Vec<f64> {
 fn lag_fills_batches_and_gpus_empty_them() {
     println!("rollout speedup at lag 0 / 2 / 8 (published)");
     let [few, many] = [128, 2048].map(|gpus| row(Inputs::Fitted, gpus, &[0, 1, 3]));
-    for row in [&few, &many] {
-        // Lag fills the batch, and a full batch leaves less to gain.
-        assert!(row.is_sorted_by(|a, b| a > b) && row[2] > 1.2, "{row:?}");
-    }
+    // Lag fills the batch, and a full batch leaves less to gain; where it starts all but empty, lag gains first.
+    assert!(few.is_sorted_by(|a, b| a > b) && few[2] > 1.2, "{few:?}");
+    assert!(many[1] > many[2] && many[2] < many[0] && many[0] < 1.1 * many[1], "{many:?}");
     // More GPUs, smaller batches: more is gained at every lag, and less is lost to it.
     assert!(few.iter().zip(&many).all(|(few, many)| many > few), "{few:?} {many:?}");
     assert!(many[2] / many[0] > few[2] / few[0], "{few:?} {many:?}");
@@ -86,10 +85,10 @@ fn lag_fills_batches_and_gpus_empty_them() {
 #[test]
 fn at_small_batches_a_verification_touches_more_experts_than_a_decode_step() {
     // Kernels without fixed times show it: where 2048 GPUs leave sixteen samples an instance, lag fills them to where decode
-    // steps touch all experts too, and gains; on 128 GPUs they do from the start, and lag only loses.
+    // steps touch all experts too, which makes up for the fuller batch; on 128 GPUs they do from the start, and lag only loses.
     println!("rollout speedup at lag 0 / 2 (published), kernels without fixed times");
     let [few, many] = [128, 2048].map(|gpus| row(Inputs::Roofline, gpus, &[0, 1]));
-    assert!(many[1] > 1.03 * many[0] && few[1] < few[0], "{many:?} {few:?}");
+    assert!(many[1] > many[0] && few[1] < 0.97 * few[0], "{many:?} {few:?}");
 }
 
 #[test]
@@ -106,8 +105,7 @@ fn the_whole_figure() {
         let least = |row: &[f64]| row.iter().copied().fold(f64::INFINITY, f64::min);
         assert!(ours[..2].iter().all(|row| row[1..].iter().all(|gain| *gain < row[0])), "{ours:?}");
         assert!(least(&ours[2]) > 0.84 * ours[2][0], "{ours:?}");
-        // On 2048 every lag beats none, where kernels leave it to be seen.
-        let gains = ours[3][1..].iter().all(|gain| *gain > ours[3][0]);
-        assert!(gains == (inputs == Inputs::Roofline) && mean < 0.17, "{ours:?}");
+        // On 2048 a lag of two loses nothing.
+        assert!(ours[3][1] > ours[3][0] && mean < 0.15, "{ours:?}");
     }
 }

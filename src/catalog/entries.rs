@@ -101,8 +101,11 @@ pub(super) const DRAFTERS: &[Entry] = entries!(
 );
 
 /// Devices, `devices/*.yaml`.
-pub(super) const DEVICES: &[Entry] =
-    entries!("devices", ".yaml", ["a100-sxm-80g", "b200", "gb200", "h100-sxm", "h20", "h200-sxm"]);
+pub(super) const DEVICES: &[Entry] = entries!(
+    "devices",
+    ".yaml",
+    ["a100-sxm-80g", "b200", "b300", "gb200", "gb300", "h100-sxm", "h20", "h200-sxm"]
+);
 
 /// Networks between nodes, `networks/*.yaml`.
 pub(super) const NETWORKS: &[Entry] = entries!(

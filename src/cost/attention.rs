@@ -6,7 +6,8 @@
 //! L. The form is linear in L too, so the time is piecewise affine in total context, as steps are by definition,
 //! and the knots say where one piece ends. Below the first knot and beyond the last r holds its edge's value. The
 //! causal mask inside the draft window is left out (q ≪ context), and so is raggedness: all sequences have the
-//! mean context. Heads that no table holds (latent attention, other widths than 128) get the form alone.
+//! mean context. Latent attention has constants of its own where rows of it were fitted; other
+//! heads that no table holds (widths other than 128) get the form alone.
 
 use super::{Kernels, Machine};
 use crate::math::{Surface, exp, ln, p_norm};
@@ -26,8 +27,19 @@ pub struct AttentionShape {
     pub bytes_per_token: f64,
     /// Operations for each token of context, all queries and heads together.
     pub flops_per_token: f64,
-    /// Whether public tables hold this kind of head.
-    pub tabulated: bool,
+    /// What kind of heads they are.
+    pub heads: Heads,
+}
+
+/// Kinds of heads, by what tables hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heads {
+    /// Keys and values of 128 features each.
+    Grouped,
+    /// One latent key and value for all query heads.
+    Latent,
+    /// Others: the form of the first, without its residual.
+    Other,
 }
 
 /// A time affine in total context.
@@ -118,26 +130,29 @@ impl Kernels {
     /// Decode (one query token) or verify attention of one layer, affine around a total context of which this GPU's
     /// sequences hold `share`.
     pub fn attention(&self, shape: &AttentionShape, context: f64, share: f64) -> AttentionTime {
-        let form = &self.profile.form.attention_decode;
+        let profile = &self.profile.form;
+        let latent = shape.heads == Heads::Latent;
+        let form = profile.attention_over(latent);
+        let tabulated = shape.heads == Heads::Grouped || (latent && profile.attention_latent.is_some());
         let [fixed, memory, compute] = terms(form, &self.machine, shape);
         let line = [fixed, p_norm(memory, compute, form.p) * share];
         let scale = shape.batch / share.max(f64::MIN_POSITIVE);
         let ([fixed, per_context_token], contexts) = match &form.residual {
-            Some(residual) if shape.tabulated => piece(&residual.0, shape, line, context, scale),
+            Some(residual) if tabulated => piece(&residual.0, shape, line, context, scale),
             _ => (line, [0.0, f64::INFINITY]),
         };
         AttentionTime {
             fixed,
             per_context_token,
             contexts,
-            doubt: Doubt::outside(f64::from(shape.batch > form.batch[1] || !shape.tabulated)),
+            doubt: Doubt::outside(f64::from(shape.batch > form.batch[1] || !tabulated)),
             bound: if memory >= compute { Bound::Memory } else { Bound::Compute },
         }
     }
 
     /// The doubt about attention whose context is longer than any table's: as two octaves beyond.
-    pub fn beyond_context(&self) -> Doubt {
-        self.far(2.0, self.profile.form.attention_decode.beyond_context)
+    pub fn beyond_context(&self, latent: bool) -> Doubt {
+        self.far(2.0, self.profile.form.attention_over(latent).beyond_context)
     }
 
     /// Prefill attention of one layer over `tokens` queries, `mean` a sequence: seconds without, and for each,
@@ -170,7 +185,7 @@ mod tests {
             rows: 4.0 * queries,
             bytes_per_token: 2.0 * 8.0 * 128.0 * 2.0,
             flops_per_token: 4.0 * queries * 32.0 * 128.0,
-            tabulated: true,
+            heads: Heads::Grouped,
         }
     }
 

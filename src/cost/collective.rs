@@ -209,6 +209,20 @@ mod tests {
     }
 
     #[test]
+    fn a_device_s_own_rows_come_back_whatever_its_links() {
+        for id in ["a100-sxm-80g", "b200", "gb200", "h200-sxm"] {
+            let device = crate::catalog::device(id).unwrap_or_else(|error| panic!("{error}"));
+            let profile = crate::profile::device(id).unwrap_or_else(|error| panic!("{error}"));
+            let kernels = Kernels::new(&device, &ndr400(), profile);
+            for table in &kernels.profile().form.all_reduce.tables {
+                let (bytes, us) = (table.bytes[11], table.us[11]);
+                let got = kernels.all_reduce(bytes, table.gpus, false).seconds * 1e6;
+                assert!((got / us - 1.0).abs() < 1e-9, "{id}, {} GPUs: {got} for {us}", table.gpus);
+            }
+        }
+    }
+
+    #[test]
     fn between_nodes_measured_all_reduces_come_before_the_formula() {
         let (formula, kernels) = (kernels(), measured());
         let us = |bytes, ranks| kernels.all_reduce(bytes, ranks, false).seconds * 1e6;

@@ -24,7 +24,8 @@ mod surface;
 mod sustained;
 mod transfer;
 
-use super::Machine;
+use super::{Heads, Machine};
+
 use crate::catalog::{self, CatalogError};
 use crate::estimate::Tier;
 use crate::measured::{Excluded, Header, Op, Table};
@@ -209,8 +210,7 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     let refitted = |line: &HeldOut| report.lines.iter().any(|new| new.family == line.family);
     let mut kept: Vec<HeldOut> = profile.held_out.iter().filter(|line| !refitted(line)).cloned().collect();
     if !report.beyond.is_empty() {
-        let squares: f64 = report.beyond.iter().map(|sigma| sigma * sigma).sum();
-        let found = thousandths(libm::sqrt(squares / report.beyond.len() as f64));
+        let found = thousandths(usual_excess(&report.beyond));
         // A fit of some families says nothing of the others' errors.
         profile.extrapolation_sigma =
             if kept.is_empty() { found } else { found.max(profile.extrapolation_sigma) };
@@ -220,6 +220,14 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     kept.splice(0..0, report.lines);
     profile.held_out = kept;
     Ok(Fitted { profile, excluded: rows.excluded, unused: rows.unused, kept: families })
+}
+
+/// Root mean square of the families' excess outside their ranges. One beyond a factor of two is left out: a form that does
+/// not extrapolate at all says nothing of what others do.
+fn usual_excess(families: &[f64]) -> f64 {
+    let counted = || families.iter().filter(|excess| **excess <= core::f64::consts::LN_2);
+    let squares: f64 = counted().map(|excess| excess * excess).sum();
+    libm::sqrt(squares / counted().count().max(1) as f64)
 }
 
 /// The profile of one device from another's, and its errors on the device's own tables where there are any.
@@ -301,7 +309,7 @@ fn fit_attention(
     report: &mut Report,
 ) -> Result<(), FitError> {
     if !rows.decode.is_empty() {
-        let family = attention::Family { machine, verify_sigma: profile.attention_decode.verify_sigma };
+        let family = attention::Family::new(machine, profile.attention_decode.verify_sigma, Heads::Grouped);
         let mut form = whole(&family, "attention_decode", &rows.decode)?;
         let errors = attention::held_out(&family, &rows.decode, &rows.decode_hot);
         let (sigma, beyond) = report.take_wider(&errors, 4, version, attention::BEYOND);
@@ -311,6 +319,14 @@ fn fit_attention(
                 report.take(&[attention::held_out_queries(&family, &rows.decode)], 1, version);
         }
         profile.attention_decode = form;
+    }
+    if !rows.latent.is_empty() {
+        let family = attention::Family::new(machine, profile.attention_decode.verify_sigma, Heads::Latent);
+        let mut form = whole(&family, "attention_latent", &rows.latent)?;
+        let errors = attention::held_out(&family, &rows.latent, &rows.latent_hot);
+        let (sigma, beyond) = report.take_wider(&errors, 4, version, attention::BEYOND);
+        (form.sigma, form.beyond_context) = (sigma, octaves(beyond));
+        profile.attention_latent = Some(form);
     }
     if !rows.prefill.is_empty() {
         let memory_efficiency = profile.attention_decode.memory_efficiency;
@@ -415,6 +431,12 @@ fn fit_collectives(rows: &rows::Rows, version: f64, profile: &mut DeviceProfile,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_form_that_does_not_extrapolate_does_not_widen_the_others() {
+        assert!((usual_excess(&[0.1, 0.2, 0.2]) - libm::sqrt(0.03)).abs() < 1e-12);
+        assert!((usual_excess(&[0.1, 1.5, 0.2]) - libm::sqrt(0.025)).abs() < 1e-12);
+    }
     use crate::measured::{Clocks, L2, VERSION};
 
     #[test]

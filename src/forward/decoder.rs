@@ -6,7 +6,7 @@
 //! tensor-parallel group holds whole.
 
 use super::{add_plain, add_timed};
-use crate::cost::{AttentionShape, ExpertShape, Kernels};
+use crate::cost::{AttentionShape, ExpertShape, Heads, Kernels};
 use crate::estimate::Family;
 use crate::piece::{Bound, Line, Piece};
 use crate::resolved::{Experts, LatentAttention, Layout, Model, Precision, Routing, Transport};
@@ -312,7 +312,7 @@ impl Decoder<'_> {
                     rows: pass.queries * heads,
                     bytes_per_token: (kv + rope) * kv_bytes,
                     flops_per_token: 2.0 * pass.queries * heads * (2.0 * kv + rope),
-                    tabulated: false,
+                    heads: Heads::Latent,
                 }
             }
             None => AttentionShape {
@@ -321,7 +321,7 @@ impl Decoder<'_> {
                 rows: (pass.queries * heads / self.kv_heads()).max(1.0),
                 bytes_per_token: 2.0 * self.kv_heads() * head_dim * kv_bytes,
                 flops_per_token: 4.0 * pass.queries * heads * head_dim,
-                tabulated: model.head_dim == 128,
+                heads: if model.head_dim == 128 { Heads::Grouped } else { Heads::Other },
             },
         }
     }

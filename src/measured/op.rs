@@ -10,6 +10,8 @@ pub enum Op {
     Gemm,
     /// Attention of `queries` new tokens a sequence over a cache of `context` tokens.
     AttentionDecode,
+    /// Latent attention, absorbed, of `queries` new tokens a sequence over a cache of `context` tokens of 512 + 64 numbers.
+    AttentionLatent,
     /// Causal attention over `tokens` tokens a sequence, nothing before them.
     AttentionPrefill,
     /// One layer of experts on one GPU: top-k to weighted sum.
@@ -38,9 +40,10 @@ pub enum Op {
 
 impl Op {
     /// All operations.
-    pub const ALL: [Op; 14] = [
+    pub const ALL: [Op; 15] = [
         Op::Gemm,
         Op::AttentionDecode,
+        Op::AttentionLatent,
         Op::AttentionPrefill,
         Op::Moe,
         Op::AllReduce,
@@ -60,6 +63,7 @@ impl Op {
         match self {
             Op::Gemm => "gemm",
             Op::AttentionDecode => "attention_decode",
+            Op::AttentionLatent => "attention_latent",
             Op::AttentionPrefill => "attention_prefill",
             Op::Moe => "moe",
             Op::AllReduce => "all_reduce",
@@ -79,7 +83,7 @@ impl Op {
     pub fn labels(self) -> &'static [&'static str] {
         match self {
             Op::Gemm => &["dtype"],
-            Op::AttentionDecode | Op::AttentionPrefill => &["kv_dtype"],
+            Op::AttentionDecode | Op::AttentionLatent | Op::AttentionPrefill => &["kv_dtype"],
             Op::Moe => &["dtype", "routing"],
             Op::AllReduce | Op::AllGather | Op::ReduceScatter | Op::AllToAll => &["implementation"],
             Op::Dispatch | Op::Combine => &[],
@@ -101,6 +105,9 @@ impl Op {
                 ("queries", "tokens"),
                 ("context", "tokens"),
             ],
+            Op::AttentionLatent => {
+                &[("heads", "heads"), ("batch", "sequences"), ("queries", "tokens"), ("context", "tokens")]
+            }
             Op::AttentionPrefill => &[
                 ("heads", "heads"),
                 ("kv_heads", "heads"),

@@ -48,11 +48,13 @@ impl TransferFile {
             gemm.residual = None;
             gemm.sustained = None;
         }
-        let decode = &mut form.attention_decode;
-        share(&mut decode.memory_efficiency, memory);
-        share(&mut decode.compute_efficiency, compute);
-        decode.t0_us *= fixed;
-        decode.residual = None;
+        for decode in [Some(&mut form.attention_decode), form.attention_latent.as_mut()].into_iter().flatten()
+        {
+            share(&mut decode.memory_efficiency, memory);
+            share(&mut decode.compute_efficiency, compute);
+            decode.t0_us *= fixed;
+            decode.residual = None;
+        }
         let prefill = &mut form.attention_prefill;
         share(&mut prefill.memory_efficiency, memory);
         share(&mut prefill.compute_efficiency, compute);

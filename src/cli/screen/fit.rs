@@ -18,8 +18,13 @@ fn doubts(form: &DeviceProfile) -> Vec<(&'static str, &'static str, Vec<f64>)> {
         add(name, "one and two octaves beyond in n or k", two(gemm.beyond_weights));
         add(name, "sustained clocks", one(gemm.sustained.as_ref().and_then(|table| table.spread)));
     }
-    let beyond = form.attention_decode.beyond_context;
-    add("attention_decode", "one and two octaves beyond in context", two(beyond));
+    let latent = form.attention_latent.as_ref();
+    for (name, attention) in
+        [("attention_decode", Some(&form.attention_decode)), ("attention_latent", latent)]
+    {
+        let beyond = attention.and_then(|attention| attention.beyond_context);
+        add(name, "one and two octaves beyond in context", two(beyond));
+    }
     for (name, moe) in [("moe bf16", &form.moe.bf16), ("moe fp8", &form.moe.fp8)] {
         add(name, "one and two octaves beyond in tokens", two(moe.beyond_tokens));
         add(name, "a layout that no table holds", one(moe.unseen_layout));
@@ -52,12 +57,16 @@ pub(in crate::cli) fn fit(fitted: &Fitted) -> String {
         ("gemm bf16", form.gemm.bf16.sigma),
         ("gemm fp8", form.gemm.fp8.sigma),
         ("attention_decode", form.attention_decode.sigma),
+        ("attention_latent", form.attention_latent.as_ref().map_or(0.0, |latent| latent.sigma)),
         ("attention_prefill", form.attention_prefill.sigma),
         ("moe bf16", form.moe.bf16.sigma),
         ("moe fp8", form.moe.fp8.sigma),
         ("all_reduce", form.all_reduce.sigma),
         ("extrapolation", form.extrapolation_sigma),
     ] {
+        if sigma == 0.0 {
+            continue;
+        }
         let _ = write!(out, "{name:<18} {sigma:.3}  ({:.0})", 100.0 * (libm::exp(1.645 * sigma) - 1.0));
         let _ = writeln!(out, "{}", if kept(name) { "  as before: no table" } else { "" });
     }

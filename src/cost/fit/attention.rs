@@ -9,7 +9,7 @@ use super::base::{self, Bound};
 use super::split::{self, Errors, Fit};
 use super::surface::{self, Point};
 use crate::cost::Machine;
-use crate::cost::attention::{self, AttentionShape};
+use crate::cost::attention::{self, AttentionShape, Heads};
 use crate::math::Surface;
 use crate::profile::{DecodeAttentionForm, Residual};
 
@@ -34,7 +34,12 @@ pub(super) struct Row {
     pub(super) us: f64,
     /// Whether operands came from memory for certain.
     pub(super) cold: bool,
+    /// Whether one latent key and value of 512 + 64 numbers serves all heads.
+    pub(super) latent: bool,
 }
+
+/// Numbers of a latent key, of which the first are the value.
+const LATENT: [f64; 2] = [576.0, 512.0];
 
 impl Row {
     pub(super) fn in_range(&self) -> bool {
@@ -51,20 +56,22 @@ impl Row {
             batch: self.batch,
             kv_heads: self.kv_heads,
             rows: self.queries * self.heads / self.kv_heads,
-            bytes_per_token: 512.0 * self.kv_heads,
-            flops_per_token: 512.0 * self.queries * self.heads,
-            tabulated: true,
+            bytes_per_token: if self.latent { 2.0 * LATENT[0] } else { 512.0 * self.kv_heads },
+            flops_per_token: self.queries
+                * self.heads
+                * if self.latent { 2.0 * (LATENT[0] + LATENT[1]) } else { 512.0 },
+            heads: if self.latent { Heads::Latent } else { Heads::Grouped },
         }
     }
 
     /// Bytes of the cache.
     pub(super) fn bytes(&self) -> f64 {
-        512.0 * self.batch * self.context * self.kv_heads
+        self.shape().bytes_per_token * self.batch * self.context
     }
 
     /// Operations, for the check against the peak.
     pub(super) fn flops(&self) -> f64 {
-        512.0 * self.queries * self.heads * self.batch * self.context
+        self.shape().flops_per_token * self.batch * self.context
     }
 }
 
@@ -76,12 +83,21 @@ fn row_knots(rows: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 pub(super) struct Family {
-    pub(super) machine: Machine,
+    machine: Machine,
     /// Carried over: no public row.
-    pub(super) verify_sigma: f64,
+    verify_sigma: f64,
+    heads: Heads,
 }
 
 impl Family {
+    pub(super) fn new(machine: Machine, verify_sigma: f64, heads: Heads) -> Self {
+        Family { machine, verify_sigma, heads }
+    }
+
+    fn latent(&self) -> bool {
+        self.heads == Heads::Latent
+    }
+
     fn base_at(&self, form: &DecodeAttentionForm, row: &Row) -> f64 {
         attention::base(form, &self.machine, &row.shape(), row.batch * row.context)
     }
@@ -113,16 +129,17 @@ impl Family {
     }
 
     /// A row like the node of a grid.
-    fn at(surface: &Surface<3>, [u, l, r]: [usize; 3]) -> Row {
-        let (u, context, rows) = (surface.knots(0)[u], surface.knots(1)[l], surface.knots(2)[r]);
-        Row { heads: rows, kv_heads: 1.0, batch: u, queries: 1.0, context, us: 1.0, cold: true }
+    fn at(&self, surface: &Surface<3>, [u, l, r]: [usize; 3]) -> Row {
+        let (batch, context, heads) = (surface.knots(0)[u], surface.knots(1)[l], surface.knots(2)[r]);
+        let latent = self.latent();
+        Row { heads, kv_heads: 1.0, batch, queries: 1.0, context, us: 1.0, cold: true, latent }
     }
 
     fn fall(&self, form: &DecodeAttentionForm, surface: &Surface<3>, axis: usize, node: [usize; 3]) -> f64 {
         let knots = surface.knots(axis);
         let Some(next) = knots.get(node[axis] + 1) else { return 0.0 };
         let width = libm::log(next / knots[node[axis]]);
-        let row = Family::at(surface, node);
+        let row = self.at(surface, node);
         let moved = |factor: f64| match axis {
             0 => Row { batch: row.batch * factor, ..row },
             1 => Row { context: row.context * factor, ..row },
@@ -196,9 +213,9 @@ pub(super) const BEYOND: [&str; 2] = ["one octave beyond in context", "two octav
 
 /// Held-out errors: random rows, unseen heads, batch, context; and the cache-hot rows that are never fitted.
 pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors> {
-    const NAME: &str = "attention_decode";
+    let name = if family.latent() { "attention_latent" } else { "attention_decode" };
     let of = |split, group: &(dyn Fn(usize, &Row) -> Option<u64> + Sync)| {
-        split::hold_out(family, rows, (NAME, split), 5, group)
+        split::hold_out(family, rows, (name, split), 5, group)
     };
     let mut all = vec![
         of("random rows", &|i, _| Some(i as u64)),
@@ -212,9 +229,9 @@ pub(super) fn held_out(family: &Family, rows: &[Row], hot: &[Row]) -> Vec<Errors
     ];
     if let Some(form) = family.fit(&rows.iter().collect::<Vec<_>>()) {
         let errors = hot.iter().map(|row| family.error(&form, row)).collect();
-        all.push(Errors { family: NAME, split: "cache-hot rows, never fitted", logs: errors });
+        all.push(Errors { family: name, split: "cache-hot rows, never fitted", logs: errors });
     }
-    all.extend(split::beyond(family, rows, NAME, BEYOND, 131_072.0, |row| row.context));
+    all.extend(split::beyond(family, rows, name, BEYOND, 131_072.0, |row| row.context));
     all
 }
 
@@ -236,12 +253,21 @@ mod tests {
     fn many_rows_have_a_time_of_their_own() {
         // A kernel that is twice as slow as its form from 256 rows on.
         let machine = Machine::of(&crate::cost::testing::h100());
-        let family = Family { machine, verify_sigma: 0.1 };
+        let family = Family::new(machine, 0.1, Heads::Grouped);
         let mut rows = Vec::new();
         for batch in [1.0, 16.0, 256.0] {
             for context in [1024.0, 8192.0, 65_536.0] {
                 for queries in [1.0, 4.0, 16.0, 64.0, 128.0, 256.0] {
-                    let row = Row { heads: 4.0, kv_heads: 1.0, batch, queries, context, us: 1.0, cold: true };
+                    let row = Row {
+                        heads: 4.0,
+                        kv_heads: 1.0,
+                        batch,
+                        queries,
+                        context,
+                        us: 1.0,
+                        cold: true,
+                        latent: false,
+                    };
                     let slow = if row.shape().rows >= 256.0 { 2.0 } else { 1.0 };
                     let us = 10.0 + 1e6 * slow * (row.bytes() / 4e12 + row.flops() / 5e14);
                     rows.push(Row { us, ..row });

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use crate::math::Surface;
 use crate::profile::{
-    AllToAllForm, DeviceProfile, ExpertForm, GemmForm, HeldOut, Residual, SizeTable, Sustained, TokenTable,
+    AllToAllForm, DecodeAttentionForm, DeviceProfile, ExpertForm, GemmForm, HeldOut, Residual, SizeTable,
+    Sustained, TokenTable,
 };
 
 /// The text of a profile.
@@ -28,25 +29,10 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
     writeln!(out, "gemm:")?;
     gemm("bf16", &profile.gemm.bf16, out)?;
     gemm("fp8", &profile.gemm.fp8, out)?;
-    let a = &profile.attention_decode;
-    writeln!(
-        out,
-        "attention_decode:\n  t0_us: {}\n  wave_us: {}\n  memory_efficiency: {}\n  compute_efficiency: {}\n  p: {}\n  \
-         sigma: {}\n  verify_sigma: {}\n  batch: {:?}\n  context: {:?}",
-        a.t0_us,
-        a.wave_us,
-        a.memory_efficiency,
-        a.compute_efficiency,
-        a.p,
-        a.sigma,
-        a.verify_sigma,
-        a.batch,
-        a.context
-    )?;
-    if let Some(beyond) = a.beyond_context {
-        writeln!(out, "  beyond_context: {beyond:?}")?;
+    attention("attention_decode", &profile.attention_decode, out)?;
+    if let Some(latent) = &profile.attention_latent {
+        attention("attention_latent", latent, out)?;
     }
-    residual("  ", a.residual.as_ref(), out)?;
     let p = &profile.attention_prefill;
     writeln!(
         out,
@@ -104,6 +90,28 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// Decode and verify attention.
+fn attention(name: &str, a: &DecodeAttentionForm, out: &mut String) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{name}:\n  t0_us: {}\n  wave_us: {}\n  memory_efficiency: {}\n  compute_efficiency: {}\n  p: {}\n  \
+         sigma: {}\n  verify_sigma: {}\n  batch: {:?}\n  context: {:?}",
+        a.t0_us,
+        a.wave_us,
+        a.memory_efficiency,
+        a.compute_efficiency,
+        a.p,
+        a.sigma,
+        a.verify_sigma,
+        a.batch,
+        a.context
+    )?;
+    if let Some(beyond) = a.beyond_context {
+        writeln!(out, "  beyond_context: {beyond:?}")?;
+    }
+    residual("  ", a.residual.as_ref(), out)
 }
 
 fn gemm(name: &str, form: &GemmForm, out: &mut String) -> std::fmt::Result {

@@ -20,6 +20,8 @@ pub(super) struct Rows {
     pub(super) sustained: [Vec<gemm::Row>; 2],
     pub(super) decode: Vec<attention::Row>,
     pub(super) decode_hot: Vec<attention::Row>,
+    pub(super) latent: Vec<attention::Row>,
+    pub(super) latent_hot: Vec<attention::Row>,
     pub(super) prefill: Vec<prefill::Row>,
     pub(super) moe: [Vec<moe::Row>; 2],
     pub(super) elementwise: Vec<memory::Row>,
@@ -77,6 +79,7 @@ impl Rows {
             ("gemm fp8", self.gemm[1].len()),
             ("attention_decode", self.decode.len()),
             ("verify_attention", self.verify()),
+            ("attention_latent", self.latent.len()),
             ("attention_prefill", self.prefill.len()),
             ("moe bf16", self.moe[0].len()),
             ("moe fp8", self.moe[1].len()),
@@ -121,33 +124,36 @@ pub(super) fn sort(
                     let to = if sustained { &mut rows.sustained } else { &mut rows.gemm };
                     keep(&mut to[format], &mut rows.excluded, own, share > 1.0, own.counts());
                 }
-                Op::AttentionDecode => {
-                    let own = attention::Row {
-                        heads: row.axes[0],
-                        kv_heads: row.axes[1],
-                        batch: row.axes[3],
-                        queries: row.axes[4],
-                        context: row.axes[5],
-                        us,
-                        cold,
+                Op::AttentionDecode | Op::AttentionLatent => {
+                    let latent = table.header.op == Op::AttentionLatent;
+                    let [heads, kv_heads, head_dim, batch, queries, context] = if latent {
+                        [row.axes[0], 1.0, 128.0, row.axes[1], row.axes[2], row.axes[3]]
+                    } else {
+                        std::array::from_fn(|axis| row.axes[axis])
                     };
+                    let own = attention::Row { heads, kv_heads, batch, queries, context, us, cold, latent };
                     // A cache that fits the L2 is read faster than from memory.
                     let bytes = if own.bytes() > 2e8 { own.bytes() } else { 0.0 };
                     let share = (own.flops() / machine.bf16).max(bytes / machine.bandwidth) / (us * 1e-6);
                     let fast = share > 1.0;
                     // Bytes and operations are those of a bf16 cache with heads of 128.
-                    let known = row.labels[0] == "bf16" && row.axes[2] == 128.0;
+                    let known = row.labels[0] == "bf16" && head_dim == 128.0;
                     if known {
                         reached.take(share);
                     }
                     let fits = known && own.in_range();
+                    let [counted, hot] = if latent {
+                        [&mut rows.latent, &mut rows.latent_hot]
+                    } else {
+                        [&mut rows.decode, &mut rows.decode_hot]
+                    };
                     let to = if own.counts() {
-                        &mut rows.decode
+                        counted
                     } else {
                         if fits && !fast {
                             rows.excluded.count(Reason::CacheHot);
                         }
-                        &mut rows.decode_hot
+                        hot
                     };
                     keep(to, &mut rows.excluded, own, fast, fits);
                 }

@@ -6,7 +6,7 @@
 
 use super::split::{Errors, Fit};
 use super::{attention, gemm, moe, prefill, rows::Rows};
-use crate::cost::Machine;
+use crate::cost::{Heads, Machine};
 use crate::estimate::Tier;
 use crate::profile::DeviceProfile;
 use crate::resolved::{Device, Precision};
@@ -28,9 +28,10 @@ pub(super) fn transfer(mut form: DeviceProfile, from: &Device, to: &Device) -> D
         gemm.memory_efficiency = share(gemm.memory_efficiency);
         gemm.sigma = wider(gemm.sigma, SIGMAS[0]);
     }
-    let decode = &mut form.attention_decode;
-    decode.memory_efficiency = share(decode.memory_efficiency);
-    decode.sigma = wider(decode.sigma, SIGMAS[1]);
+    for decode in [Some(&mut form.attention_decode), form.attention_latent.as_mut()].into_iter().flatten() {
+        decode.memory_efficiency = share(decode.memory_efficiency);
+        decode.sigma = wider(decode.sigma, SIGMAS[1]);
+    }
     for moe in [&mut form.moe.bf16, &mut form.moe.fp8] {
         moe.memory_efficiency = share(moe.memory_efficiency);
         moe.sigma = wider(moe.sigma, SIGMAS[2]);
@@ -72,7 +73,7 @@ pub(super) fn errors(form: &DeviceProfile, machine: Machine, rows: &Rows) -> Vec
         let fitted = moe::Fitted { form: moe_form.clone(), gathered: [0.0; 2] };
         all.push(of(&family, &fitted, &alone, ["moe bf16", "moe fp8"][i]));
     }
-    let family = attention::Family { machine, verify_sigma: form.attention_decode.verify_sigma };
+    let family = attention::Family::new(machine, form.attention_decode.verify_sigma, Heads::Grouped);
     all.push(of(&family, &form.attention_decode, &rows.decode, "attention_decode"));
     let family = prefill::Family { machine, memory_efficiency: form.attention_prefill.memory_efficiency };
     let long: Vec<prefill::Row> = rows.prefill.iter().copied().filter(|row| row.tokens >= 512.0).collect();

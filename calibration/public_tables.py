@@ -1,0 +1,178 @@
+"""Writes the public kernel tables of a device in the form that `rollcast fit` reads.
+
+    python3 -m venv V && V/bin/pip install pandas pyarrow
+    V/bin/pip download --no-deps aisimulate==0.13.0.dev202610270000000085
+    V/bin/python calibration/public_tables.py aisimulate-*.whl gb200 TABLES/gb200
+
+The tables are those inside NVIDIA's AISimulate (Apache-2.0; the former aiconfigurator's): CUDA-graph replays of the same
+buffers, means of 6 to 20, at burst clocks. Rows are picked and columns renamed; no time is smoothed or filled in. Only
+rows that a form can use are written: heads of 128 without a window, one query a sequence, prompts without a prefix, the
+expert shapes below.
+"""
+
+import sys
+import zipfile
+from pathlib import Path
+
+import pandas
+
+RELEASE = "AISimulate 0.13.0.dev20261027"
+SYSTEMS = "aisimulate_core/systems/data"
+# Device in the catalog: folder of the tables; releases of vLLM and SGLang (fp8 products in blocks); whose all-reduces, the first
+# that holds a number of GPUs (eight and more GPUs of an NVL72 were taken in vLLM on a GB300 only: the same fabric); NCCL.
+DEVICES = {
+    "a100-sxm-80g": ("a100_sxm", "vllm/0.14.0", None, ["a100_sxm/comm/vllm/0.14.0"], "nccl/2.27.3"),
+    "h100-sxm": ("h100_sxm", "vllm/0.24.0", "sglang/0.5.14", ["h100_sxm/comm/vllm/0.24.0"], "nccl/2.29.2"),
+    "h200-sxm": ("h200_sxm", "vllm/0.24.0", "sglang/0.5.14", ["h200_sxm/comm/vllm/0.24.0"], "nccl/2.29.2"),
+    "b200": ("b200_sxm", "vllm/0.25.0", "sglang/0.5.14", ["b200_sxm/comm/vllm/0.24.0"], "nccl/2.29.2"),
+    "b300": ("b300_sxm", "vllm/0.25.0", "sglang/0.5.14", ["b300_sxm/comm/vllm/0.24.0"], "nccl/2.29.2"),
+    "gb200": ("gb200", "vllm/0.25.0", "sglang/0.5.14", ["gb200/comm/vllm/0.24.0", "gb300/comm/vllm/0.27.0"], "nccl/2.23"),
+    "gb300": ("gb300", "vllm/0.25.0", "sglang/0.5.14", ["gb300/comm/vllm/0.27.0"], "nccl/2.29.2"),
+}
+# hidden, intermediate, experts, experts a token.
+SHAPES = [
+    (2048, 768, 128, 8),
+    (4096, 1536, 128, 8),
+    (4096, 1024, 512, 10),
+    (4096, 14336, 8, 2),
+    (6144, 2560, 160, 8),
+    (7168, 2048, 256, 8),
+]
+FORMATS = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block"}
+ROUTINGS = {"balanced": "balanced", "power_law_1.01": "pl1.01", "power_law_1.2": "pl1.2"}
+AXES = {
+    "gemm": "m: tokens, n: features, k: features",
+    "attention_decode": "heads: heads, kv_heads: heads, head_dim: features, batch: sequences, queries: tokens, context: tokens",
+    "attention_latent": "heads: heads, batch: sequences, queries: tokens, context: tokens",
+    "attention_prefill": "heads: heads, kv_heads: heads, head_dim: features, batch: sequences, tokens: tokens",
+    "moe": "hidden: features, inter: features, experts: experts, topk: experts, tp: gpus, ep: gpus, tokens: tokens",
+}
+COLLECTIVES = ["all_reduce", "all_gather", "reduce_scatter"]
+
+
+class Source:
+    """AISimulate's wheel, or a folder that it was unpacked to."""
+
+    def __init__(self, path):
+        self.archive = zipfile.ZipFile(path) if Path(path).is_file() else None
+        self.folder = Path(path)
+
+    def read(self, inner):
+        name = f"{SYSTEMS}/{inner}"
+        if self.archive is None:
+            return pandas.read_parquet(self.folder / name)
+        with self.archive.open(name) as file:
+            return pandas.read_parquet(file)
+
+
+class Writer:
+    def __init__(self, device, folder):
+        self.device, self.folder = device, Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, op, rows, provider, axes, labels, main):
+        """`main` is the axis along which a row over 1.3 times both neighbours is flagged as a spike."""
+        names = [part.split(":")[0].strip() for part in axes.split(",")]
+        rest = labels + [name for name in names if name != main]
+        rows = rows.drop_duplicates(rest + [main], keep="last").sort_values(rest + [main])
+        rows = rows.assign(median_us=(rows.latency * 1000).round(3))
+        times = rows.groupby(rest, sort=False)["median_us"]
+        over = [rows.median_us > 1.3 * times.shift(step) for step in (1, -1)]
+        rows = rows.assign(flag=(over[0] & over[1]).astype(int))
+        path = self.folder / f"{op}.csv"
+        with path.open("w") as file:
+            file.write("---\nrollcast_measured: 1\n")
+            file.write(f"device: {self.device}\nversions: {{}}\n")
+            file.write(f'provider: "{RELEASE} ({provider})"\nl2: mixed\nclocks: burst\nop: {op}\n')
+            file.write(f"axes: {{ {axes} }}\n---\n")
+            rows[labels + names + ["median_us", "flag"]].to_csv(file, index=False)
+        print(f"{path}: {len(rows)} rows")
+
+
+def products(source, folder, vllm, sglang):
+    parts = [(vllm, ["bfloat16", "fp8"])] + ([(sglang, ["fp8_block"])] if sglang else [])
+    tables = []
+    for release, formats in parts:
+        rows = source.read(f"{folder}/gemm/{release}/gemm_perf.parquet")
+        tables.append(rows[rows.gemm_dtype.isin(formats)])
+    rows = pandas.concat(tables)
+    return rows.assign(dtype=rows.gemm_dtype.map(FORMATS))
+
+
+def attention(source, folder, vllm, which):
+    rows = source.read(f"{folder}/attention/{vllm}/{which}_attention_perf.parquet")
+    rows = rows[rows.head_dim == 128]
+    for column in ("window_size", "step" if which == "context" else None):
+        if column in rows:
+            rows = rows[rows[column] == 0]
+    rows = rows.assign(kv_dtype=rows.kv_cache_dtype.map(FORMATS), queries=1)
+    length = {"context": rows.isl + rows.step} if which == "generation" else {"tokens": rows.isl}
+    names = {"num_heads": "heads", "num_key_value_heads": "kv_heads", "batch_size": "batch"}
+    return rows.rename(columns=names).assign(**length)
+
+
+def latent(source, folder, release):
+    """The kernel alone, absorbed: DeepSeek-V3's latent of 512 numbers and key of 64."""
+    rows = source.read(f"{folder}/mla/{release}/generation_mla_perf.parquet")
+    rows = rows[(rows.kv_cache_dtype == "bfloat16") & (rows.mla_dtype == "bfloat16")]
+    names = {"num_heads": "heads", "batch_size": "batch"}
+    return rows.rename(columns=names).assign(kv_dtype="bf16", queries=1, context=rows.isl + rows.step)
+
+
+def experts(source, folder, vllm):
+    rows = source.read(f"{folder}/moe/{vllm}/moe_perf.parquet")
+    names = {
+        "hidden_size": "hidden",
+        "inter_size": "inter",
+        "num_experts": "experts",
+        "moe_tp_size": "tp",
+        "moe_ep_size": "ep",
+        "num_tokens": "tokens",
+    }
+    rows = rows.rename(columns=names)
+    shapes = rows[["hidden", "inter", "experts", "topk"]].apply(tuple, axis=1)
+    rows = rows[shapes.isin(SHAPES) & rows.moe_dtype.isin(["bfloat16", "fp8_block"]) & rows.distribution.isin(ROUTINGS)]
+    # Layers of DeepSeek-V3's width are a kernel of their own in bf16; nobody serves them so.
+    rows = rows[(rows.moe_dtype != "bfloat16") | (rows.hidden != 7168)]
+    return rows.assign(dtype=rows.moe_dtype.map(FORMATS), routing=rows.distribution.map(ROUTINGS))
+
+
+def collectives(source, folder, custom, nccl):
+    held, parts = set(), []
+    for inner in custom:
+        part = source.read(f"{inner}/custom_allreduce_perf.parquet")
+        parts.append(part[~part.num_gpus.isin(held)])
+        held |= set(part.num_gpus)
+    rows = pandas.concat(parts)
+    rows = rows.assign(implementation=rows.backend + " " + rows.version, op="all_reduce")
+    library = source.read(f"{folder}/comm/{nccl}/nccl_perf.parquet")
+    library = library[library.nccl_dtype == "half"]
+    # Of several versions the newest that holds a number of GPUs.
+    newest = library.groupby("num_gpus")["version"].transform("max")
+    library = library[library.version == newest]
+    library = library.assign(implementation="nccl " + library.version, op=library.op_name)
+    rows = pandas.concat([rows, library])
+    return rows.assign(ranks=rows.num_gpus, bytes=rows.message_size * 2)
+
+
+def main():
+    if len(sys.argv) != 4 or sys.argv[2] not in DEVICES:
+        sys.exit(f"usage: public_tables.py WHEEL_OR_FOLDER DEVICE OUT; devices: {', '.join(DEVICES)}")
+    source, device, writer = Source(sys.argv[1]), sys.argv[2], Writer(sys.argv[2], sys.argv[3])
+    folder, vllm, sglang, custom, nccl = DEVICES[device]
+    release = vllm.replace("vllm/", "vLLM ")
+    blocks = f", fp8_block {sglang.replace('sglang/', 'SGLang ')}" if sglang else ""
+    writer.write("gemm", products(source, folder, vllm, sglang), release + blocks, AXES["gemm"], ["dtype"], "m")
+    for op, which, axis in (("attention_decode", "generation", "context"), ("attention_prefill", "context", "tokens")):
+        writer.write(op, attention(source, folder, vllm, which), release, AXES[op], ["kv_dtype"], axis)
+    mla = "trtllm/1.0.0" if sglang is None else sglang
+    release_mla = mla.replace("trtllm/", "TensorRT-LLM ").replace("sglang/", "SGLang ")
+    writer.write("attention_latent", latent(source, folder, mla), release_mla, AXES["attention_latent"], ["kv_dtype"], "context")
+    writer.write("moe", experts(source, folder, vllm), release, AXES["moe"], ["dtype", "routing"], "tokens")
+    rows = collectives(source, folder, custom, nccl)
+    for op in COLLECTIVES:
+        part = rows[rows.op == op]
+        writer.write(op, part, "by row", "ranks: gpus, bytes: bytes", ["implementation"], "bytes")
+
+
+main()
