@@ -3,6 +3,7 @@
     python3 -m venv V && V/bin/pip install pandas pyarrow
     V/bin/pip download --no-deps aisimulate==0.13.0.dev202610270000000085
     V/bin/python calibration/public_tables.py aisimulate-*.whl gb200 TABLES/gb200
+    V/bin/python calibration/public_tables.py aisimulate-*.whl runs TABLES/figures     # whole serving runs, for a test
 
 The tables are those inside NVIDIA's AISimulate (Apache-2.0; the former aiconfigurator's): CUDA-graph replays of the same
 buffers, means of 6 to 20, at burst clocks. Rows are picked and columns renamed; no time is smoothed or filled in. Only
@@ -10,6 +11,7 @@ rows that a form can use are written: heads of 128 without a window, one query a
 expert shapes below.
 """
 
+import posixpath
 import sys
 import zipfile
 from pathlib import Path
@@ -47,6 +49,11 @@ AXES = {
     "attention_prefill": "heads: heads, kv_heads: heads, head_dim: features, batch: sequences, tokens: tokens",
     "moe": "hidden: features, inter: features, experts: experts, topk: experts, tp: gpus, ep: gpus, tokens: tokens",
 }
+RUNS = {
+    "deepseek-ai/DeepSeek-R1": "deepseek-v3",
+    "deepseek-ai/DeepSeek-V3": "deepseek-v3",
+    "Qwen/Qwen3-235B-A22B-FP8": "qwen3-235b-a22b",
+}
 COLLECTIVES = ["all_reduce", "all_gather", "reduce_scatter"]
 
 
@@ -63,6 +70,14 @@ class Source:
             return pandas.read_parquet(self.folder / name)
         with self.archive.open(name) as file:
             return pandas.read_parquet(file)
+
+
+    def read_csv(self, inner):
+        name = posixpath.normpath(f"{SYSTEMS}/{inner}")
+        if self.archive is None:
+            return pandas.read_csv(self.folder / name)
+        with self.archive.open(name) as file:
+            return pandas.read_csv(file)
 
 
 class Writer:
@@ -155,9 +170,32 @@ def collectives(source, folder, custom, nccl):
     return rows.assign(ranks=rows.num_gpus, bytes=rows.message_size * 2)
 
 
+def runs(source, folder):
+    """Serving runs of mixtures of experts in fp8, prefill and decode on the same GPUs, attention not data-parallel.
+
+    Left out: vLLM's, which are of Qwen3-235B and take 52 ms a token on two GPUs at any batch, as eager mode would.
+    """
+    rows = source.read_csv("../silicon_sample.csv")
+    rows = rows[(rows["mode"] == "agg") & rows.gemm_quant_mode.isin(["fp8", "fp8_block"]) & (rows.backend == "sglang")]
+    rows = rows[(rows.attention_dp_size.fillna(1) == 1) & (rows.moe_ep_size.fillna(1) == 1) & (rows.pp_size == 1)]
+    devices = {of[0]: device for device, of in DEVICES.items()}
+    rows = rows.assign(model=rows.model_path.map(RUNS), device=rows.system.map(devices), engine=rows.backend)
+    rows = rows[rows.model.notna() & rows.device.notna() & rows.backend_version.notna()]
+    names = {"backend_version": "version", "batch_size": "batch", "tp_size": "tp", "silicon_tpot_ms": "tpot_ms"}
+    rows = rows.rename(columns=names)
+    for column in ("batch", "tp", "isl", "osl"):
+        rows[column] = rows[column].astype(int)
+    path = Path(folder) / "serving_runs.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows[["engine", "version", "model", "device", "tp", "batch", "isl", "osl", "tpot_ms"]].to_csv(path, index=False)
+    print(f"{path}: {len(rows)} runs")
+
+
 def main():
+    if len(sys.argv) == 4 and sys.argv[2] == "runs":
+        return runs(Source(sys.argv[1]), sys.argv[3])
     if len(sys.argv) != 4 or sys.argv[2] not in DEVICES:
-        sys.exit(f"usage: public_tables.py WHEEL_OR_FOLDER DEVICE OUT; devices: {', '.join(DEVICES)}")
+        sys.exit(f"usage: public_tables.py WHEEL_OR_FOLDER DEVICE|runs OUT; devices: {', '.join(DEVICES)}")
     source, device, writer = Source(sys.argv[1]), sys.argv[2], Writer(sys.argv[2], sys.argv[3])
     folder, vllm, sglang, custom, nccl = DEVICES[device]
     release = vllm.replace("vllm/", "vLLM ")

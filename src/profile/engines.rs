@@ -302,11 +302,12 @@ pub fn engine(id: &str, version: Option<&str>) -> Result<EngineProfile, ProfileE
     let file = once(&PARSED, file)?;
     let mut engine = file.engines.get(id).cloned().ok_or_else(|| ProfileError::Engine(id.to_owned()))?;
     let known = |entry: &EngineDefaults| parse(&entry.since).unwrap_or_default();
+    let newest = engine.versions.last().map(|entry| entry.since.clone()).unwrap_or_default();
     let chosen = match version {
         None => engine.versions.last(),
         Some(text) => {
             let asked = parse(text).ok_or_else(|| ProfileError::EngineVersion {
-                message: format!("found {text:?}, expected a version of {id} such as \"0.11.0\""),
+                message: format!("found {text:?}, expected a version of {id} such as {newest:?}"),
                 hint: String::new(),
             })?;
             engine.versions.iter().rev().find(|entry| known(entry) <= asked)
