@@ -240,10 +240,10 @@ impl KernelProfile {
             Family::Collective => (form.all_reduce.sigma, form.tier_of("all_reduce")),
             _ => (form.sampling.sigma, form.measured_or("sampling", Tier::Analytic)),
         };
-        if !self.is_own() {
-            Confidence { log_sigma: sigma.hypot(self.spread), tier: Tier::Analytic }
-        } else {
+        if self.is_own() {
             Confidence { log_sigma: sigma, tier }
+        } else {
+            Confidence { log_sigma: sigma.hypot(self.spread), tier: Tier::Analytic }
         }
     }
 }
