@@ -43,7 +43,7 @@ fn operators(c: &mut Criterion) {
         rows: 16.0,
         bytes_per_token: 4096.0,
         flops_per_token: 65_536.0,
-        tabulated: true,
+        heads: rollcast::cost::Heads::Grouped,
     };
     c.bench_function("attention", |b| {
         b.iter(|| kernels.attention(black_box(&attention), black_box(2e5), 1.0));

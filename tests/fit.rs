@@ -307,17 +307,17 @@ fn the_committed_profiles_are_what_the_tables_give() {
             continue;
         }
         let files = tables.iter().map(|table| folder.join(format!("{device}_{table}.csv"))).chain([latent]);
-        comes_out(&id, files.collect());
+        comes_out(&id, &files.collect::<Vec<_>>());
     }
 }
 
 /// Fits the tables and compares with the committed profile, to the byte.
-fn comes_out(profile: &str, tables: Vec<PathBuf>) {
+fn comes_out(profile: &str, tables: &[PathBuf]) {
     let out = tempfile::tempdir().unwrap();
     let written = out.path().join("profile.yaml");
     let carry = format!("calibration/base/{profile}.yaml");
     let mut command = rollcast();
-    command.arg("fit").args(&tables).args(["--carry", &carry, "-o", written.to_str().unwrap()]);
+    command.arg("fit").args(tables).args(["--carry", &carry, "-o", written.to_str().unwrap()]);
     // Half a minute on a quiet machine.
     Run::of(command.timeout(std::time::Duration::from_secs(300))).exits(0);
     let committed = fs::read_to_string(root().join(format!("calibration/{profile}.yaml"))).unwrap();
@@ -349,7 +349,7 @@ fn profiles_of_other_devices_are_what_their_tables_give() {
         .map(|table| folder.join(device).join(format!("{table}.csv")))
         .collect();
         if tables.iter().all(|table| table.exists()) {
-            comes_out(profile, tables);
+            comes_out(profile, &tables);
         } else {
             skipped(&format!("the profile of {device}, tables by calibration/public_tables.py"));
         }

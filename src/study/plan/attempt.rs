@@ -102,7 +102,7 @@ fn run_number(resolved: &Resolved) -> u64 {
         Some(speculation) => matches!(speculation.schedule, ScheduleInput::Off | ScheduleInput::Fixed { .. }),
     };
     if settled && !same.cycle.mode.feeds_back() {
-        // Seats that no replica ever fills change nothing.
+        // Seats that no replica ever fills change nothing but the graphs that are captured, which are compared too.
         same.generation.engine.max_num_seqs = same.most_sequences();
     }
     hash(&serde_json::to_string(&same).unwrap_or_default())
