@@ -102,8 +102,16 @@ fn run_number(resolved: &Resolved) -> u64 {
         Some(speculation) => matches!(speculation.schedule, ScheduleInput::Off | ScheduleInput::Fixed { .. }),
     };
     if settled && !same.cycle.mode.feeds_back() {
-        // Seats that no replica ever fills change nothing but the graphs that are captured, which are compared too.
-        same.generation.engine.max_num_seqs = same.most_sequences();
+        // Seats that no replica ever fills change nothing but the graphs that are captured: those for steps without prompts
+        // that the run has, and the largest. The others only pad steps with prompts to a few tokens more or less.
+        let most = same.most_sequences();
+        let width = same.speculation.as_ref().map_or(0, |s| s.schedule.max_draft_tokens()) + 1;
+        let engine = &mut same.generation.engine;
+        engine.max_num_seqs = most;
+        let holds = engine.capture_sizes.partition_point(|size| *size < most.saturating_mul(width));
+        let largest = engine.capture_sizes.last().copied();
+        engine.capture_sizes.truncate(holds + 1);
+        engine.capture_sizes.extend(largest);
     }
     hash(&serde_json::to_string(&same).unwrap_or_default())
 }
