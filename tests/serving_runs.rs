@@ -78,6 +78,7 @@ fn runs_of_mixtures_of_experts_are_forecast() {
             mean(&sizes),
             mean(errors)
         );
+        // Ten runs of one release on the B300, slower than the B200's of the same layout, are shown without a bound.
         assert!(errors.len() < 20 || median < 15.0, "{family}");
     }
 }

@@ -1,4 +1,4 @@
-//! Verification beside decoding, on an A100 that the calibration has no table of: 178 public pairs (EfficientRollout,
+//! Verification beside decoding, on an A100 whose tables have no verification: 178 public pairs (EfficientRollout,
 //! Qwen2.5-7B on vLLM 0.11.2, Apache-2.0). The ratio of the two decides whether drafting pays, and no constant is
 //! fitted to a row. Their batches share one prompt's KV blocks, so contexts of 4096 read less memory than ours do.
 

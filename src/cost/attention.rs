@@ -6,8 +6,8 @@
 //! L. The form is linear in L too, so the time is piecewise affine in total context, as steps are by definition,
 //! and the knots say where one piece ends. Below the first knot and beyond the last r holds its edge's value. The
 //! causal mask inside the draft window is left out (q ≪ context), and so is raggedness: all sequences have the
-//! mean context. Latent attention has constants of its own where rows of it were fitted; other
-//! heads that no table holds (widths other than 128) get the form alone.
+//! mean context. Latent attention has constants of its own where rows of it were fitted; other heads that no table
+//! holds (widths other than 128) get the form alone.
 
 use super::{Kernels, Machine};
 use crate::math::{Surface, exp, ln, p_norm};

@@ -25,7 +25,6 @@ mod sustained;
 mod transfer;
 
 use super::{Heads, Machine};
-
 use crate::catalog::{self, CatalogError};
 use crate::estimate::Tier;
 use crate::measured::{Excluded, Header, Op, Table};

@@ -71,7 +71,7 @@ struct Stretch {
 impl CaptureSizes {
     /// The sizes, rising; never empty.
     pub(super) fn list(&self, of: &CaptureOf<'_>) -> Vec<u32> {
-        let most = self.largest(of.device, of.gpus);
+        let most = self.largest_on(of.device, of.gpus);
         let counts = self.grid(most);
         let per_seat = match self.bound {
             None => u32::MAX,
@@ -97,11 +97,15 @@ impl CaptureSizes {
         sizes
     }
 
-    /// Largest size of the list, whatever the engine can run.
-    pub(super) fn largest(&self, device: &str, gpus: u32) -> u32 {
+    /// Largest size of the list, whatever the engine can run, where the device does not matter.
+    pub(super) fn largest(&self, gpus: u32) -> u32 {
         let last = self.then.last().map(|stretch| stretch.to).or(self.first.last().copied()).unwrap_or(1);
-        let of_device = self.blackwell_to.filter(|_| DATA_CENTER_BLACKWELL.contains(&device)).unwrap_or(last);
-        self.narrow_to.filter(|_| gpus < 4).map_or(of_device, |narrow| narrow.min(of_device))
+        self.narrow_to.filter(|_| gpus < 4).map_or(last, |narrow| narrow.min(last))
+    }
+
+    fn largest_on(&self, device: &str, gpus: u32) -> u32 {
+        let blackwell = self.blackwell_to.filter(|_| DATA_CENTER_BLACKWELL.contains(&device));
+        blackwell.unwrap_or_else(|| self.largest(gpus))
     }
 
     /// The list itself, up to `most`.

@@ -257,7 +257,7 @@ impl EngineDefaults {
             MemoryShare::Reserve(reserve) => {
                 let memory = of.memory_gib * 1024.0;
                 let large = memory * 1.048_576 > 90_000.0;
-                let largest = self.capture.largest("", of.gpus);
+                let largest = self.capture.largest(of.gpus);
                 let kept = if large { reserve.base_above_90_gb } else { reserve.base }
                     + reserve.per_chunk_token * f64::from(of.chunk)
                     + reserve.per_graph_request * f64::from(largest)

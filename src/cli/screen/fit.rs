@@ -54,19 +54,17 @@ pub(in crate::cli) fn fit(fitted: &Fitted) -> String {
     let form = &fitted.profile;
     let _ = writeln!(out, "\nlog-sigma with versions (and the half-width of a 90 % band, %)");
     for (name, sigma) in [
-        ("gemm bf16", form.gemm.bf16.sigma),
-        ("gemm fp8", form.gemm.fp8.sigma),
-        ("attention_decode", form.attention_decode.sigma),
-        ("attention_latent", form.attention_latent.as_ref().map_or(0.0, |latent| latent.sigma)),
-        ("attention_prefill", form.attention_prefill.sigma),
-        ("moe bf16", form.moe.bf16.sigma),
-        ("moe fp8", form.moe.fp8.sigma),
-        ("all_reduce", form.all_reduce.sigma),
-        ("extrapolation", form.extrapolation_sigma),
+        ("gemm bf16", Some(form.gemm.bf16.sigma)),
+        ("gemm fp8", Some(form.gemm.fp8.sigma)),
+        ("attention_decode", Some(form.attention_decode.sigma)),
+        ("attention_latent", form.attention_latent.as_ref().map(|latent| latent.sigma)),
+        ("attention_prefill", Some(form.attention_prefill.sigma)),
+        ("moe bf16", Some(form.moe.bf16.sigma)),
+        ("moe fp8", Some(form.moe.fp8.sigma)),
+        ("all_reduce", Some(form.all_reduce.sigma)),
+        ("extrapolation", Some(form.extrapolation_sigma)),
     ] {
-        if sigma == 0.0 {
-            continue;
-        }
+        let Some(sigma) = sigma else { continue };
         let _ = write!(out, "{name:<18} {sigma:.3}  ({:.0})", 100.0 * (libm::exp(1.645 * sigma) - 1.0));
         let _ = writeln!(out, "{}", if kept(name) { "  as before: no table" } else { "" });
     }
