@@ -8,7 +8,7 @@
 The tables are those inside NVIDIA's AISimulate (Apache-2.0; the former aiconfigurator's): CUDA-graph replays of the same
 buffers, means of 6 to 20, at burst clocks. Rows are picked and columns renamed; no time is smoothed or filled in. Only
 rows that a form can use are written: heads of 128 without a window, one query a sequence, prompts without a prefix, the
-expert shapes below.
+expert shapes below; linear attention of the gated delta rule and, with several queries, of Kimi's delta attention.
 """
 
 import posixpath
@@ -31,6 +31,8 @@ DEVICES = {
     "gb200": ("gb200", "vllm/0.25.0", "sglang/0.5.14", ["gb200/comm/vllm/0.24.0", "gb300/comm/vllm/0.27.0"], "nccl/2.23"),
     "gb300": ("gb300", "vllm/0.25.0", "sglang/0.5.14", ["gb300/comm/vllm/0.27.0"], "nccl/2.29.2"),
 }
+# The only rows of linear attention with several queries: a state of the same size under a like rule. An A100 has none.
+VERIFY = "kda/vllm/0.1.dev19262"
 # hidden, intermediate, experts, experts a token.
 SHAPES = [
     (2048, 768, 128, 8),
@@ -47,6 +49,7 @@ AXES = {
     "attention_decode": "heads: heads, kv_heads: heads, head_dim: features, batch: sequences, queries: tokens, context: tokens",
     "attention_latent": "heads: heads, batch: sequences, queries: tokens, context: tokens",
     "attention_prefill": "heads: heads, kv_heads: heads, head_dim: features, batch: sequences, tokens: tokens",
+    "linear_attention": "key_heads: heads, value_heads: heads, head_dim: features, batch: sequences, tokens: tokens",
     "moe": "hidden: features, inter: features, experts: experts, topk: experts, tp: gpus, ep: gpus, tokens: tokens",
 }
 RUNS = {
@@ -134,6 +137,17 @@ def latent(source, folder, release):
     return rows.rename(columns=names).assign(kv_dtype="bf16", queries=1, context=rows.isl + rows.step)
 
 
+def linear(source, folder, vllm):
+    rows = source.read(f"{folder}/linear_attention/{vllm}/gdn_perf.parquet")
+    verify = source.read(f"{folder}/{VERIFY}/kda_perf.parquet")
+    rows = pandas.concat([rows, verify[verify.phase == "verify"]])
+    rows = rows[(rows.head_k_dim == 128) & (rows.head_v_dim == 128)]
+    kernel = rows.kernel_source.str.contains("conv").map({True: "convolution", False: "rule"})
+    phase = rows.phase.map({"context": "prefill", "generation": "decode", "verify": "decode"})
+    names = {"num_k_heads": "key_heads", "num_v_heads": "value_heads", "head_k_dim": "head_dim", "batch_size": "batch"}
+    return rows.rename(columns=names).assign(kernel=kernel, phase=phase, tokens=rows.seq_len)
+
+
 def experts(source, folder, vllm):
     rows = source.read(f"{folder}/moe/{vllm}/moe_perf.parquet")
     names = {
@@ -206,6 +220,8 @@ def main():
     mla = "trtllm/1.0.0" if sglang is None else sglang
     release_mla = mla.replace("trtllm/", "TensorRT-LLM ").replace("sglang/", "SGLang ")
     writer.write("attention_latent", latent(source, folder, mla), release_mla, AXES["attention_latent"], ["kv_dtype"], "context")
+    if sglang is not None:
+        writer.write("linear_attention", linear(source, folder, vllm), release, AXES["linear_attention"], ["kernel", "phase"], "batch")
     writer.write("moe", experts(source, folder, vllm), release, AXES["moe"], ["dtype", "routing"], "tokens")
     rows = collectives(source, folder, custom, nccl)
     for op in COLLECTIVES:

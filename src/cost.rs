@@ -1,7 +1,7 @@
 //! One operator's time, from fitted constants and a device's datasheet.
 //!
-//! Matrix products, decode and verify attention, prefill attention, memory-bound kernels, sampling and
-//! all-reduce. Attention is affine in total context, so that a step's cost is (decision 1). Verify attention
+//! Matrix products, decode and verify attention, prefill attention, linear attention, memory-bound kernels, sampling
+//! and all-reduce. Attention is affine in total context, so that a step's cost is (decision 1). Verify attention
 //! reads the KV cache *once* for all query tokens of a sequence: charging one read for each, as pricing a
 //! verify step like a larger decode batch does, is 2-3 times too slow at long context. Times are a form times
 //! exp(residual surface), both fitted to measured tables in `fit`.
@@ -11,11 +11,13 @@ mod collective;
 pub mod fit;
 mod gemm;
 mod known;
+mod linear;
 mod memory_bound;
 mod moe;
 mod occupancy;
 
 pub use attention::{AttentionShape, AttentionTime, Heads};
+pub use linear::LinearShape;
 pub use moe::ExpertShape;
 
 use self::known::Known;

@@ -6,6 +6,7 @@
 
 mod decoder;
 pub mod drafter;
+mod linear;
 pub mod memory;
 mod software;
 mod target;
@@ -16,6 +17,7 @@ pub use software::Software;
 use crate::cost::Kernels;
 use crate::estimate::Family;
 use crate::piece::{Bound, Doubt, Extrapolated, Line, Piece, Shape};
+use crate::profile::LinearStates;
 use crate::resolved::{Drafter, Layout, Model, Precision, Routing};
 
 /// One replica of an inference engine, as far as its time goes.
@@ -37,6 +39,8 @@ pub struct Engine {
     pub drafter: Option<LoadedDrafter>,
     /// Software costs.
     pub software: Software,
+    /// What the engine keeps of layers of linear attention.
+    pub linear_states: LinearStates,
     /// Sequences that a replica decodes when all its attention ranks are full: as fewer are left they are spread unevenly. 0: always
     /// evenly.
     pub dealt: u32,
@@ -142,6 +146,8 @@ pub(crate) mod tests {
             experts: None,
             latent: None,
             sliding: None,
+            linear: None,
+            output_gate: false,
             mtp_layers: 0,
         }
     }
@@ -173,6 +179,7 @@ pub(crate) mod tests {
             routing: Routing::EVEN,
             drafter,
             software,
+            linear_states: LinearStates::default(),
             dealt: 0,
         }
     }

@@ -14,12 +14,13 @@ mod transfer;
 
 pub use capture::CaptureOf;
 pub use engines::{
-    BatchTable, CaptureCounts, EagerLaunches, EngineDefaults, EngineProfile, MemoryOf, Rounded, WorksAhead,
-    engine,
+    BatchTable, CaptureCounts, EagerLaunches, EngineDefaults, EngineProfile, LinearStates, MemoryOf, Rounded,
+    WorksAhead, engine,
 };
 pub use forms::{
-    AllReduceForm, AllToAllForm, DecodeAttentionForm, ElementwiseForm, ExpertForm, ExpertForms, GemmForm,
-    GemmForms, Imbalance, PrefillAttentionForm, SamplingForm, SizeTable, SkewAlpha, TokenTable,
+    AllReduceForm, AllToAllForm, ConvolutionForm, DecodeAttentionForm, ElementwiseForm, ExpertForm,
+    ExpertForms, GemmForm, GemmForms, Imbalance, LinearAttentionForm, LinearDecodeForm, LinearPrefillForm,
+    PrefillAttentionForm, SamplingForm, SizeTable, SkewAlpha, TokenTable,
     VerificationForm,
 };
 pub use stages::{DrafterDefaults, Efficiency, StageDefault, StageProfile, TrainingDefaults, stages};
@@ -77,6 +78,8 @@ pub struct DeviceProfile {
     pub attention_latent: Option<DecodeAttentionForm>,
     /// Prefill attention.
     pub attention_prefill: PrefillAttentionForm,
+    /// Linear attention.
+    pub linear_attention: LinearAttentionForm,
     /// Norms and the like.
     pub elementwise: ElementwiseForm,
     /// Sampling.
@@ -108,8 +111,15 @@ impl DeviceProfile {
         let others = [&mut self.elementwise.t0_us, &mut self.sampling.t0_us];
         let verification = self.sampling.verification.as_mut().map(|form| &mut form.t0_us);
         let latent = self.attention_latent.as_mut().map(|form| &mut form.t0_us);
+        let linear = &mut self.linear_attention;
+        let states = [
+            &mut linear.decode.t0_us,
+            &mut linear.prefill.t0_us,
+            &mut linear.convolution.t0_us,
+            &mut linear.convolution.prefill_t0_us,
+        ];
         let more = verification.into_iter().chain(latent);
-        for t0_us in [products, attention, experts, others].into_iter().flatten().chain(more) {
+        for t0_us in [products, attention, experts, others].into_iter().flatten().chain(states).chain(more) {
             *t0_us *= share;
         }
     }

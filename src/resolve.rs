@@ -207,6 +207,7 @@ fn resolve_for(document: &Document, trains: bool, warmup: u32) -> Result<Prepare
             proposal_share: s.acceptance.proposal_share,
         }),
         software,
+        linear_states: engine_constants.linear_states,
         dealt: if cycle.mode.feeds_back() { 0 } else { dealt(&generation, &crowd, context) },
     };
     let schedule = match &speculation {
@@ -279,7 +280,7 @@ fn rl_steps(book: &mut Book<'_>, raw: &Scenario, filling: u32) -> Result<(u32, u
 fn dealt(generation: &Generation, crowd: &Crowd, context: f64) -> u32 {
     let engine = &generation.engine;
     let tokens = generation.kv_blocks as f64 * f64::from(engine.block_size);
-    let held = (tokens / context).max(1.0) as u32;
+    let held = (tokens / (context + f64::from(generation.state_tokens))).max(1.0) as u32;
     crowd.most(generation.replicas).min(engine.max_num_seqs).min(held)
 }
 
@@ -315,6 +316,12 @@ fn confidence(resolved: &Resolved, engine: &Engine, constants: &EngineProfile) -
         Family::Prepare => input(&resolved.cycle.prepare),
         Family::Data => input(&resolved.cycle.data),
         Family::Reward => input(&resolved.reward.seconds),
+        // Layers of linear attention are attention too: as sure as the less sure of both.
+        Family::Attention if resolved.model.linear.is_some() => {
+            let attention = profile.confidence(family, fp8, resolved.model.latent.is_some());
+            let linear = profile.form.linear_attention.sigma.hypot(profile.spread);
+            Confidence { log_sigma: attention.log_sigma.max(linear), ..attention }
+        }
         kernel => profile.confidence(kernel, fp8, resolved.model.latent.is_some()),
     })
 }

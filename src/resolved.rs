@@ -7,6 +7,7 @@
 mod crowd;
 mod cycle;
 mod facts;
+mod linear;
 mod run;
 mod schedule;
 mod tail;
@@ -18,6 +19,7 @@ pub use facts::{
     BetweenNodes, Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision,
     SlidingWindow, Trained,
 };
+pub use linear::LinearAttention;
 pub use run::{
     AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,
     Lengths, Overhead, Quantity, Resolved, Router, Routing, SeenHistory, Source, Speculation, Transport,

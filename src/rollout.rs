@@ -73,6 +73,8 @@ pub struct Limits {
     /// Whether prompts are prefilled in steps of their own, for which decoding waits; otherwise beside it, in what the decodes
     /// leave of a step's tokens.
     pub prefill_alone: bool,
+    /// Tokens whose room in the cache the states of a running request take (layers of linear attention).
+    pub state_tokens: u32,
 }
 
 /// What one replica has to do: its samples, as (index in the step, sample).

@@ -375,6 +375,7 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
                 kv_blocks,
                 prefix_caching,
                 prefill_alone,
+                state_tokens: 0,
             };
             AnyJob { samples, limits, schedule, leading: k }
         },

@@ -46,12 +46,19 @@ impl<'a> Config<'a> {
     /// The model that the keys describe.
     pub(super) fn model(&self, id: &str, source: &str) -> Result<Model, CatalogError> {
         refusals::check(self)?;
-        self.present(&SIZES.map(|(key, _)| key), "is this a Hugging Face config.json?")?;
-        let mut sizes = [0; SIZES.len()];
-        for (size, (key, largest)) in sizes.iter_mut().zip(SIZES) {
+        // Where every layer has experts, no dense width need be given (Qwen3.5's mixtures of experts).
+        let sizes = SIZES.map(|(key, largest)| match key {
+            "intermediate_size" if self.value(key).is_none() && self.value(parts::EXPERT_WIDTH).is_some() => {
+                (parts::EXPERT_WIDTH, largest)
+            }
+            _ => (key, largest),
+        });
+        self.present(&sizes.map(|(key, _)| key), "is this a Hugging Face config.json?")?;
+        let mut found = [0; SIZES.len()];
+        for (size, (key, largest)) in found.iter_mut().zip(sizes) {
             *size = self.size(key, largest)?;
         }
-        let [layers, hidden, intermediate, heads, kv_heads, vocab, max_positions] = sizes;
+        let [layers, hidden, intermediate, heads, kv_heads, vocab, max_positions] = found;
         if !heads.is_multiple_of(kv_heads) {
             return Err(self.error(format!(
                 "`num_attention_heads` ({heads}) is no multiple of `num_key_value_heads` ({kv_heads})"
@@ -97,7 +104,14 @@ impl<'a> Config<'a> {
             experts: parts::experts(self, layers, known.is_some_and(|known| known.experts))?,
             latent,
             sliding: parts::sliding(self, layers, max_positions)?,
-            mtp_layers: self.count("num_nextn_predict_layers", MOST_MTP_LAYERS)?.unwrap_or(0),
+            linear: parts::linear(self, layers)?,
+            output_gate: self
+                .flag("attn_output_gate")?
+                .unwrap_or(known.is_some_and(|known| known.output_gate)),
+            mtp_layers: match self.count("num_nextn_predict_layers", MOST_MTP_LAYERS)? {
+                Some(layers) => layers,
+                None => self.count("mtp_num_hidden_layers", MOST_MTP_LAYERS)?.unwrap_or(0),
+            },
         })
     }
 
@@ -208,13 +222,15 @@ struct Known {
     qk_norm: bool,
     /// Whether its models always have experts.
     experts: bool,
+    /// Whether attention's output is gated.
+    output_gate: bool,
 }
 
 const fn known(model_type: &'static str, architecture: &'static str) -> Known {
-    Known { model_type, architecture, attention_bias: false, qk_norm: false, experts: false }
+    Known { model_type, architecture, attention_bias: false, qk_norm: false, experts: false, output_gate: false }
 }
 
-const KNOWN: [Known; 11] = [
+const KNOWN: [Known; 15] = [
     known("llama", "LlamaForCausalLM"),
     known("mistral", "MistralForCausalLM"),
     Known { attention_bias: true, ..known("qwen2", "Qwen2ForCausalLM") },
@@ -226,6 +242,10 @@ const KNOWN: [Known; 11] = [
     Known { experts: true, ..known("kimi_k2", "DeepseekV3ForCausalLM") },
     Known { experts: true, ..known("glm4_moe", "Glm4MoeForCausalLM") },
     Known { attention_bias: true, experts: true, ..known("gpt_oss", "GptOssForCausalLM") },
+    Known { qk_norm: true, experts: true, output_gate: true, ..known("qwen3_next", "Qwen3NextForCausalLM") },
+    Known { qk_norm: true, output_gate: true, ..known("qwen3_5_text", "Qwen3_5ForCausalLM") },
+    Known { qk_norm: true, experts: true, output_gate: true, ..known("qwen3_5_moe_text", "Qwen3_5MoeForCausalLM") },
+    Known { qk_norm: true, experts: true, ..known("minimax_m2", "MiniMaxM2ForCausalLM") },
 ];
 
 /// A value as an error shows it: no longer than a line.

@@ -30,6 +30,7 @@ pub(super) const MODELS: &[Entry] = entries!(
         "llama-3.1-8b",
         "llama-3.3-70b",
         "mimo-7b",
+        "minimax-m2.5",
         "qwen2.5-0.5b",
         "qwen2.5-1.5b",
         "qwen2.5-14b",
@@ -48,6 +49,11 @@ pub(super) const MODELS: &[Entry] = entries!(
         "qwen3-8b",
         "qwen3-8b-base",
         "qwen3-coder-480b-a35b",
+        "qwen3.5-122b-a10b",
+        "qwen3.5-27b",
+        "qwen3.5-35b-a3b",
+        "qwen3.5-397b-a17b",
+        "qwen3.5-9b",
     ]
 );
 
@@ -59,8 +65,6 @@ pub(super) const REFUSED: &[Entry] = entries!(
         "nemotron-3-nano-30b-a3b",
         "nemotron-3-super-120b-a12b",
         "nemotron-3-ultra-550b-a55b",
-        "qwen3.5-35b-a3b",
-        "qwen3.5-9b",
     ]
 );
 
@@ -94,6 +98,11 @@ pub(super) const DRAFTERS: &[Entry] = entries!(
         "mtp-glm-4.5",
         "mtp-glm-4.5-air",
         "mtp-mimo-7b",
+        "mtp-qwen3.5-122b-a10b",
+        "mtp-qwen3.5-27b",
+        "mtp-qwen3.5-35b-a3b",
+        "mtp-qwen3.5-397b-a17b",
+        "mtp-qwen3.5-9b",
         "ngram",
         "peagle-qwen3-8b",
         "suffix",

@@ -1,14 +1,15 @@
-//! The parts that only some models have: experts, latent attention, layers with a window.
+//! The parts that only some models have: experts, latent attention, layers with a window, layers of linear attention.
 //!
 //! Each reads the keys of its families: experts as Qwen3-MoE (`num_experts`), DeepSeek, Kimi and GLM
 //! (`n_routed_experts`) or gpt-oss and Mixtral (`num_local_experts`) write them, latent attention as DeepSeek
-//! does, windows as gpt-oss (`layer_types`), Mistral (every layer) and Qwen (`max_window_layers`) do.
+//! does, windows as gpt-oss (`layer_types`), Mistral (every layer) and Qwen (`max_window_layers`) do, linear attention with a
+//! gated delta rule as Qwen3-Next and Qwen3.5 do (`linear_num_value_heads` and its like).
 
 use serde_json::Value;
 
 use super::CatalogError;
 use super::config::{Config, MAX_HEAD_DIM};
-use crate::resolved::{Experts, LatentAttention, SlidingWindow};
+use crate::resolved::{Experts, LatentAttention, LinearAttention, SlidingWindow};
 
 /// Largest width of an MLP.
 pub(super) const MOST_WIDTH: u32 = 1 << 20;
@@ -18,6 +19,18 @@ const MOST_EXPERTS: u32 = 1 << 14;
 const MOST_SHARED: u32 = 1 << 8;
 /// Largest compressed vector.
 const MOST_RANK: u32 = 1 << 16;
+
+/// Most heads of linear attention.
+const MOST_HEADS: u32 = 1 << 12;
+/// Longest convolution before it.
+const LONGEST_CONVOLUTION: u32 = 1 << 6;
+/// What Qwen3-Next's configuration class takes for the convolution where nothing is said.
+const CONVOLUTION: u32 = 4;
+/// Key of the width of one expert.
+pub(super) const EXPERT_WIDTH: &str = "moe_intermediate_size";
+/// Keys that linear attention with a gated delta rule needs.
+pub(super) const LINEAR: [&str; 4] =
+    ["linear_num_key_heads", "linear_num_value_heads", "linear_key_head_dim", "linear_value_head_dim"];
 
 /// Keys of the number of experts.
 const EXPERTS: [&str; 3] = ["num_experts", "n_routed_experts", "num_local_experts"];
@@ -55,10 +68,10 @@ pub(super) fn experts(
             config.error(format!("`num_experts_per_tok` ({per_token}) is more than `{key}` ({count})"))
         );
     }
-    let width = if key == "num_local_experts" && config.value("moe_intermediate_size").is_none() {
+    let width = if key == "num_local_experts" && config.value(EXPERT_WIDTH).is_none() {
         "intermediate_size"
     } else {
-        "moe_intermediate_size"
+        EXPERT_WIDTH
     };
     let intermediate = config.size(width, MOST_WIDTH)?;
     let shared_intermediate = match SHARED_WIDTH.into_iter().find(|key| config.value(key).is_some()) {
@@ -90,6 +103,48 @@ pub(super) fn latent(config: &Config<'_>) -> Result<Option<LatentAttention>, Cat
     }))
 }
 
+/// The layers of linear attention.
+pub(super) fn linear(config: &Config<'_>, layers: u32) -> Result<Option<LinearAttention>, CatalogError> {
+    let Some(key) = LINEAR.into_iter().find(|key| config.value(key).is_some()) else { return Ok(None) };
+    config.present(&LINEAR, &format!("`{key}` means linear attention, which needs them"))?;
+    let of_kind = match (config.value("layer_types"), config.count("full_attention_interval", layers)?) {
+        (Some(Value::Array(types)), _) if types.len() >= layers as usize => {
+            let of_model = types.iter().take(layers as usize);
+            of_model.filter(|layer| **layer == "linear_attention").count() as u32
+        }
+        (Some(_), _) => return Err(config.error(format!("`layer_types` must list {layers} layers"))),
+        // Every so many layers one has keys and values.
+        (None, Some(interval)) if interval > 0 => layers - layers / interval,
+        _ => {
+            return Err(config.error(format!(
+                "missing `layer_types` or `full_attention_interval`: `{key}` means linear attention in some layers"
+            )));
+        }
+    };
+    if of_kind == 0 {
+        return Ok(None);
+    }
+    if of_kind == layers {
+        return Err(config.refuse("a model without any attention over keys and values", key));
+    }
+    let [key_heads, value_heads] = [config.size(LINEAR[0], MOST_HEADS)?, config.size(LINEAR[1], MOST_HEADS)?];
+    if !value_heads.is_multiple_of(key_heads) {
+        return Err(config.error(format!(
+            "`{}` ({value_heads}) is no multiple of `{}` ({key_heads})",
+            LINEAR[1], LINEAR[0]
+        )));
+    }
+    let conv = "linear_conv_kernel_dim";
+    Ok(Some(LinearAttention {
+        layers: of_kind,
+        key_heads,
+        key_dim: config.size(LINEAR[2], MAX_HEAD_DIM)?,
+        value_heads,
+        value_dim: config.size(LINEAR[3], MAX_HEAD_DIM)?,
+        conv: if config.value(conv).is_some() { config.size(conv, LONGEST_CONVOLUTION)? } else { CONVOLUTION },
+    }))
+}
+
 /// The layers with a window; none where the window is as long as the longest sequence and so hides nothing.
 pub(super) fn sliding(
     config: &Config<'_>,
@@ -112,7 +167,7 @@ pub(super) fn sliding(
         // `refusals` let only full and sliding attention pass.
         Some(types) => {
             let of_model = types.iter().take(layers as usize);
-            Some(of_model.filter(|layer| **layer != "full_attention").count() as u32)
+            Some(of_model.filter(|layer| **layer == "sliding_attention").count() as u32)
         }
         None if WINDOW_IN_EVERY_LAYER.contains(&family) => Some(layers),
         None => config.count("max_window_layers", u32::MAX)?.map(|first| layers.saturating_sub(first)),

@@ -5,13 +5,12 @@ use serde_json::Value;
 
 use super::CatalogError;
 use super::config::Config;
+use super::parts::LINEAR;
 
-/// Keys of layers that keep a state instead of keys and values.
-const STATE: [&str; 10] = [
+/// Keys of layers that keep a state instead of keys and values, of another form than `parts::linear` reads.
+const STATE: [&str; 8] = [
     "hybrid_override_pattern",
     "layers_block_type",
-    "full_attention_interval",
-    "linear_num_key_heads",
     "linear_attn_config",
     "attn_layer_period",
     "mamba_d_state",
@@ -33,6 +32,10 @@ pub(super) fn check(config: &Config<'_>) -> Result<(), CatalogError> {
             return Err(config.refuse("hybrid or linear attention", key));
         }
     }
+    let interval = "full_attention_interval";
+    if config.value(interval).is_some() && !delta_rule(config) {
+        return Err(config.refuse("hybrid or linear attention", interval));
+    }
     encoder(config)?;
     for key in ["text_config", "llm_config", "language_config"] {
         if config.value(key).is_some_and(Value::is_object) {
@@ -48,6 +51,11 @@ pub(super) fn check(config: &Config<'_>) -> Result<(), CatalogError> {
     }
     experts(config)?;
     attention(config)
+}
+
+/// Whether the sizes of linear attention with a gated delta rule are there.
+fn delta_rule(config: &Config<'_>) -> bool {
+    LINEAR.iter().any(|key| config.value(key).is_some())
 }
 
 fn encoder(config: &Config<'_>) -> Result<(), CatalogError> {
@@ -93,7 +101,10 @@ fn attention(config: &Config<'_>) -> Result<(), CatalogError> {
     if array("attn_type_list").is_some_and(|types| types.iter().any(|of_layer| *of_layer != 1)) {
         return Err(config.refuse("hybrid or linear attention", "attn_type_list"));
     }
-    let known = |layer: &Value| layer == "full_attention" || layer == "sliding_attention";
+    let linear = delta_rule(config);
+    let known = |layer: &Value| {
+        layer == "full_attention" || layer == "sliding_attention" || (linear && layer == "linear_attention")
+    };
     if let Some(other) = array("layer_types").and_then(|layers| layers.iter().find(|layer| !known(layer))) {
         let chunked = other.as_str().is_some_and(|name| name.contains("chunked"));
         let feature = if chunked { "attention in chunks" } else { "hybrid or linear attention" };

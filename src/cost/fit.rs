@@ -15,6 +15,7 @@ mod carry;
 mod collective;
 mod emit;
 mod gemm;
+mod linear;
 mod memory;
 mod moe;
 mod prefill;
@@ -187,6 +188,9 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
         version = carry.version_sigma;
         profile.source.clone_from(&carry.source);
         profile.elementwise = carry.elementwise.clone();
+        if let Some(linear) = &carry.linear_attention {
+            profile.linear_attention = linear.clone();
+        }
         profile.sampling = carry.sampling.clone();
         profile.all_to_all = carry.all_to_all.clone();
         profile.moe.skew_alpha = carry.skew_alpha.clone();
@@ -197,6 +201,7 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
     let mut report = Report::default();
     fit_gemm(&rows, machine, carry, version.gemm, &mut profile, &mut report)?;
     fit_attention(&rows, machine, version.attention, &mut profile, &mut report)?;
+    fit_linear(&rows, machine, version.attention, &mut profile, &mut report)?;
     fit_moe(&rows, machine, version.moe, &mut profile, &mut report)?;
     fit_memory(&rows, machine, version.gemm, &mut profile, &mut report)?;
     profile.measured = if measured { rows.families() } else { Vec::new() };
@@ -333,6 +338,39 @@ fn fit_attention(
         let mut form = whole(&family, "attention_prefill", &rows.prefill)?;
         form.sigma = report.take(&prefill::held_out(&family, &rows.prefill), 4, version);
         profile.attention_prefill = form;
+    }
+    Ok(())
+}
+
+/// Its sigma is that of decode and verify steps, as attention's is. The convolution is a small part and has no error of its own.
+fn fit_linear(
+    rows: &rows::Rows,
+    machine: Machine,
+    version: f64,
+    profile: &mut DeviceProfile,
+    report: &mut Report,
+) -> Result<(), FitError> {
+    let name = "linear_attention";
+    let [decode, prefill] = [linear::Part::Decode, linear::Part::Prefill].map(|p| linear::of(&rows.linear, p));
+    let form = &mut profile.linear_attention;
+    if !decode.is_empty() {
+        let family = linear::Decode { machine };
+        form.decode = whole(&family, name, &decode)?;
+        form.sigma = report.take(&linear::held_out_decode(&family, &decode), 4, version);
+    }
+    if !prefill.is_empty() {
+        let family = linear::Prefill { machine };
+        form.prefill = whole(&family, name, &prefill)?;
+        report.take(&linear::held_out_prefill(&family, &prefill), 3, version);
+    }
+    let moved = |part| -> Vec<memory::Row> {
+        linear::of(&rows.linear, part).iter().filter_map(linear::Row::moved).collect()
+    };
+    let [steps, prompts] =
+        [linear::Part::Convolution, linear::Part::PromptConvolution].map(moved);
+    if !(steps.is_empty() || prompts.is_empty()) {
+        let family = memory::Family { machine };
+        form.convolution = linear::convolution(whole(&family, name, &steps)?, whole(&family, name, &prompts)?);
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ pub(super) struct Decoder<'a> {
     pub(super) routing: Routing,
     /// What q, k and v read, in hidden states: 1, or 2 where an embedding is concatenated.
     pub(super) inputs: f64,
+    /// Whether the engine copies a sequence's state of linear attention once it knows what was accepted.
+    pub(super) copies_states: bool,
 }
 
 /// What one attention rank runs over in a step.
@@ -71,7 +73,7 @@ impl Decoder<'_> {
     }
 
     /// A product. Prompt tokens come in long runs of large products, at the clocks that the power limit leaves.
-    fn gemm(
+    pub(super) fn gemm(
         &self,
         operator: &'static str,
         (tokens, n, k): (f64, f64, f64),
@@ -87,18 +89,22 @@ impl Decoder<'_> {
     /// Products before and after attention.
     fn projections(&self, pass: &Pass, piece: &mut Piece) {
         let model = self.model;
-        let (layers, hidden, m) = (f64::from(model.layers), f64::from(model.hidden), pass.tokens);
+        let (layers, hidden, m) = (f64::from(model.cached_layers()), f64::from(model.hidden), pass.tokens);
+        if let Some(linear) = &model.linear {
+            self.linear_projections(linear, pass, piece);
+        }
         if let Some(latent) = &model.latent {
             return self.latent_projections(latent, pass, piece);
         }
         let (q, kv) = (model.q_width() / self.tp(), self.kv_heads() * f64::from(model.head_dim));
-        self.gemm("qkv projection", (m, q + 2.0 * kv, self.inputs * hidden), layers, pass, piece);
+        let gate = if model.output_gate { q } else { 0.0 };
+        self.gemm("qkv projection", (m, q + gate + 2.0 * kv, self.inputs * hidden), layers, pass, piece);
         self.gemm("output projection", (m, hidden, q), layers, pass, piece);
     }
 
     fn latent_projections(&self, latent: &LatentAttention, pass: &Pass, piece: &mut Piece) {
         let model = self.model;
-        let (layers, hidden, m) = (f64::from(model.layers), f64::from(model.hidden), pass.tokens);
+        let (layers, hidden, m) = (f64::from(model.cached_layers()), f64::from(model.hidden), pass.tokens);
         let heads = f64::from(model.heads) / self.tp();
         let (kv, nope) = (f64::from(latent.kv_rank), f64::from(latent.nope));
         let (rope, value) = (f64::from(latent.rope), f64::from(latent.value));
@@ -211,19 +217,25 @@ impl Decoder<'_> {
             }
             None => f64::from(model.intermediate) / self.tp(),
         };
+        let mut of_layers = |layers: f64, bytes_per_token: f64| {
+            let seconds = layers * self.kernels.elementwise(pass.tokens * bytes_per_token);
+            add_plain(piece, "norms, rotary, activation", Family::Elementwise, seconds, Bound::Latency);
+        };
         // bf16 in and out: add + norm reads two and writes one, and reads its own result once more.
-        let kernels = [6.0 * hidden, 6.0 * hidden, 4.0 * (q + 2.0 * kv), 6.0 * widest];
+        of_layers(2.0 * layers, 6.0 * hidden);
+        let cached = f64::from(model.cached_layers());
+        of_layers(cached, 4.0 * (q + 2.0 * kv));
+        if model.output_gate {
+            of_layers(cached, 6.0 * q);
+        }
+        if let Some(linear) = &model.linear {
+            for bytes_per_token in self.linear_bytes(linear) {
+                of_layers(f64::from(linear.layers), bytes_per_token);
+            }
+        }
         // Fused expert kernels hold their activation.
-        let of_their_own = if model.experts.is_none() { 4 } else { 3 };
-        for bytes_per_token in &kernels[..of_their_own] {
-            let seconds = self.kernels.elementwise(pass.tokens * bytes_per_token);
-            add_plain(
-                piece,
-                "norms, rotary, activation",
-                Family::Elementwise,
-                layers * seconds,
-                Bound::Latency,
-            );
+        if model.experts.is_none() {
+            of_layers(layers, 6.0 * widest);
         }
     }
 
@@ -249,7 +261,10 @@ impl Decoder<'_> {
         let model = self.model;
         let heads = f64::from(model.heads) / self.tp();
         let sliding = model.sliding.map_or(0.0, |sliding| f64::from(sliding.layers));
-        let full = f64::from(model.layers) - sliding;
+        let full = f64::from(model.cached_layers()) - sliding;
+        if let Some(linear) = &model.linear {
+            self.linear_attention(linear, pass, piece);
+        }
         if pass.decoding > 0.0 {
             let shape = self.attention_shape(pass, heads);
             let time = self.kernels.attention(&shape, pass.context, pass.context_share);
@@ -293,7 +308,7 @@ impl Decoder<'_> {
             let windowed = model.sliding.map_or(0.0, |window| {
                 pass.prefill * f64::from(window.tokens).min(0.5 * pass.prefill) * per_pair
             });
-            let seconds = f64::from(model.layers) * fixed + sliding * windowed;
+            let seconds = f64::from(model.cached_layers()) * fixed + sliding * windowed;
             add_plain(piece, "prefill attention", Family::Attention, seconds, Bound::Memory);
             piece.per_prefill_pair += full * per_pair * pass.prefill_share;
         }

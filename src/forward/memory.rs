@@ -24,6 +24,10 @@ pub struct Demand<'a> {
     pub max_num_batched_tokens: u32,
     /// Most rows of logits of a step.
     pub max_logit_rows: u32,
+    /// States of linear attention of a running sequence.
+    pub states: u32,
+    /// Memory set apart for states over that for keys and values; absent where both lie in one pool.
+    pub state_ratio: Option<f64>,
     /// Mean context of a running sequence, tokens: layers with a window hold no more than its width of it.
     pub context: f64,
     /// Whether activations and logits lie beside the share that the engine takes (SGLang's reserve), not in it.
@@ -45,6 +49,11 @@ pub struct Plan {
     pub kv: Bytes,
     /// KV bytes of one token on one GPU.
     pub kv_per_token: f64,
+    /// Bytes on one GPU of the states that a running sequence keeps in layers of linear attention: its own, and with a drafter
+    /// one for each draft token, any of which may turn out to be the last that is accepted.
+    pub states_per_sequence: f64,
+    /// What is set apart for these; absent where they take their room from the cache.
+    pub states: Option<Bytes>,
 }
 
 impl Demand<'_> {
@@ -54,12 +63,21 @@ impl Demand<'_> {
         let weights = self.weight_bytes();
         let drafter = self.drafter.map_or(0.0, |(d, precision, tp)| self.drafter_bytes(d, precision, tp));
         let working = self.working_bytes();
+        let left = budget - weights - drafter - working;
+        let states_per_sequence =
+            f64::from(self.states) * self.model.state_bytes() / f64::from(self.layout.tp);
+        let states = match self.state_ratio.filter(|_| states_per_sequence > 0.0) {
+            Some(ratio) => left.max(0.0) * ratio / (1.0 + ratio),
+            None => 0.0,
+        };
         Plan {
             weights: Bytes(weights),
             drafter: Bytes(drafter),
             working: Bytes(working),
-            kv: Bytes(budget - weights - drafter - working),
+            kv: Bytes(left - states),
             kv_per_token: self.kv_bytes_per_token(),
+            states_per_sequence,
+            states: self.state_ratio.map(|_| Bytes(states)),
         }
     }
 
@@ -91,13 +109,13 @@ impl Demand<'_> {
             let (windowed, held) = model.sliding.map_or((0, 0.0), |sliding| {
                 (sliding.layers, (f64::from(sliding.tokens) / self.context.max(1.0)).min(1.0))
             });
-            let layers = f64::from(model.layers - windowed) + f64::from(windowed) * held;
+            let layers = f64::from(model.cached_layers() - windowed) + f64::from(windowed) * held;
             layers * model.kv_bytes_per_layer(self.kv_cache) * share
         };
         let drafter = self.drafter.map_or(0.0, |(drafter, _, tp)| match (&drafter.model, drafter.kind) {
             (Some(model), _) => of(model, tp),
             (None, DrafterKind::Mtp) => {
-                of(&Model { layers: 1, sliding: None, ..self.model.clone() }, self.layout.tp)
+                of(&self.model.cached_layer(), self.layout.tp)
             }
             (None, _) => 0.0,
         });
@@ -130,6 +148,20 @@ impl Plan {
     pub fn blocks(&self, block_size: u32) -> u64 {
         (self.kv.0 / (self.kv_per_token * f64::from(block_size))).max(0.0) as u64
     }
+
+    /// Tokens whose keys and values take the room of a sequence's states; 0 where these have room of their own.
+    pub fn state_tokens(&self) -> u32 {
+        if self.states.is_some() {
+            return 0;
+        }
+        libm::ceil(self.states_per_sequence / self.kv_per_token) as u32
+    }
+
+    /// Sequences whose states fit where room is set apart for them.
+    pub fn state_seats(&self) -> Option<u32> {
+        let states = self.states.filter(|_| self.states_per_sequence > 0.0)?;
+        Some((states.0 / self.states_per_sequence) as u32)
+    }
 }
 
 #[cfg(test)]
@@ -137,7 +169,7 @@ mod tests {
     use super::*;
     use crate::cost::testing::h100;
     use crate::forward::tests::qwen3_8b;
-    use crate::resolved::SlidingWindow;
+    use crate::resolved::{LinearAttention, SlidingWindow};
 
     #[test]
     fn an_8b_model_leaves_most_of_an_h100_for_its_cache() {
@@ -181,6 +213,26 @@ mod tests {
     }
 
     #[test]
+    fn states_lie_in_the_cache_or_beside_it() {
+        // Qwen3.5-9B's: 24 of 32 layers keep 2 MiB and a window of 3 x 8192 numbers; 8 keep 4 KiB a token.
+        let linear =
+            LinearAttention { layers: 24, key_heads: 16, key_dim: 128, value_heads: 32, value_dim: 128, conv: 4 };
+        let model = Model { layers: 32, kv_heads: 4, head_dim: 256, linear: Some(linear), ..qwen3_8b() };
+        let state = 24.0 * (2_097_152.0 + 49_152.0);
+        assert_eq!((model.state_bytes(), model.kv_bytes_per_token(Precision::Bf16)), (state, 32_768.0));
+        let shared = Demand { states: 4, ..demand(&model) }.plan(&h100(), 0.9);
+        assert_eq!((shared.states_per_sequence, shared.state_seats()), (4.0 * state, None));
+        assert_eq!(f64::from(shared.state_tokens()), libm::ceil(4.0 * state / 32_768.0));
+        let apart = Demand { states: 5, state_ratio: Some(0.9), ..demand(&model) }.plan(&h100(), 0.9);
+        assert_eq!(apart.state_tokens(), 0);
+        assert!((apart.kv.0 * 1.9 / shared.kv.0 - 1.0).abs() < 1e-9);
+        assert_eq!(apart.state_seats(), Some((shared.kv.0 * 0.9 / 1.9 / (5.0 * state)) as u32));
+        // Two GPUs split the heads of both.
+        let two = Demand { states: 4, layout: Layout::tensor_parallel(2), ..demand(&model) };
+        assert_eq!(two.plan(&h100(), 0.9).state_tokens(), shared.state_tokens());
+    }
+
+    #[test]
     fn a_reserve_holds_activations_and_logits() {
         let model = qwen3_8b();
         let inside = demand(&model).plan(&h100(), 0.9);
@@ -199,6 +251,8 @@ mod tests {
             drafter: None,
             max_num_batched_tokens: 8192,
             max_logit_rows: 256,
+            states: 0,
+            state_ratio: None,
             context: 2048.0,
             activations_beside: false,
             reserved_gib: 2.0,

@@ -287,7 +287,9 @@ fn one_by_one(eager: EagerLaunches, model: &Model, layout: Layout) -> f64 {
     let layer = eager.layer
         + if model.qk_norm { eager.qk_norm } else { 0.0 }
         + if layout.gpus() > 1 { eager.all_reduces } else { 0.0 };
-    (f64::from(model.layers) * layer + f64::from(experts) * eager.experts) * eager.launch_us * 1e-6
+    let linear = f64::from(model.linear_layers());
+    let kernels = f64::from(model.layers) * layer + f64::from(experts) * eager.experts + linear * eager.linear;
+    kernels * eager.launch_us * 1e-6
 }
 
 #[cfg(test)]

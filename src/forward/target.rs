@@ -36,6 +36,7 @@ impl Engine {
             kv_cache: self.kv_cache,
             routing: self.routing,
             inputs: 1.0,
+            copies_states: self.linear_states.copied,
         }
     }
 

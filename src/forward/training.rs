@@ -2,7 +2,7 @@
 //!
 //! A dense model costs 6·N·s + 6·L·d_q·s² operations forward and backward for a sequence of s tokens (N:
 //! weights that a token multiplies with, d_q: width of all query heads; causal), a third of it forward only; layers with
-//! a window have fewer keys.
+//! a window have fewer keys, those of linear attention none but a recurrence of as many operations for every token.
 //! Recomputation adds forward passes. The efficiency is the *model* FLOP utilisation of a well-fed GPU; experts'
 //! communication is part of it, as it is of the published efficiencies of mixtures of experts.
 //! On top of it lie padding where sequences are not packed, data-parallel ranks that wait for the fullest of them at
@@ -22,8 +22,9 @@ pub fn forward_flops(model: &Model, tokens: f64) -> f64 {
         let width = f64::from(window.tokens).min(tokens);
         (window.layers, width * (tokens - 0.5 * width))
     });
-    let attention = f64::from(model.layers - windowed) * pairs + f64::from(windowed) * seen;
-    2.0 * model.params_per_token() * tokens + 4.0 * model.q_width() * attention
+    let attention = f64::from(model.cached_layers() - windowed) * pairs + f64::from(windowed) * seen;
+    let recurrence = model.linear.map_or(0.0, |l| f64::from(l.layers) * l.recurrence_flops());
+    (2.0 * model.params_per_token() + recurrence) * tokens + 4.0 * model.q_width() * attention
 }
 
 /// One pass over the samples of a step.

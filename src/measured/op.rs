@@ -14,6 +14,9 @@ pub enum Op {
     AttentionLatent,
     /// Causal attention over `tokens` tokens a sequence, nothing before them.
     AttentionPrefill,
+    /// Linear attention by a gated delta rule (`rule`) or its convolution (`convolution`), of `tokens` new tokens a sequence,
+    /// behind a state or as a prompt.
+    LinearAttention,
     /// One layer of experts on one GPU: top-k to weighted sum.
     Moe,
     /// Sum over ranks; `bytes` of the tensor.
@@ -40,11 +43,12 @@ pub enum Op {
 
 impl Op {
     /// All operations.
-    pub const ALL: [Op; 15] = [
+    pub const ALL: [Op; 16] = [
         Op::Gemm,
         Op::AttentionDecode,
         Op::AttentionLatent,
         Op::AttentionPrefill,
+        Op::LinearAttention,
         Op::Moe,
         Op::AllReduce,
         Op::AllGather,
@@ -65,6 +69,7 @@ impl Op {
             Op::AttentionDecode => "attention_decode",
             Op::AttentionLatent => "attention_latent",
             Op::AttentionPrefill => "attention_prefill",
+            Op::LinearAttention => "linear_attention",
             Op::Moe => "moe",
             Op::AllReduce => "all_reduce",
             Op::AllGather => "all_gather",
@@ -84,6 +89,7 @@ impl Op {
         match self {
             Op::Gemm => &["dtype"],
             Op::AttentionDecode | Op::AttentionLatent | Op::AttentionPrefill => &["kv_dtype"],
+            Op::LinearAttention => &["kernel", "phase"],
             Op::Moe => &["dtype", "routing"],
             Op::AllReduce | Op::AllGather | Op::ReduceScatter | Op::AllToAll => &["implementation"],
             Op::Dispatch | Op::Combine => &[],
@@ -111,6 +117,13 @@ impl Op {
             Op::AttentionPrefill => &[
                 ("heads", "heads"),
                 ("kv_heads", "heads"),
+                ("head_dim", "features"),
+                ("batch", "sequences"),
+                ("tokens", "tokens"),
+            ],
+            Op::LinearAttention => &[
+                ("key_heads", "heads"),
+                ("value_heads", "heads"),
                 ("head_dim", "features"),
                 ("batch", "sequences"),
                 ("tokens", "tokens"),

@@ -42,6 +42,8 @@ pub struct EagerLaunches {
     pub qk_norm: f64,
     /// More where experts take the place of a dense MLP.
     pub experts: f64,
+    /// More where a layer is of linear attention.
+    pub linear: f64,
     /// More where several GPUs share a layer.
     pub all_reduces: f64,
 }
@@ -80,6 +82,8 @@ pub struct EngineProfile {
     pub limits_each_rank: bool,
     /// Whether prompts are prefilled in steps of their own, for which decoding waits.
     pub prefill_alone: bool,
+    /// What it keeps of layers of linear attention.
+    pub linear_states: LinearStates,
     /// Whether requests without a draft are padded to the width of those with one.
     pub pads_drafts: bool,
     /// Launching kernels one by one, without a CUDA graph.
@@ -101,6 +105,29 @@ pub struct EngineProfile {
     /// The defaults of the version that was asked for.
     #[serde(skip)]
     pub defaults: EngineDefaults,
+}
+
+/// What an engine keeps for a sequence in layers of linear attention.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearStates {
+    /// States of a running sequence without a drafter.
+    pub kept: u32,
+    /// States with a drafter, beside those and one for each draft token.
+    pub verifying: u32,
+    /// Whether the accepted state is copied back after a verification; otherwise it is read from where it is.
+    pub copied: bool,
+    /// Memory set apart for states over that for keys and values; absent where both share one pool of blocks.
+    pub ratio: Option<f64>,
+    /// Whether a block of the cache is as large as a state.
+    pub sizes_blocks: bool,
+}
+
+impl LinearStates {
+    /// States of a running sequence with up to so many draft tokens.
+    pub fn count(&self, draft_tokens: u32) -> u32 {
+        self.kept + if draft_tokens > 0 { draft_tokens + self.verifying } else { 0 }
+    }
 }
 
 /// Default settings of an engine from one version on.
@@ -137,6 +164,9 @@ pub struct EngineDefaults {
     pub block_size: u32,
     /// Whether requests share the blocks of a common prefix.
     pub prefix_caching: bool,
+    /// Whether they do so where some layers keep a state.
+    #[serde(default)]
+    pub prefix_caching_with_states: bool,
 }
 
 /// For which drafting the host prepares the next step while the GPU runs this one.

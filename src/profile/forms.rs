@@ -106,6 +106,75 @@ pub struct PrefillAttentionForm {
     pub residual: Option<Residual<4>>,
 }
 
+/// Form of linear attention in decode and verify steps: t0 + per_query·(queries - 1) + state·(1 + queries)/(me·BW).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearDecodeForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Microseconds of a further query token: they follow each other.
+    pub per_query_us: f64,
+    /// Reached share of the memory bandwidth.
+    pub memory_efficiency: f64,
+    /// Fitted range of the query tokens of a sequence.
+    pub queries: [f64; 2],
+}
+
+/// Form of linear attention over prompts: t0 + waves·(sequence + per_1000_tokens·tokens/1000), with as many waves as
+/// sequences x value heads exceed the slots of the device.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearPrefillForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Microseconds of a sequence.
+    pub sequence_us: f64,
+    /// Microseconds of a thousand of its tokens: chunks follow each other.
+    pub per_1000_tokens_us: f64,
+    /// Value heads that one multiprocessor takes at a time.
+    pub slots: f64,
+}
+
+/// Form of linear attention's convolution: t0 + bytes/(me·BW), for decode and verify steps and for prompts.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvolutionForm {
+    /// Fixed time of a decode or verify step, microseconds.
+    pub t0_us: f64,
+    /// Reached share of the memory bandwidth there.
+    pub memory_efficiency: f64,
+    /// Fixed time over prompts, microseconds.
+    pub prefill_t0_us: f64,
+    /// Reached share of the memory bandwidth there.
+    pub prefill_memory_efficiency: f64,
+}
+
+impl ConvolutionForm {
+    /// Fixed microseconds and efficiency in decode and verify steps.
+    pub fn decode(&self) -> [f64; 2] {
+        [self.t0_us, self.memory_efficiency]
+    }
+
+    /// Fixed microseconds and efficiency over prompts.
+    pub fn prefill(&self) -> [f64; 2] {
+        [self.prefill_t0_us, self.prefill_memory_efficiency]
+    }
+}
+
+/// Layers of linear attention with a gated delta rule.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinearAttentionForm {
+    /// Log-sigma of decode and verify steps.
+    pub sigma: f64,
+    /// Decode and verify steps.
+    pub decode: LinearDecodeForm,
+    /// Prompts.
+    pub prefill: LinearPrefillForm,
+    /// The convolution before either.
+    pub convolution: ConvolutionForm,
+}
+
 /// Form of a memory-bound kernel: t0 + bytes/(me·BW).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

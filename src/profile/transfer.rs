@@ -66,6 +66,12 @@ impl TransferFile {
             moe.t0_us *= fixed;
             moe.shapes = Vec::new();
         }
+        let linear = &mut form.linear_attention;
+        share(&mut linear.decode.memory_efficiency, memory);
+        share(&mut linear.convolution.memory_efficiency, memory);
+        share(&mut linear.convolution.prefill_memory_efficiency, memory);
+        linear.decode.t0_us *= fixed;
+        linear.prefill.t0_us *= fixed;
         share(&mut form.elementwise.memory_efficiency, memory);
         share(&mut form.sampling.memory_efficiency, memory);
         if let Some(verification) = &mut form.sampling.verification {

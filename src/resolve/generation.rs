@@ -117,7 +117,7 @@ pub(super) fn resolve(
     let block_size = book.or_from(
         "generation.block_size",
         raw.block_size.map(|n| n.get() as u32),
-        defaults.block_size,
+        block_size_of(inputs, kv_cache),
         Source::Profile,
         "the engine's default",
     );
@@ -145,7 +145,16 @@ pub(super) fn resolve(
         Source::Profile,
         tokens.why(layout),
     );
-    let max_num_seqs = max_num_seqs(book, &seqs, layout, (lookahead, max_num_batched_tokens))?;
+    let asked = max_num_seqs(book, &seqs, layout, (lookahead, max_num_batched_tokens))?;
+    let max_num_seqs = match fit.state_seats(layout).filter(|seats| *seats < asked) {
+        Some(0) => return Err(fit.does_not_fit(layout, 0.0)),
+        Some(seats) if raw.num_gpu_blocks.is_none() => {
+            let why = format!("as many as have room for their states of linear attention, instead of {asked}");
+            book.note("generation.max_num_seqs", seats, Source::Profile, &why);
+            seats
+        }
+        _ => asked,
+    };
     if let Some(speculation) = inputs.speculation
         && speculation.tp > layout.gpus()
     {
@@ -167,7 +176,7 @@ pub(super) fn resolve(
     let prefix_caching = book.or_from(
         "generation.prefix_caching",
         raw.prefix_caching,
-        defaults.prefix_caching,
+        defaults.prefix_caching && (inputs.model.linear.is_none() || defaults.prefix_caching_with_states),
         Source::Profile,
         "the engine's default",
     );
@@ -205,7 +214,20 @@ pub(super) fn resolve(
         weights,
         kv_cache,
         kv_blocks,
+        state_tokens: fit.state_tokens(layout),
     })
+}
+
+/// Tokens of a block. Where blocks are as large as a state, a layer's keys and values of as many tokens are (whole 16s).
+fn block_size_of(inputs: &Inputs<'_>, kv_cache: Precision) -> u32 {
+    let usual = inputs.constants.defaults.block_size;
+    match &inputs.model.linear {
+        Some(linear) if inputs.constants.linear_states.sizes_blocks => {
+            let tokens = linear.state_bytes() / inputs.model.kv_bytes_per_layer(kv_cache);
+            (libm::ceil(tokens / 16.0) as u32 * 16).max(usual)
+        }
+        _ => usual,
+    }
 }
 
 /// How samples are dealt.

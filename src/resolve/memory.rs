@@ -24,6 +24,9 @@ fn obstacle(model: &Model, cluster: &Cluster, tp: u32) -> Option<String> {
     if !model.kv_heads.is_multiple_of(tp) && !tp.is_multiple_of(model.kv_heads) {
         return Some(format!("{tp} GPUs do not divide the {} key-value heads of {id}", model.kv_heads));
     }
+    if let Some(linear) = model.linear.filter(|linear| !linear.key_heads.is_multiple_of(tp)) {
+        return Some(format!("{tp} GPUs do not divide the {} key heads of {id}'s linear attention", linear.key_heads));
+    }
     if model.dense_layers() > 0 && !model.intermediate.is_multiple_of(tp) {
         return Some(format!("{tp} GPUs do not divide the MLP width {} of {id}", model.intermediate));
     }
@@ -93,6 +96,8 @@ impl Fit<'_> {
             drafter: inputs.speculation.map(|s| (&s.drafter, s.weights, drafter_tp(s, layout))),
             max_num_batched_tokens: self.tokens.all(layout).div_ceil(ranks),
             max_logit_rows: self.seqs.all(layout).min(samples).div_ceil(ranks) * (self.lookahead + 1),
+            states: self.states(),
+            state_ratio: inputs.constants.linear_states.ratio,
             context: inputs.context,
             activations_beside: inputs.constants.defaults.keeps_a_reserve(),
             reserved_gib: self.inputs.reserved_gib,
@@ -100,23 +105,39 @@ impl Fit<'_> {
         demand.plan(&inputs.cluster.device, self.utilization)
     }
 
-    /// Tokens that the longest sequence takes, whole blocks.
-    fn longest(&self) -> u64 {
-        let tokens = self.inputs.max_model_len + self.lookahead + 1;
+    /// States of linear attention of a running sequence.
+    fn states(&self) -> u32 {
+        self.inputs.constants.linear_states.count(self.lookahead)
+    }
+
+    /// Tokens whose room the states of a running sequence take in the cache.
+    pub(super) fn state_tokens(&self, layout: Layout) -> u32 {
+        self.plan(layout).state_tokens()
+    }
+
+    /// Most sequences of a replica whose states fit, where room is set apart for them.
+    pub(super) fn state_seats(&self, layout: Layout) -> Option<u32> {
+        let seats = self.plan(layout).state_seats()?;
+        Some(seats * layout.attention_ranks())
+    }
+
+    /// Blocks that the longest sequence takes, its states included.
+    fn longest(&self, layout: Layout) -> u64 {
+        let tokens = self.inputs.max_model_len + self.lookahead + 1 + self.state_tokens(layout);
         u64::from(tokens.div_ceil(self.block_size))
     }
 
     /// GiB by which one GPU is short of weights, working space and the longest sequence; negative: to spare.
     pub(super) fn missing_gib(&self, layout: Layout) -> f64 {
         let plan = self.plan(layout);
-        let sequence = self.longest() as f64 * f64::from(self.block_size) * plan.kv_per_token;
+        let sequence = self.longest(layout) as f64 * f64::from(self.block_size) * plan.kv_per_token;
         Bytes(sequence - plan.kv.0).gib()
     }
 
     /// KV blocks of a replica, given or what memory leaves; an error where the longest sequence does not fit.
     pub(super) fn kv_blocks(&self, book: &mut Book<'_>, layout: Layout) -> Result<u64, ResolveError> {
         if let Some(blocks) = self.inputs.raw.num_gpu_blocks {
-            let (blocks, longest) = (blocks.get(), self.longest());
+            let (blocks, longest) = (blocks.get(), self.longest(layout));
             if blocks < longest {
                 let message = format!(
                     "{blocks} blocks of {} tokens; the longest sequence needs {longest}",
@@ -141,10 +162,10 @@ impl Fit<'_> {
         Ok(blocks)
     }
 
-    fn does_not_fit(&self, layout: Layout, missing: f64) -> ResolveError {
+    pub(super) fn does_not_fit(&self, layout: Layout, missing: f64) -> ResolveError {
         let inputs = self.inputs;
         let (plan, device) = (self.plan(layout), &inputs.cluster.device);
-        let sequence = Bytes(self.longest() as f64 * f64::from(self.block_size) * plan.kv_per_token);
+        let sequence = Bytes(self.longest(layout) as f64 * f64::from(self.block_size) * plan.kv_per_token);
         let drafter =
             if plan.drafter.0 > 0.0 { format!(", drafter {}", plan.drafter) } else { String::new() };
         let needs = format!(

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::linear::LinearAttention;
+
 /// Number format of weights or KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -62,7 +64,7 @@ pub struct SlidingWindow {
     pub layers: u32,
 }
 
-/// A decoder-only transformer: grouped-query or latent attention, dense or with experts.
+/// A decoder-only transformer: grouped-query, latent or partly linear attention, dense or with experts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Catalog id, or the path of the `config.json` it was read from.
@@ -97,12 +99,18 @@ pub struct Model {
     pub latent: Option<LatentAttention>,
     /// Sliding-window layers; absent where every layer sees everything.
     pub sliding: Option<SlidingWindow>,
+    /// Layers of linear attention; absent where every layer has keys and values.
+    #[serde(default)]
+    pub linear: Option<LinearAttention>,
+    /// Whether attention's output is gated by a projection as wide as the queries (Qwen3-Next).
+    #[serde(default)]
+    pub output_gate: bool,
     /// Multi-token-prediction layers beside the decoder layers.
     pub mtp_layers: u32,
 }
 
 impl Model {
-    /// Weights of one layer's attention, its biases and norms included.
+    /// Weights of one layer's attention over keys and values, its biases and norms included.
     pub fn attention_params(&self) -> f64 {
         let h = f64::from(self.hidden);
         if let Some(latent) = &self.latent {
@@ -118,7 +126,29 @@ impl Model {
         let (q, kv) = (self.q_width(), self.kv_width());
         let bias = if self.attention_bias { q + 2.0 * kv } else { 0.0 };
         let qk_norm = if self.qk_norm { 2.0 * f64::from(self.head_dim) } else { 0.0 };
-        h * (q + 2.0 * kv) + q * h + bias + qk_norm
+        let gate = if self.output_gate { h * q } else { 0.0 };
+        h * (q + 2.0 * kv) + q * h + gate + bias + qk_norm
+    }
+
+    /// Layers of linear attention.
+    pub fn linear_layers(&self) -> u32 {
+        self.linear.map_or(0, |linear| linear.layers)
+    }
+
+    /// Layers that keep keys and values.
+    pub fn cached_layers(&self) -> u32 {
+        self.layers - self.linear_layers()
+    }
+
+    /// One of the layers that keep keys and values, alone: a multi-token-prediction layer.
+    #[must_use]
+    pub fn cached_layer(&self) -> Model {
+        Model { layers: 1, sliding: None, linear: None, ..self.clone() }
+    }
+
+    /// Bytes of the states that one sequence keeps, over all layers.
+    pub fn state_bytes(&self) -> f64 {
+        self.linear.map_or(0.0, |linear| f64::from(linear.layers) * linear.state_bytes())
     }
 
     /// Layers with experts.
@@ -150,7 +180,10 @@ impl Model {
     /// Weights of the decoder layers without routed experts.
     fn common_layer_params(&self) -> f64 {
         let norms = 2.0 * f64::from(self.hidden);
-        let every = f64::from(self.layers) * (self.attention_params() + norms);
+        let linear = self.linear.map_or(0.0, |l| f64::from(l.layers) * l.params(f64::from(self.hidden)));
+        let every = f64::from(self.layers) * norms
+            + f64::from(self.cached_layers()) * self.attention_params()
+            + linear;
         let dense = f64::from(self.dense_layers()) * self.mlp_params(self.intermediate);
         let routed = self.experts.map_or(0.0, |experts| {
             let router = f64::from(self.hidden) * f64::from(experts.count);
@@ -214,7 +247,7 @@ impl Model {
 
     /// Bytes of keys and values that one token leaves in the cache, over all layers.
     pub fn kv_bytes_per_token(&self, precision: Precision) -> f64 {
-        f64::from(self.layers) * self.kv_bytes_per_layer(precision)
+        f64::from(self.cached_layers()) * self.kv_bytes_per_layer(precision)
     }
 }
 

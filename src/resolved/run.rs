@@ -327,6 +327,9 @@ pub struct Generation {
     pub kv_cache: Precision,
     /// KV blocks of one replica.
     pub kv_blocks: u64,
+    /// Tokens whose room in it the states of a running sequence take, in layers of linear attention.
+    #[serde(default)]
+    pub state_tokens: u32,
 }
 
 /// Acceptance as *pooled engine counters* show it.

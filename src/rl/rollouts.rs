@@ -121,13 +121,20 @@ impl Simulation<'_> {
     /// Seconds that the caches take over the network: of the fullest sender or receiver, all its GPUs at once.
     fn moving_seconds(&self, from: &[(Outcome, Vec<Unfinished>)], to: &[Vec<Unfinished>]) -> f64 {
         let resolved = &self.prepared.resolved;
-        let tokens = |list: &[Unfinished]| list.iter().map(Unfinished::cached_tokens).sum::<u64>() as f64;
+        let bytes_per_token = resolved.model.kv_bytes_per_token(resolved.generation.kv_cache);
+        let state = resolved.model.state_bytes();
+        let bytes = |list: &[Unfinished]| {
+            let of = |request: &Unfinished| match request.cached_tokens() {
+                0 => 0.0,
+                tokens => tokens as f64 * bytes_per_token + state,
+            };
+            list.iter().map(of).sum::<f64>()
+        };
         let gpus = f64::from(resolved.generation.layout.gpus());
-        let sent = from.iter().map(|(_, left)| tokens(left)).fold(0.0, f64::max) / gpus;
+        let sent = from.iter().map(|(_, left)| bytes(left)).fold(0.0, f64::max) / gpus;
         let gpus = f64::from(resolved.cluster.gpus) / to.len().max(1) as f64;
-        let received = to.iter().map(|list| tokens(list)).fold(0.0, f64::max) / gpus;
-        let bytes = resolved.model.kv_bytes_per_token(resolved.generation.kv_cache);
-        sent.max(received) * bytes / (resolved.cluster.network.gb_per_s_per_gpu * 1e9)
+        let received = to.iter().map(|list| bytes(list)).fold(0.0, f64::max) / gpus;
+        sent.max(received) / (resolved.cluster.network.gb_per_s_per_gpu * 1e9)
     }
 }
 

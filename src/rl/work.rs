@@ -140,6 +140,7 @@ impl<'a> Simulation<'a> {
             kv_blocks: generation.kv_blocks,
             prefix_caching: generation.engine.prefix_caching,
             prefill_alone: generation.engine.prefill_alone,
+            state_tokens: generation.state_tokens,
         }
     }
 

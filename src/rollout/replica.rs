@@ -104,7 +104,7 @@ pub(super) struct Replica {
     last: Option<Configuration>,
     /// Counters before the last step, for schedules that are shown each.
     seen: Vec<u64>,
-    /// Tokens beyond its length that a decoding request must have room for.
+    /// Tokens beyond its length that a decoding request must have room for, its states among them.
     pub(super) lookahead: u32,
     /// Total context of the decoding requests.
     pub(super) context: u64,
@@ -137,7 +137,7 @@ impl Replica {
             behind: false,
             last: None,
             seen: vec![0; positions + 1],
-            lookahead: positions as u32 + 1,
+            lookahead: positions as u32 + 1 + job.limits.state_tokens,
             context: 0,
             changed: false,
             outcome: Outcome { accepted_at: vec![0; positions], ..Outcome::default() },

@@ -65,6 +65,7 @@ const AMPLE: Limits = Limits {
     kv_blocks: 1 << 30,
     prefix_caching: false,
     prefill_alone: false,
+    state_tokens: 0,
 };
 
 /// Samples as (group, prompt, response), numbered from 10 so that numbers are not taken for positions.

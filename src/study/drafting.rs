@@ -13,12 +13,14 @@ use crate::speculation::schedule::Snapshot;
 /// Draft tokens at each point of each replica's timeline; none where the schedule keeps history.
 pub(super) fn draft_tokens(side: &Side<'_>, step: &StepWork) -> Option<Vec<Vec<u32>>> {
     let prototype = side.prepared.schedule.knowing(&step.believed);
-    let block = u64::from(side.prepared.resolved.generation.engine.block_size);
+    let generation = &side.prepared.resolved.generation;
+    let (block, states) = (u64::from(generation.engine.block_size), u64::from(generation.state_tokens));
     prototype.make().leapable().then(|| {
         let of = |replica: &Outcome| {
             let mut schedule = prototype.make();
             let points = replica.timeline.iter().map(|point| {
-                let context = point.kv_blocks * block;
+                let held = point.kv_blocks * block;
+                let context = held.saturating_sub(u64::from(point.running) * states);
                 let snapshot =
                     Snapshot { running: point.running, prefilling: 0, waiting: point.waiting, context };
                 if point.running == 0 { 0 } else { schedule.decide(&snapshot).draft_tokens() }

@@ -187,6 +187,7 @@ pub fn step(prepared: &Prepared, question: &StepQuestion) -> StepReport {
 fn warnings(prepared: &Prepared, question: &StepQuestion) -> Vec<String> {
     let resolved = &prepared.resolved;
     let (generation, device) = (&resolved.generation, &resolved.cluster.device);
+    let states = prepared.engine.linear_states;
     let demand = Demand {
         model: &resolved.model,
         weights: generation.weights,
@@ -195,6 +196,8 @@ fn warnings(prepared: &Prepared, question: &StepQuestion) -> Vec<String> {
         drafter: resolved.speculation.as_ref().map(|s| (&s.drafter, s.weights, s.tp)),
         max_num_batched_tokens: 0,
         max_logit_rows: 0,
+        states: states.count(question.draft_tokens),
+        state_ratio: None,
         context: question.context,
         activations_beside: false,
         reserved_gib: 0.0,

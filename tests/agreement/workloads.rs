@@ -106,6 +106,7 @@ pub(crate) const AMPLE: Limits = Limits {
     kv_blocks: 1 << 30,
     prefix_caching: false,
     prefill_alone: false,
+    state_tokens: 0,
 };
 
 pub(crate) struct Workload {

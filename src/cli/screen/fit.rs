@@ -59,6 +59,7 @@ pub(in crate::cli) fn fit(fitted: &Fitted) -> String {
         ("attention_decode", Some(form.attention_decode.sigma)),
         ("attention_latent", form.attention_latent.as_ref().map(|latent| latent.sigma)),
         ("attention_prefill", Some(form.attention_prefill.sigma)),
+        ("linear_attention", Some(form.linear_attention.sigma)),
         ("moe bf16", Some(form.moe.bf16.sigma)),
         ("moe fp8", Some(form.moe.fp8.sigma)),
         ("all_reduce", Some(form.all_reduce.sigma)),

@@ -3,7 +3,9 @@
 
 use serde::Deserialize;
 
-use crate::profile::{AllToAllForm, ElementwiseForm, Imbalance, SamplingForm, SkewAlpha, Sustained};
+use crate::profile::{
+    AllToAllForm, ElementwiseForm, Imbalance, LinearAttentionForm, SamplingForm, SkewAlpha, Sustained,
+};
 
 /// Log-sigmas of library versions: what the same operation differs by between releases of its library.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -46,6 +48,9 @@ pub struct Carry {
     /// Sustained products, where no table of this device's gives them.
     #[serde(default)]
     pub sustained: Option<SustainedByFormat>,
+    /// Linear attention, where no table of this device's gives it.
+    #[serde(default)]
+    pub linear_attention: Option<LinearAttentionForm>,
     /// Norms and the like.
     pub elementwise: ElementwiseForm,
     /// Sampling.

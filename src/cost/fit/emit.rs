@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::math::Surface;
 use crate::profile::{
-    AllToAllForm, DecodeAttentionForm, DeviceProfile, ExpertForm, GemmForm, HeldOut, Residual, SizeTable,
-    Sustained, TokenTable,
+    AllToAllForm, DecodeAttentionForm, DeviceProfile, ExpertForm, GemmForm, HeldOut,
+    LinearAttentionForm, Residual, SizeTable, Sustained, TokenTable,
 };
 
 /// The text of a profile.
@@ -41,6 +41,7 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
         p.t0_us, p.compute_efficiency, p.memory_efficiency, p.query_keys, p.kv_keys, p.sigma
     )?;
     residual("  ", p.residual.as_ref(), out)?;
+    linear(&profile.linear_attention, out)?;
     let e = &profile.elementwise;
     writeln!(
         out,
@@ -112,6 +113,25 @@ fn attention(name: &str, a: &DecodeAttentionForm, out: &mut String) -> std::fmt:
         writeln!(out, "  beyond_context: {beyond:?}")?;
     }
     residual("  ", a.residual.as_ref(), out)
+}
+
+fn linear(form: &LinearAttentionForm, out: &mut String) -> std::fmt::Result {
+    let (d, p, c) = (&form.decode, &form.prefill, &form.convolution);
+    writeln!(
+        out,
+        "linear_attention:\n  sigma: {}\n  decode: {{ t0_us: {}, per_query_us: {}, memory_efficiency: {}, queries: {:?} }}",
+        form.sigma, d.t0_us, d.per_query_us, d.memory_efficiency, d.queries
+    )?;
+    writeln!(
+        out,
+        "  prefill: {{ t0_us: {}, sequence_us: {}, per_1000_tokens_us: {}, slots: {} }}",
+        p.t0_us, p.sequence_us, p.per_1000_tokens_us, p.slots
+    )?;
+    writeln!(
+        out,
+        "  convolution: {{ t0_us: {}, memory_efficiency: {}, prefill_t0_us: {}, prefill_memory_efficiency: {} }}",
+        c.t0_us, c.memory_efficiency, c.prefill_t0_us, c.prefill_memory_efficiency
+    )
 }
 
 fn gemm(name: &str, form: &GemmForm, out: &mut String) -> std::fmt::Result {

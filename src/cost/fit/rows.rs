@@ -1,7 +1,7 @@
 //! From tables to the rows that each family is fitted on; what does not count is left out and counted by reason. A
 //! table whose times cannot be in microseconds is refused whole.
 
-use super::{FEWEST, FitError, attention, gemm, memory, moe, prefill};
+use super::{FEWEST, FitError, attention, gemm, linear, memory, moe, prefill};
 use crate::cost::Machine;
 use crate::measured::{Clocks, Excluded, L2, Op, Reason, Row, Table, screen};
 use crate::profile::{Imbalance, SkewAlpha};
@@ -23,6 +23,7 @@ pub(super) struct Rows {
     pub(super) latent: Vec<attention::Row>,
     pub(super) latent_hot: Vec<attention::Row>,
     pub(super) prefill: Vec<prefill::Row>,
+    pub(super) linear: Vec<linear::Row>,
     pub(super) moe: [Vec<moe::Row>; 2],
     pub(super) elementwise: Vec<memory::Row>,
     pub(super) sampling: Vec<memory::Row>,
@@ -81,6 +82,7 @@ impl Rows {
             ("verify_attention", self.verify()),
             ("attention_latent", self.latent.len()),
             ("attention_prefill", self.prefill.len()),
+            ("linear_attention", self.linear.len()),
             ("moe bf16", self.moe[0].len()),
             ("moe fp8", self.moe[1].len()),
             ("elementwise", self.elementwise.len()),
@@ -171,6 +173,17 @@ pub(super) fn sort(
                         reached.take(share);
                     }
                     keep(&mut rows.prefill, &mut rows.excluded, own, share > 1.0, known && own.counts());
+                }
+                Op::LinearAttention => {
+                    let Some(own) = linear::Row::read(&row.labels, &row.axes, us, cold) else {
+                        rows.excluded.count(Reason::OutOfRange);
+                        continue;
+                    };
+                    let share = own.bytes() / (machine.bandwidth * us * 1e-6);
+                    if own.bytes() > 0.0 {
+                        reached.take(share);
+                    }
+                    keep(&mut rows.linear, &mut rows.excluded, own, share > 1.0, own.counts());
                 }
                 Op::Moe => {
                     let layer: [f64; 6] = std::array::from_fn(|i| row.axes[i]);

@@ -39,6 +39,15 @@ pub(super) fn transfer(mut form: DeviceProfile, from: &Device, to: &Device) -> D
     let prefill = &mut form.attention_prefill;
     prefill.memory_efficiency = share(prefill.memory_efficiency);
     prefill.sigma = wider(prefill.sigma, SIGMAS[1]);
+    let linear = &mut form.linear_attention;
+    for efficiency in [
+        &mut linear.decode.memory_efficiency,
+        &mut linear.convolution.memory_efficiency,
+        &mut linear.convolution.prefill_memory_efficiency,
+    ] {
+        *efficiency = share(*efficiency);
+    }
+    linear.sigma = wider(linear.sigma, SIGMAS[1]);
     form.elementwise.memory_efficiency = share(form.elementwise.memory_efficiency);
     form.sampling.memory_efficiency = share(form.sampling.memory_efficiency);
     form.source = format!("transferred from {}: {}", form.device, form.source);

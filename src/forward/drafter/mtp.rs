@@ -15,7 +15,7 @@ pub(super) fn round(round: &Round<'_>, piece: &mut Piece) {
     let target = &round.engine.model;
     // The layer at the end of the model: with experts, where the model has any.
     let experts = target.experts.map(|experts| Experts { dense_layers: 0, ..experts });
-    let layer = Model { layers: 1, experts, sliding: None, ..target.clone() };
+    let layer = Model { experts, ..target.cached_layer() };
     let decoder = super::Decoder { model: &layer, weights: round.loaded.weights, ..round.engine.decoder() };
     let hidden = f64::from(target.hidden);
     let project = |tokens: f64, piece: &mut Piece| {

@@ -56,6 +56,7 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
                         kv_blocks: 1 + (room * room * f64::from(all)) as u64,
                         prefix_caching,
                         prefill_alone,
+                        state_tokens: 0,
                     },
                     k,
                 }
