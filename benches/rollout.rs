@@ -66,6 +66,7 @@ fn replica(criterion: &mut Criterion) {
                     kv_blocks: 1 << 20,
                     prefix_caching: true,
                     prefill_alone: false,
+                    state_tokens: 0,
                 },
                 acceptance: population.as_ref(),
                 seed: 1,

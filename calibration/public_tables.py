@@ -56,6 +56,8 @@ RUNS = {
     "deepseek-ai/DeepSeek-R1": "deepseek-v3",
     "deepseek-ai/DeepSeek-V3": "deepseek-v3",
     "Qwen/Qwen3-235B-A22B-FP8": "qwen3-235b-a22b",
+    "Qwen/Qwen3.5-397B-A17B": "qwen3.5-397b-a17b",
+    "MiniMaxAI/MiniMax-M2.5": "minimax-m2.5",
 }
 COLLECTIVES = ["all_reduce", "all_gather", "reduce_scatter"]
 
@@ -185,23 +187,28 @@ def collectives(source, folder, custom, nccl):
 
 
 def runs(source, folder):
-    """Serving runs of mixtures of experts in fp8, prefill and decode on the same GPUs, attention not data-parallel.
+    """Serving runs of mixtures of experts in fp8, prefill and decode on the same GPUs, attention not data-parallel, experts
+    split or spread over the same GPUs.
 
-    Left out: vLLM's, which are of Qwen3-235B and take 52 ms a token on two GPUs at any batch, as eager mode would.
+    Left out: nightly releases, and vLLM's runs of Qwen3-235B, which take 52 ms a token on two GPUs at any batch, as eager
+    mode would.
     """
     rows = source.read_csv("../silicon_sample.csv")
-    rows = rows[(rows["mode"] == "agg") & rows.gemm_quant_mode.isin(["fp8", "fp8_block"]) & (rows.backend == "sglang")]
-    rows = rows[(rows.attention_dp_size.fillna(1) == 1) & (rows.moe_ep_size.fillna(1) == 1) & (rows.pp_size == 1)]
+    rows = rows[(rows["mode"] == "agg") & rows.gemm_quant_mode.isin(["fp8", "fp8_block"]) & (rows.pp_size == 1)]
+    rows = rows[rows.backend.eq("sglang") | (rows.backend.eq("vllm") & rows.model_path.str.startswith("MiniMaxAI/"))]
+    rows = rows[(rows.attention_dp_size.fillna(1) == 1) & rows.backend_version.fillna("").str.match(r"\d+\.\d+\.\d+")]
+    rows = rows.assign(ep=rows.moe_ep_size.fillna(1))
+    rows = rows[(rows.ep == 1) | (rows.ep == rows.tp_size)]
     devices = {of[0]: device for device, of in DEVICES.items()}
     rows = rows.assign(model=rows.model_path.map(RUNS), device=rows.system.map(devices), engine=rows.backend)
-    rows = rows[rows.model.notna() & rows.device.notna() & rows.backend_version.notna()]
+    rows = rows[rows.model.notna() & rows.device.notna()]
     names = {"backend_version": "version", "batch_size": "batch", "tp_size": "tp", "silicon_tpot_ms": "tpot_ms"}
     rows = rows.rename(columns=names)
-    for column in ("batch", "tp", "isl", "osl"):
+    for column in ("batch", "tp", "ep", "isl", "osl"):
         rows[column] = rows[column].astype(int)
     path = Path(folder) / "serving_runs.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows[["engine", "version", "model", "device", "tp", "batch", "isl", "osl", "tpot_ms"]].to_csv(path, index=False)
+    rows[["engine", "version", "model", "device", "tp", "ep", "batch", "isl", "osl", "tpot_ms"]].to_csv(path, index=False)
     print(f"{path}: {len(rows)} runs")
 
 

@@ -20,8 +20,7 @@ pub use engines::{
 pub use forms::{
     AllReduceForm, AllToAllForm, ConvolutionForm, DecodeAttentionForm, ElementwiseForm, ExpertForm,
     ExpertForms, GemmForm, GemmForms, Imbalance, LinearAttentionForm, LinearDecodeForm, LinearPrefillForm,
-    PrefillAttentionForm, SamplingForm, SizeTable, SkewAlpha, TokenTable,
-    VerificationForm,
+    PrefillAttentionForm, SamplingForm, SizeTable, SkewAlpha, TokenTable, VerificationForm,
 };
 pub use stages::{DrafterDefaults, Efficiency, StageDefault, StageProfile, TrainingDefaults, stages};
 

@@ -353,16 +353,20 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
         2 => (1_u32..=7).prop_map(|k| vec![(0, k)]),
         2 => (1_u32..9, 0_u32..=7, 0_u32..=7).prop_map(|(most, small, large)| vec![(most, small), (99, large)]),
     ];
-    let limits = (1_u32..12, 1_u32..200, prop_oneof![Just(1_u32), Just(4), Just(16)], any::<[bool; 2]>());
+    let states = prop_oneof![2 => Just(0_u32), 1 => 1_u32..90];
+    let limits =
+        (1_u32..12, 1_u32..200, prop_oneof![Just(1_u32), Just(4), Just(16)], any::<[bool; 2]>(), states);
     (prop::collection::vec(group, 1..7), schedule, limits, 0.0_f64..1.2).prop_map(
         |(groups, schedule, limits, room)| {
-            let (max_num_seqs, spare_tokens, block_size, [prefix_caching, prefill_alone]) = limits;
+            let (max_num_seqs, spare_tokens, block_size, [prefix_caching, prefill_alone], state_tokens) =
+                limits;
             let members = (0..).zip(&groups).flat_map(|(group, (prompt, responses))| {
                 responses.iter().map(move |r| Sample { group, prompt: *prompt, response: *r, clipped: false })
             });
             let samples: Vec<(u32, Sample)> = (10..).zip(members).collect();
             let k = schedule.iter().map(|(_, k)| *k).max().unwrap_or(0);
-            let blocks = |s: &Sample| u64::from((s.prompt + s.response + k + 1).div_ceil(block_size));
+            let blocks =
+                |s: &Sample| u64::from((s.prompt + s.response + k + 1 + state_tokens).div_ceil(block_size));
             let (all, longest) = samples
                 .iter()
                 .fold((0, 0), |(all, longest), (_, s)| (all + blocks(s), longest.max(blocks(s))));
@@ -375,7 +379,7 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
                 kv_blocks,
                 prefix_caching,
                 prefill_alone,
-                state_tokens: 0,
+                state_tokens,
             };
             AnyJob { samples, limits, schedule, leading: k }
         },

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rollcast::catalog::{self, CatalogError};
-use rollcast::resolved::{DrafterKind, Experts, LatentAttention, Model, Precision, SlidingWindow};
+use rollcast::resolved::{
+    DrafterKind, Experts, LatentAttention, LinearAttention, Model, Precision, SlidingWindow,
+};
 
 fn model(name: &str) -> Model {
     catalog::model(name, Path::new(".")).unwrap()
@@ -76,6 +78,11 @@ fn kv_bytes_per_token_are_the_known_ones() {
         ("gpt-oss-20b", 49_152.0),
         ("gpt-oss-120b", 73_728.0),
         ("mimo-7b", 147_456.0),
+        ("minimax-m2.5", 253_952.0),
+        // A quarter of the layers keeps keys and values.
+        ("qwen3.5-9b", 32_768.0),
+        ("qwen3.5-35b-a3b", 20_480.0),
+        ("qwen3.5-397b-a17b", 30_720.0),
     ] {
         assert_eq!(model(name).kv_bytes_per_token(Precision::Bf16), bytes, "{name}");
         assert_eq!(model(name).kv_bytes_per_token(Precision::Fp8), bytes / 2.0, "{name}");
@@ -105,6 +112,7 @@ fn one_token_takes_its_share_of_the_weights() {
         ("gpt-oss-20b", 20.908e9, 3.607e9),
         ("gpt-oss-120b", 116.789e9, 5.131e9),
         ("mimo-7b", 7.622e9, 7.001e9),
+        ("minimax-m2.5", 228.689e9, 10.423e9),
         ("qwen3-8b", 8.190e9, 7.568e9),
     ] {
         let model = model(name);
@@ -147,16 +155,36 @@ fn experts_latent_attention_and_windows_are_read() {
 }
 
 #[test]
+fn layers_of_linear_attention_are_read() {
+    let small = model("Qwen/Qwen3.5-9B");
+    let linear =
+        LinearAttention { layers: 24, key_heads: 16, key_dim: 128, value_heads: 32, value_dim: 128, conv: 4 };
+    assert_eq!((small.linear, small.cached_layers()), (Some(linear), 8));
+    assert!(small.output_gate && small.qk_norm && small.mtp_layers == 1 && small.experts.is_none());
+    // 32 matrices of 128 x 128 in 32 bits, and three tokens of 8192 channels in 16: 50 MiB a sequence.
+    assert_eq!(linear.state_bytes(), 4.0 * 32.0 * 16_384.0 + 2.0 * 3.0 * 8192.0);
+    // Attention with keys and values: queries and their gate, keys and values, output, and the norms.
+    let full = 4096.0 * (2.0 * 4096.0 + 2.0 * 1024.0) + 4096.0 * 4096.0 + 2.0 * 256.0;
+    assert_eq!(small.attention_params(), full);
+
+    let mixture = model("qwen3.5-35b-a3b");
+    let experts =
+        Experts { count: 256, per_token: 8, intermediate: 512, shared_intermediate: 512, dense_layers: 0 };
+    assert_eq!((mixture.experts, mixture.linear_layers(), mixture.cached_layers()), (Some(experts), 30, 10));
+    let names: Vec<String> = catalog::list()
+        .models
+        .into_iter()
+        .filter(|row| row.drafters.iter().any(|drafter| drafter.starts_with("mtp-qwen3.5")))
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(names.len(), 5, "each has its own prediction layer: {names:?}");
+}
+
+#[test]
 fn hybrids_are_listed_and_refused_with_the_reason() {
     let refused = catalog::list().refused;
     let ids: Vec<&str> = refused.iter().map(|row| row.id.as_str()).collect();
-    let known = [
-        "nemotron-3-nano-30b-a3b",
-        "nemotron-3-super-120b-a12b",
-        "nemotron-3-ultra-550b-a55b",
-        "qwen3.5-35b-a3b",
-        "qwen3.5-9b",
-    ];
+    let known = ["nemotron-3-nano-30b-a3b", "nemotron-3-super-120b-a12b", "nemotron-3-ultra-550b-a55b"];
     assert_eq!(ids, known);
     for row in &refused {
         assert!(row.why.starts_with("hybrid or linear attention ("), "{}", row.why);

@@ -189,6 +189,65 @@ fn other_architectures_are_refused_by_name() {
     }
 }
 
+/// A configuration with linear attention in three of its four layers.
+fn sound_linear() -> Value {
+    let mut config = sound();
+    for (key, value) in [
+        ("full_attention_interval", json!(4)),
+        ("linear_num_key_heads", json!(2)),
+        ("linear_num_value_heads", json!(4)),
+        ("linear_key_head_dim", json!(32)),
+        ("linear_value_head_dim", json!(32)),
+    ] {
+        config[key] = value;
+    }
+    config
+}
+
+#[test]
+fn the_text_part_of_a_model_that_sees_is_read() {
+    let mut part = sound_linear();
+    part["model_type"] = json!("qwen3_5_text");
+    part.as_object_mut().unwrap().remove("tie_word_embeddings");
+    let whole = |part: &Value| json!({ "architectures": ["Qwen3_5ForConditionalGeneration"], "tie_word_embeddings": true, "text_config": part });
+    let model = read(&whole(&part).to_string()).unwrap();
+    assert!(model.tied_embeddings && model.output_gate && model.linear_layers() == 3);
+    assert!(model.source.contains("the vision encoder is left out"), "{}", model.source);
+    part["model_type"] = json!("llava");
+    let error = read(&whole(&part).to_string()).unwrap_err().to_string();
+    assert!(error.contains("a model of several parts"), "{error}");
+}
+
+#[test]
+fn linear_attention_is_read_or_refused_with_the_key() {
+    let linear = read(&sound_linear().to_string()).unwrap().linear.unwrap();
+    assert_eq!((linear.layers, linear.conv, linear.value_heads), (3, 4, 4));
+    let mut listed = sound_linear();
+    listed["layer_types"] =
+        json!(["linear_attention", "full_attention", "linear_attention", "full_attention"]);
+    assert_eq!(read(&listed.to_string()).unwrap().linear_layers(), 2);
+    let cases = [
+        (
+            "linear_num_value_heads",
+            json!(3),
+            "`linear_num_value_heads` (3) is no multiple of `linear_num_key_heads` (2)",
+        ),
+        ("linear_value_head_dim", json!(null), "missing `linear_value_head_dim`"),
+        ("full_attention_interval", json!(null), "missing `layer_types` or `full_attention_interval`"),
+        ("full_attention_interval", json!(9), "`full_attention_interval` must be a whole number from 0 to 4"),
+        ("linear_conv_kernel_dim", json!(0), "`linear_conv_kernel_dim` must be a whole number from 1"),
+        ("layer_types", json!(["linear_attention"]), "`layer_types` must list 4 layers"),
+        ("layer_types", json!(vec!["linear_attention"; 4]), "without any attention over keys and values"),
+        ("layer_types", json!(vec!["mamba"; 4]), "hybrid or linear attention"),
+    ];
+    for (key, value, expected) in cases {
+        let mut config = sound_linear();
+        config[key] = value;
+        let error = read(&config.to_string()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{key}: {error}");
+    }
+}
+
 #[test]
 fn malformed_experts_are_refused_with_the_key() {
     assert!(read(&sound_latent().to_string()).is_ok());

@@ -239,7 +239,7 @@ fn a_rollout_in_two_parts_takes_as_long_as_in_one() {
         kv_blocks: 1 << 30,
         prefix_caching: false,
         prefill_alone: false,
-            state_tokens: 0,
+        state_tokens: 0,
     };
     let job = Job { samples: &list, limits, acceptance: None, seed: 1, path: [0, 0], per_step: None };
     let whole = run_exact(&job, &Count, &mut Fixed(Configuration::Off));
@@ -268,7 +268,7 @@ fn a_preempted_sample_has_no_cache_to_take_along() {
         kv_blocks: u64::from(longest.div_ceil(16)) + 64,
         prefix_caching: false,
         prefill_alone: false,
-            state_tokens: 0,
+        state_tokens: 0,
     };
     let job = Job { samples: &list, limits, acceptance: None, seed: 1, path: [0, 0], per_step: None };
     let mut put_back = 0;

@@ -227,7 +227,14 @@ struct Known {
 }
 
 const fn known(model_type: &'static str, architecture: &'static str) -> Known {
-    Known { model_type, architecture, attention_bias: false, qk_norm: false, experts: false, output_gate: false }
+    Known {
+        model_type,
+        architecture,
+        attention_bias: false,
+        qk_norm: false,
+        experts: false,
+        output_gate: false,
+    }
 }
 
 const KNOWN: [Known; 15] = [
@@ -244,7 +251,12 @@ const KNOWN: [Known; 15] = [
     Known { attention_bias: true, experts: true, ..known("gpt_oss", "GptOssForCausalLM") },
     Known { qk_norm: true, experts: true, output_gate: true, ..known("qwen3_next", "Qwen3NextForCausalLM") },
     Known { qk_norm: true, output_gate: true, ..known("qwen3_5_text", "Qwen3_5ForCausalLM") },
-    Known { qk_norm: true, experts: true, output_gate: true, ..known("qwen3_5_moe_text", "Qwen3_5MoeForCausalLM") },
+    Known {
+        qk_norm: true,
+        experts: true,
+        output_gate: true,
+        ..known("qwen3_5_moe_text", "Qwen3_5MoeForCausalLM")
+    },
     Known { qk_norm: true, experts: true, ..known("minimax_m2", "MiniMaxM2ForCausalLM") },
 ];
 

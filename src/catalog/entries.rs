@@ -61,11 +61,7 @@ pub(super) const MODELS: &[Entry] = entries!(
 pub(super) const REFUSED: &[Entry] = entries!(
     "refused",
     ".json",
-    [
-        "nemotron-3-nano-30b-a3b",
-        "nemotron-3-super-120b-a12b",
-        "nemotron-3-ultra-550b-a55b",
-    ]
+    ["nemotron-3-nano-30b-a3b", "nemotron-3-super-120b-a12b", "nemotron-3-ultra-550b-a55b",]
 );
 
 /// Drafters, `drafters/*.json`.

@@ -11,6 +11,8 @@ use super::entries::{Entry, MODELS, REFUSED};
 use super::{CatalogError, Kind, names};
 use crate::resolved::Model;
 
+/// Families whose text parts are models of their own inside a `config.json` (`text_config`).
+const WITH_EYES: [&str; 2] = ["qwen3_5_text", "qwen3_5_moe_text"];
 /// Largest `config.json` that is read, bytes; real ones have a few thousand.
 const LARGEST: u64 = 1 << 20;
 
@@ -104,8 +106,27 @@ pub(super) fn from_path(name: &str, directory: &Path) -> Result<Model, CatalogEr
         return Err(CatalogError::Config { origin, message });
     }
     let text = fs::read_to_string(&path).map_err(|source| CatalogError::Read { path, source })?;
-    parse(&origin, &text)
-        .and_then(|keys| Config::new(&origin, &keys).model(name, &format!("config.json of {name}")))
+    let keys = parse(&origin, &text)?;
+    match text_part(&keys) {
+        Some(part) => Config::new(&origin, &part)
+            .model(name, &format!("config.json of {name}, its text part: the vision encoder is left out")),
+        None => Config::new(&origin, &keys).model(name, &format!("config.json of {name}")),
+    }
+}
+
+/// The text part of a model that also sees, where all its weights but the encoder's are that part's.
+fn text_part(keys: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let part = keys.get("text_config")?.as_object()?;
+    let family = part.get("model_type")?.as_str()?;
+    WITH_EYES.contains(&family).then(|| {
+        let mut part = part.clone();
+        if let Some(tied) =
+            keys.get("tie_word_embeddings").filter(|_| !part.contains_key("tie_word_embeddings"))
+        {
+            part.insert("tie_word_embeddings".to_owned(), tied.clone());
+        }
+        part
+    })
 }
 
 /// The error for a name that is neither in the catalog nor a path.

@@ -141,7 +141,11 @@ pub(super) fn linear(config: &Config<'_>, layers: u32) -> Result<Option<LinearAt
         key_dim: config.size(LINEAR[2], MAX_HEAD_DIM)?,
         value_heads,
         value_dim: config.size(LINEAR[3], MAX_HEAD_DIM)?,
-        conv: if config.value(conv).is_some() { config.size(conv, LONGEST_CONVOLUTION)? } else { CONVOLUTION },
+        conv: if config.value(conv).is_some() {
+            config.size(conv, LONGEST_CONVOLUTION)?
+        } else {
+            CONVOLUTION
+        },
     }))
 }
 

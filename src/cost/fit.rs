@@ -351,7 +351,8 @@ fn fit_linear(
     report: &mut Report,
 ) -> Result<(), FitError> {
     let name = "linear_attention";
-    let [decode, prefill] = [linear::Part::Decode, linear::Part::Prefill].map(|p| linear::of(&rows.linear, p));
+    let [decode, prefill] =
+        [linear::Part::Decode, linear::Part::Prefill].map(|p| linear::of(&rows.linear, p));
     let form = &mut profile.linear_attention;
     if !decode.is_empty() {
         let family = linear::Decode { machine };
@@ -366,11 +367,11 @@ fn fit_linear(
     let moved = |part| -> Vec<memory::Row> {
         linear::of(&rows.linear, part).iter().filter_map(linear::Row::moved).collect()
     };
-    let [steps, prompts] =
-        [linear::Part::Convolution, linear::Part::PromptConvolution].map(moved);
+    let [steps, prompts] = [linear::Part::Convolution, linear::Part::PromptConvolution].map(moved);
     if !(steps.is_empty() || prompts.is_empty()) {
         let family = memory::Family { machine };
-        form.convolution = linear::convolution(whole(&family, name, &steps)?, whole(&family, name, &prompts)?);
+        form.convolution =
+            linear::convolution(whole(&family, name, &steps)?, whole(&family, name, &prompts)?);
     }
     Ok(())
 }

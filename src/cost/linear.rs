@@ -94,3 +94,41 @@ impl Kernels {
         self.elementwise(2.0 * shape.batch * shape.value_heads * shape.head_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost::testing::kernels;
+
+    /// Layers of 16 key and 32 value heads of 128.
+    fn shape(batch: f64, tokens: f64) -> LinearShape {
+        LinearShape { batch, tokens, value_heads: 32.0, head_bytes: 65_536.0, channels: 8192.0, window: 4.0 }
+    }
+
+    #[test]
+    fn steps_and_prompts_match_published_rows() {
+        // One layer on an H100, microseconds, recurrence and convolution (vLLM 0.24.0 tables).
+        for (batch, us) in
+            [(1.0, 4.9 + 1.9), (64.0, 95.1 + 4.0), (256.0, 363.9 + 10.7), (1024.0, 1439.9 + 57.7)]
+        {
+            let found = kernels().linear_decode(&shape(batch, 1.0)).seconds * 1e6;
+            assert!((found / us - 1.0).abs() < 0.1, "batch {batch}: {found} for {us}");
+        }
+        for (batch, tokens, us) in [(1.0, 2048.0, 105.4 + 34.4), (16.0, 512.0, 143.0 + 122.8)] {
+            let found = kernels().linear_prefill(&shape(batch, tokens)) * 1e6;
+            assert!((found / us - 1.0).abs() < 0.2, "{batch} of {tokens}: {found} for {us}");
+        }
+    }
+
+    #[test]
+    fn every_token_of_a_verification_is_a_state_to_write() {
+        let seconds = |tokens| kernels().linear_decode(&shape(256.0, tokens)).seconds;
+        // One read and four writes over one read and one write.
+        let ratio = seconds(4.0) / seconds(1.0);
+        assert!((2.3..2.6).contains(&ratio), "{ratio}");
+        assert_eq!(kernels().linear_decode(&shape(8.0, 8.0)).doubt.spread, 0.0);
+        assert!(kernels().linear_decode(&shape(8.0, 16.0)).doubt.outside, "no row has so many");
+        let copied = kernels().linear_commit(&shape(256.0, 4.0));
+        assert!(copied > 2.0 * 256.0 * 32.0 * 65_536.0 / 3.35e12, "a state in and out");
+    }
+}

@@ -114,9 +114,7 @@ impl Demand<'_> {
         };
         let drafter = self.drafter.map_or(0.0, |(drafter, _, tp)| match (&drafter.model, drafter.kind) {
             (Some(model), _) => of(model, tp),
-            (None, DrafterKind::Mtp) => {
-                of(&self.model.cached_layer(), self.layout.tp)
-            }
+            (None, DrafterKind::Mtp) => of(&self.model.cached_layer(), self.layout.tp),
             (None, _) => 0.0,
         });
         of(self.model, self.layout.tp) + drafter
@@ -215,8 +213,14 @@ mod tests {
     #[test]
     fn states_lie_in_the_cache_or_beside_it() {
         // Qwen3.5-9B's: 24 of 32 layers keep 2 MiB and a window of 3 x 8192 numbers; 8 keep 4 KiB a token.
-        let linear =
-            LinearAttention { layers: 24, key_heads: 16, key_dim: 128, value_heads: 32, value_dim: 128, conv: 4 };
+        let linear = LinearAttention {
+            layers: 24,
+            key_heads: 16,
+            key_dim: 128,
+            value_heads: 32,
+            value_dim: 128,
+            conv: 4,
+        };
         let model = Model { layers: 32, kv_heads: 4, head_dim: 256, linear: Some(linear), ..qwen3_8b() };
         let state = 24.0 * (2_097_152.0 + 49_152.0);
         assert_eq!((model.state_bytes(), model.kv_bytes_per_token(Precision::Bf16)), (state, 32_768.0));

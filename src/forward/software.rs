@@ -288,7 +288,8 @@ fn one_by_one(eager: EagerLaunches, model: &Model, layout: Layout) -> f64 {
         + if model.qk_norm { eager.qk_norm } else { 0.0 }
         + if layout.gpus() > 1 { eager.all_reduces } else { 0.0 };
     let linear = f64::from(model.linear_layers());
-    let kernels = f64::from(model.layers) * layer + f64::from(experts) * eager.experts + linear * eager.linear;
+    let kernels =
+        f64::from(model.layers) * layer + f64::from(experts) * eager.experts + linear * eager.linear;
     kernels * eager.launch_us * 1e-6
 }
 

@@ -149,7 +149,8 @@ pub(super) fn resolve(
     let max_num_seqs = match fit.state_seats(layout).filter(|seats| *seats < asked) {
         Some(0) => return Err(fit.does_not_fit(layout, 0.0)),
         Some(seats) if raw.num_gpu_blocks.is_none() => {
-            let why = format!("as many as have room for their states of linear attention, instead of {asked}");
+            let why =
+                format!("as many as have room for their states of linear attention, instead of {asked}");
             book.note("generation.max_num_seqs", seats, Source::Profile, &why);
             seats
         }

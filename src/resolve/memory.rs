@@ -25,7 +25,10 @@ fn obstacle(model: &Model, cluster: &Cluster, tp: u32) -> Option<String> {
         return Some(format!("{tp} GPUs do not divide the {} key-value heads of {id}", model.kv_heads));
     }
     if let Some(linear) = model.linear.filter(|linear| !linear.key_heads.is_multiple_of(tp)) {
-        return Some(format!("{tp} GPUs do not divide the {} key heads of {id}'s linear attention", linear.key_heads));
+        return Some(format!(
+            "{tp} GPUs do not divide the {} key heads of {id}'s linear attention",
+            linear.key_heads
+        ));
     }
     if model.dense_layers() > 0 && !model.intermediate.is_multiple_of(tp) {
         return Some(format!("{tp} GPUs do not divide the MLP width {} of {id}", model.intermediate));

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::math::Surface;
 use crate::profile::{
-    AllToAllForm, DecodeAttentionForm, DeviceProfile, ExpertForm, GemmForm, HeldOut,
-    LinearAttentionForm, Residual, SizeTable, Sustained, TokenTable,
+    AllToAllForm, DecodeAttentionForm, DeviceProfile, ExpertForm, GemmForm, HeldOut, LinearAttentionForm,
+    Residual, SizeTable, Sustained, TokenTable,
 };
 
 /// The text of a profile.

@@ -17,7 +17,10 @@ struct AnyJob {
 impl AnyJob {
     /// Blocks of the longest sequence with its look-ahead.
     fn longest(&self) -> u64 {
-        let tokens = self.samples.iter().map(|(_, s)| s.prompt + s.response + self.k + 1).max().unwrap_or(0);
+        let tokens = self.samples.iter().map(|(_, s)| s.prompt + s.response).max().unwrap_or(0)
+            + self.k
+            + 1
+            + self.limits.state_tokens;
         u64::from(tokens.div_ceil(self.limits.block_size))
     }
 }
@@ -34,34 +37,32 @@ fn any_job() -> impl Strategy<Value = AnyJob> {
         blocks,
         0.0_f64..1.0,
         any::<[bool; 2]>(),
+        prop_oneof![2 => Just(0_u32), 1 => 1_u32..90],
     )
-        .prop_map(
-            |(groups, k, max_num_seqs, spare_tokens, block_size, room, [prefix_caching, prefill_alone])| {
-                let of: Vec<(u32, u32, u32)> = (0..)
-                    .zip(&groups)
-                    .flat_map(|(group, (prompt, responses))| {
-                        responses.iter().map(move |r| (group, *prompt, *r))
-                    })
-                    .collect();
-                let all: u32 = of
-                    .iter()
-                    .map(|(_, prompt, response)| (prompt + response + k + 1).div_ceil(block_size))
-                    .sum();
-                AnyJob {
-                    samples: samples(&of),
-                    limits: Limits {
-                        max_num_seqs,
-                        max_num_batched_tokens: max_num_seqs * (k + 1) + spare_tokens,
-                        block_size,
-                        kv_blocks: 1 + (room * room * f64::from(all)) as u64,
-                        prefix_caching,
-                        prefill_alone,
-                        state_tokens: 0,
-                    },
-                    k,
-                }
-            },
-        )
+        .prop_map(|(groups, k, max_num_seqs, spare_tokens, block_size, room, caching, state_tokens)| {
+            let [prefix_caching, prefill_alone] = caching;
+            let of: Vec<(u32, u32, u32)> = (0..)
+                .zip(&groups)
+                .flat_map(|(group, (prompt, responses))| responses.iter().map(move |r| (group, *prompt, *r)))
+                .collect();
+            let all: u32 = of
+                .iter()
+                .map(|(_, prompt, response)| (prompt + response + k + 1 + state_tokens).div_ceil(block_size))
+                .sum();
+            AnyJob {
+                samples: samples(&of),
+                limits: Limits {
+                    max_num_seqs,
+                    max_num_batched_tokens: max_num_seqs * (k + 1) + spare_tokens,
+                    block_size,
+                    kv_blocks: 1 + (room * room * f64::from(all)) as u64,
+                    prefix_caching,
+                    prefill_alone,
+                    state_tokens,
+                },
+                k,
+            }
+        })
 }
 
 proptest! {
@@ -105,7 +106,8 @@ proptest! {
             prop_assert!(shape.decoding <= any.limits.max_num_seqs);
             prop_assert!(!any.limits.prefill_alone || shape.decoding == 0 || shape.prefill_tokens == 0);
             let cache = any.limits.kv_blocks * u64::from(any.limits.block_size);
-            prop_assert!(any.limits.prefix_caching || shape.decoding <= 1 || *context <= cache);
+            let states = u64::from(shape.decoding * any.limits.state_tokens);
+            prop_assert!(any.limits.prefix_caching || shape.decoding <= 1 || *context + states <= cache);
         }
         for point in &outcome.timeline {
             prop_assert!(point.running <= any.limits.max_num_seqs);
