@@ -18,5 +18,5 @@ mod work;
 pub use batches::{StepPlan, Turns, run};
 pub use feed::LoopRun;
 pub use machine::{Stage, StepRecord};
-pub(crate) use work::idle_gpu_seconds;
+pub(crate) use work::{HIGHEST_RATE, idle_gpu_seconds};
 pub use work::{InputShift, Simulation, StepWork};

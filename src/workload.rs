@@ -72,13 +72,29 @@ impl Generator {
         Generator { prompt: LengthSampler::new(&workload.prompt_tokens, shift), ..self }
     }
 
-    /// The samples of one RL step of one draw, group by group.
+    /// The samples of one RL step of one draw, group by group, as the policy that it trains answers them.
     pub fn step(&self, draw: u64, rl_step: u64) -> Vec<Sample> {
+        self.answered(draw, rl_step, rl_step)
+    }
+
+    /// The same as whichever policy up to then answers most briefly: loops that run ahead have an older one answer.
+    pub fn briefest(&self, draw: u64, rl_step: u64) -> Vec<Sample> {
+        let scale = |version: &u64| polyline(&self.drift, *version as f64).unwrap_or(1.0);
+        let of = if self.drift.is_empty() {
+            None
+        } else {
+            (0..=rl_step).min_by(|a, b| scale(a).total_cmp(&scale(b)))
+        };
+        self.answered(draw, rl_step, of.unwrap_or(rl_step))
+    }
+
+    /// The samples of an RL step's prompts, as the policy after `version` RL steps answers them.
+    pub fn answered(&self, draw: u64, rl_step: u64, version: u64) -> Vec<Sample> {
         let mut samples = Vec::with_capacity((self.prompts_per_step * self.samples_per_prompt) as usize);
         let (shared, own) = (self.correlation.sqrt(), (1.0 - self.correlation).sqrt());
         let normal =
             |purpose, entity: &[u64]| normal_quantile(Stream::new(self.seed, purpose, entity).open_uniform());
-        let scale = polyline(&self.drift, rl_step as f64).unwrap_or(1.0);
+        let scale = polyline(&self.drift, version as f64).unwrap_or(1.0);
         for group in 0..self.prompts_per_step {
             let path = [draw, rl_step, u64::from(group)];
             let prompt = self.prompt.at(normal(Purpose::PromptLength, &path), 1.0);

@@ -146,6 +146,7 @@ fn seen_history(
     );
     let samples = f64::from(workload.samples_per_prompt);
     Ok(SeenHistory {
+        scale: 1.0,
         lengths: (given.start.value, given.limit.value),
         at_k: given.at_k.get() as u32,
         decay: decay.value,

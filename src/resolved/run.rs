@@ -372,6 +372,9 @@ pub struct SeenHistory {
     pub decay: f64,
     /// Responses after which 63 % of the growth are done.
     pub rollouts: f64,
+    /// Factor on the rates that follow from the lengths, which are at most 0.999; a study's, to move them.
+    #[serde(default = "as_fitted")]
+    pub scale: f64,
     /// Responses to each prompt that it holds at the first RL step.
     pub seen: f64,
     /// Responses to each prompt that every pass over the data set adds.

@@ -14,6 +14,8 @@ pub struct StepPlan {
     pub stages: [f64; 7],
     /// Seconds of each replica's rollout.
     pub replicas: Vec<f64>,
+    /// Seconds that scoring its samples keeps the reward's servers busy.
+    pub scoring: f64,
     /// Seconds in which weights are transferred, of which engines and trainer stand still for a share each.
     pub transfer: f64,
 }
@@ -85,6 +87,7 @@ impl Batches<'_> {
         let ready = Ready {
             spans: [data, prepare, (prepare.1, end)],
             stages: tail.map(|stage| plan.stages[stage as usize]),
+            scoring: plan.scoring,
             replica_ends,
             lag: (lag as f64, lag as u32),
         };
@@ -142,6 +145,7 @@ mod tests {
         StepPlan {
             stages: [0.25, 1.5, slowest, 0.5, 2.0, 0.0, 4.0],
             replicas: replicas.to_vec(),
+            scoring: 0.5,
             transfer: 1.0,
         }
     }

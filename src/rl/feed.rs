@@ -5,11 +5,12 @@
 
 use super::machine::{self, StepRecord};
 use super::scoring::Scoring;
-use super::streams::{Ledger, Settings, Streams, Supply, Trained};
+use super::streams::{Behind, Ledger, Settings, Streams, Supply, Trained};
 use super::work::{Simulation, StepWork};
 use crate::rng::{Purpose, Stream};
 use crate::rollout::{Job, Live, Stepper};
 use crate::speculation::acceptance::Population;
+use crate::units::SimTime;
 use crate::workload::Sample;
 
 /// A stream that has run.
@@ -35,8 +36,8 @@ struct Feed<'a, 'b> {
 }
 
 impl Supply for Feed<'_, '_> {
-    fn samples(&self, rl_step: u64) -> Vec<Sample> {
-        self.simulation.generator.step(self.draw, rl_step)
+    fn samples(&self, rl_step: u64, version: usize) -> Vec<Sample> {
+        self.simulation.generator.answered(self.draw, rl_step, version as u64)
     }
 
     fn population(&self, version: usize) -> Option<&Population> {
@@ -66,16 +67,20 @@ impl Supply for Feed<'_, '_> {
         scoring.of_group(group % prompts, &resolved.workload)
     }
 
-    fn stages(&self, rl_step: u64, trained: &[Sample]) -> [f64; 4] {
+    fn stages(&self, rl_step: u64, trained: &[Sample], ends: &[SimTime]) -> Behind {
         let resolved = &self.simulation.prepared.resolved;
         let (train, logprob) = self.simulation.passes(trained);
-        let share = Scoring::of(resolved, [self.draw, rl_step]).last_share(trained.len());
-        let reward = resolved.reward.seconds.value * share;
+        let ends = ends.iter().map(|end| end.seconds()).collect();
+        let share = Scoring::of(resolved, [self.draw, rl_step]).left_share(ends);
+        let seconds = resolved.reward.seconds.value;
         let training = &resolved.training;
         let of = |on: bool| if on { logprob } else { 0.0 };
         // Replicas that work on several steps are never all idle at its end: nothing hides there.
         let (drafter, _) = self.simulation.drafter_seconds(rl_step, &[]);
-        [reward, of(training.old_logprobs), of(training.reference_logprobs), train + drafter]
+        let [old, reference] = [training.old_logprobs, training.reference_logprobs].map(of);
+        // Groups that are filtered out were scored too.
+        let scored = 1.0 / (1.0 - resolved.cycle.mode.filtered()).max(f64::MIN_POSITIVE);
+        Behind { stages: [seconds * share, old, reference, train + drafter], scoring: seconds * scored }
     }
 }
 
@@ -113,7 +118,7 @@ impl Simulation<'_> {
             (0..generation.replicas).map(|_| Live::new(&job, schedule.make(), pace, exact)).collect();
         let versions = u64::from(resolved.rl_steps) + 1;
         let feed =
-            Feed { simulation: self, draw, populations: (0..versions).map(|v| self.grown(v)).collect() };
+            Feed { simulation: self, draw, populations: (0..versions).map(|v| self.grown(v, v)).collect() };
         let mut streams = Streams::new(settings, engines, &self.cost, &feed);
         let records = machine::drive(&mut streams, resolved.rl_steps as usize);
         let (trained, ledger) = streams.finish();

@@ -124,8 +124,10 @@ impl StepRecord {
 pub struct Ready {
     /// Spans of data, prepare and generation.
     pub spans: [(SimTime, SimTime); 3],
-    /// Seconds of reward, log-probs (old, reference) and training.
+    /// Seconds of reward (what is left when the last sample has come, were it alone), log-probs (old, reference) and training.
     pub stages: [f64; 4],
+    /// Seconds that scoring all of its samples keeps the reward's servers busy.
+    pub scoring: f64,
     /// When each replica finished.
     pub replica_ends: Vec<SimTime>,
     /// RL steps that the weights of its samples lag: mean and largest.
@@ -182,7 +184,7 @@ pub fn drive(generator: &mut impl Generator, steps: usize) -> Vec<StepRecord> {
             && handed_over.1 <= now.max(published)
             && let Some(ready) = generator.take(now, step)
         {
-            let record = train(&ready, handed_over, records.last().map_or(SimTime::ZERO, StepRecord::end));
+            let record = train(&ready, handed_over, records.last());
             training = Some(record.end());
             records.push(record);
             continue;
@@ -202,16 +204,23 @@ pub fn drive(generator: &mut impl Generator, steps: usize) -> Vec<StepRecord> {
 }
 
 /// The stages behind a step's samples: rewards when they are whole, the rest when weights are handed over.
-fn train(ready: &Ready, handed_over: (SimTime, SimTime), before: SimTime) -> StepRecord {
+///
+/// Steps share the servers that score, first come first served: a step's scores are there no sooner than what it alone
+/// would take after its last sample, and no sooner than all of its work takes once the servers are done with the step before
+/// (or its first sample has started).
+fn train(ready: &Ready, handed_over: (SimTime, SimTime), last: Option<&StepRecord>) -> StepRecord {
+    let before = last.map_or(SimTime::ZERO, StepRecord::end);
     let [data, prepare, generation] = ready.spans;
     let [reward, old, reference, training] = ready.stages.map(SimTime::from_seconds);
-    let mut now = generation.1;
+    let served = last.map_or(SimTime::ZERO, |last| last.spans[Stage::Reward as usize].1);
+    let scored = (generation.1 + reward).max(served.max(generation.0) + SimTime::from_seconds(ready.scoring));
+    let reward = (generation.1, scored);
+    let mut now = scored;
     let mut after = |seconds: SimTime, earliest: SimTime| {
         let start = now.max(earliest);
         now = start + seconds;
         (start, now)
     };
-    let reward = after(reward, SimTime::ZERO);
     let free = handed_over.1.max(before);
     let old = after(old, free);
     let spans = [data, prepare, generation, reward, old, after(reference, free), after(training, free)];
@@ -247,6 +256,32 @@ mod tests {
         assert!(exposed.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{exposed:?} {expected:?}");
         assert_eq!(exposed[4..], [1.0, 1.0, 1.0]);
         assert!((exposed.iter().sum::<f64>() - record.period()).abs() < 1e-9, "all of the period");
+    }
+
+    #[test]
+    fn steps_share_the_servers_that_score() {
+        let ready = |generated: (f64, f64), left, scoring| {
+            let span = |(start, end): (f64, f64)| (SimTime::from_seconds(start), SimTime::from_seconds(end));
+            Ready {
+                spans: [span((0.0, 0.0)), span((0.0, 0.0)), span(generated)],
+                stages: [left, 0.0, 0.0, 1.0],
+                scoring,
+                replica_ends: Vec::new(),
+                lag: (0.0, 0),
+            }
+        };
+        let none = (SimTime::ZERO, SimTime::ZERO);
+        let scored = |record: &StepRecord| record.spans[Stage::Reward as usize].1.seconds();
+        // Ten seconds of work for samples that come until 4: six are left. The next step's work waits for that.
+        let first = train(&ready((0.0, 4.0), 6.0, 10.0), none, None);
+        let second = train(&ready((4.0, 8.0), 6.0, 10.0), none, Some(&first));
+        assert!((scored(&first) - 10.0).abs() < 1e-9 && (scored(&second) - 20.0).abs() < 1e-9);
+        // Servers that are free by then keep nobody waiting.
+        let late = train(&ready((30.0, 40.0), 1.0, 10.0), none, Some(&second));
+        assert!((scored(&late) - 41.0).abs() < 1e-9);
+        // Samples of a batch that began at 18 cannot have been scored before.
+        let early = train(&ready((18.0, 19.0), 1.0, 10.0), none, Some(&first));
+        assert!((scored(&early) - 28.0).abs() < 1e-9);
     }
 
     #[test]

@@ -105,6 +105,10 @@ impl Simulation<'_> {
             .collect();
         let each = firsts.len().div_ceil(replicas).max(1);
         let mut joined: Vec<Outcome> = firsts.into_iter().map(|(first, _)| first).collect();
+        // The tail's caches in blocks of the first engines': shares of the one they are of.
+        let blocks = |of: &Self| of.prepared.resolved.generation.kv_blocks.max(1) as f64;
+        let ratio = blocks(self) / blocks(tail);
+        let scaled = |used: u64| (used as f64 * ratio).ceil() as u64;
         // Nobody goes on before the last replica has stopped.
         let last = joined.iter().max_by(|a, b| a.nominal().total_cmp(&b.nominal()));
         let start = last.map_or_else(Outcome::default, |last| Outcome {
@@ -113,7 +117,7 @@ impl Simulation<'_> {
             ..Outcome::default()
         });
         for (members, second) in joined.chunks_mut(each).zip(&seconds) {
-            join(members, &start, second, until, pause);
+            join(members, &start, second, [until, pause], scaled);
         }
         (joined, pause)
     }
@@ -150,9 +154,15 @@ fn left_at(replicas: &[Outcome], below: usize) -> f64 {
 }
 
 /// Lets the replicas whose GPUs make up one of the tail's go on as that one: each for its seconds, the first of them for
-/// all else, so that nothing is counted twice. The first one's seconds begin with those of the replica that stopped last
+/// all else, so that nothing is counted twice; blocks in use at once are `scaled` to the members' caches. The first one's seconds begin with those of the replica that stopped last
 /// (`start`), which is what a world has to wait for; that it may have been idle before is not kept.
-fn join(members: &mut [Outcome], start: &Outcome, second: &Outcome, until: f64, pause: f64) {
+fn join(
+    members: &mut [Outcome],
+    start: &Outcome,
+    second: &Outcome,
+    [until, pause]: [f64; 2],
+    scaled: impl Fn(u64) -> u64,
+) {
     for (at, member) in members.iter_mut().enumerate() {
         let worked = second.nominal() > 0.0;
         if worked {
@@ -180,6 +190,7 @@ fn join(members: &mut [Outcome], start: &Outcome, second: &Outcome, until: f64, 
         member.tokens += second.tokens;
         member.prefilled += second.prefilled;
         member.preemptions += second.preemptions;
+        member.kv_peak = member.kv_peak.max(scaled(second.kv_peak));
         let start = until + pause;
         member.timeline.extend(
             second.timeline.iter().map(|point| TimelinePoint { seconds: start + point.seconds, ..*point }),

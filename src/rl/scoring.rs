@@ -1,10 +1,10 @@
 //! Scoring of samples: a queue with as many servers as sandboxes, or as a reward model takes at once.
 //!
 //! Samples come as they complete, or all at the end; each takes a server for a lognormal time. What is left when the last
-//! sample has come is exposed, the rest is hidden behind generation. Leaves out: that a reward model's latency depends on
-//! how many samples it has; the queue in loops whose samples come one by one: of their steps the last sample's time is left, and
-//! where groups are filtered each group's own time stands between its last token and its use or replacement, as if
-//! groups never shared a server, and the error of the reward's seconds is in no band.
+//! sample has come is exposed, the rest is hidden behind generation; steps that overlap share the servers (`machine`). Leaves
+//! out: that a reward model's latency depends on how many samples it has; what over-sampling throws away after it was
+//! scored; where groups are filtered, that groups share servers between their last token and their use or replacement (a
+//! step waits for all its scoring all the same); and the error of the reward's seconds is in no band.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -46,12 +46,19 @@ impl Scoring {
 
     /// The share of its seconds that is left when the last sample of a rollout completes; above 1 where servers idle.
     pub(super) fn exposed_share(&self, replicas: &[Outcome]) -> f64 {
+        self.share(replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect())
+    }
+
+    /// The same of a batch whose samples completed at `ends`; where groups are filtered each was scored before it was used.
+    pub(super) fn left_share(&self, ends: Vec<f64>) -> f64 {
+        if self.filtered { 0.0 } else { self.share(ends) }
+    }
+
+    fn share(&self, mut ends: Vec<f64>) -> f64 {
         let alike = self.servers == 1 && self.sigma == 0.0;
         if !self.overlapped && alike {
             return 1.0;
         }
-        let mut ends: Vec<f64> =
-            replicas.iter().flat_map(|r| r.completions.iter().map(|(_, end)| *end)).collect();
         if ends.is_empty() || self.seconds <= 0.0 {
             return 1.0;
         }
@@ -95,14 +102,6 @@ impl Scoring {
         let each = self.seconds * f64::from(self.servers) / f64::from(workload.samples());
         let ends = vec![0.0; workload.samples_per_prompt as usize];
         self.served(&ends, each, group * u64::from(workload.samples_per_prompt)).seconds()
-    }
-
-    /// The same where samples come one by one: the last of `samples`.
-    pub(super) fn last_share(&self, samples: usize) -> f64 {
-        if self.filtered {
-            return 0.0;
-        }
-        if self.overlapped { f64::from(self.servers) / samples.max(1) as f64 } else { 1.0 }
     }
 
     /// A lognormal factor of mean 1.

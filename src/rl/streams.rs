@@ -23,8 +23,8 @@ pub use groups::Ledger;
 
 /// What a stream is made of.
 pub trait Supply {
-    /// The samples of an RL step's prompts, group by group.
-    fn samples(&self, rl_step: u64) -> Vec<Sample>;
+    /// The samples of an RL step's prompts, group by group, as weights after so many RL steps answer them.
+    fn samples(&self, rl_step: u64, version: usize) -> Vec<Sample>;
     /// What drafts are accepted of weights after so many RL steps.
     fn population(&self, version: usize) -> Option<&Population>;
     /// What a schedule that knows the acceptance takes it for under these weights: conditional rates by position.
@@ -33,8 +33,17 @@ pub trait Supply {
     fn signal(&self, group: u64) -> bool;
     /// Seconds from a group's last token until that is known; 0 where nobody asks.
     fn scoring(&self, group: u64) -> f64;
+    /// What follows the generation of these samples, which completed at `ends`.
+    fn stages(&self, rl_step: u64, trained: &[Sample], ends: &[SimTime]) -> Behind;
+}
+
+/// What follows the generation of an RL step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Behind {
     /// Seconds of reward (what is left when the last sample has come), log-probs (old, reference) and training.
-    fn stages(&self, rl_step: u64, trained: &[Sample]) -> [f64; 4];
+    pub stages: [f64; 4],
+    /// Seconds that scoring keeps the reward's servers busy.
+    pub scoring: f64,
 }
 
 /// Fixed numbers of a stream.
@@ -143,9 +152,11 @@ impl<'a, C: StepCost, S: Supply> Streams<'a, C, S> {
         let limit = ((mode.lead + mode.over_sampling) * self.settings.prompts as f64).floor() as usize;
         let wave_runs = mode.waves && self.groups.lost_in_wave() && self.groups.running() > 0;
         if !wave_runs {
-            self.groups.start_up_to(limit, self.supply);
+            self.groups.start_up_to(limit, self.version, self.supply);
         }
         let most = mode.max_concurrent.unwrap_or(u32::MAX);
+        // Where nothing runs ahead a step's prompts are dealt together, as in loops of batches, and queue at their engines.
+        let at_once = mode.lead == 0.0 && mode.max_concurrent.is_none();
         let mut under_way: u32 = self.engines.iter().map(Live::holds).sum();
         let mut home = None;
         while under_way < most
@@ -155,7 +166,7 @@ impl<'a, C: StepCost, S: Supply> Streams<'a, C, S> {
             let first = (id as usize).is_multiple_of(self.settings.samples_per_prompt);
             let sibling = if affine && !first { self.groups.engine_of(id - 1).or(home) } else { None };
             let at = sibling.unwrap_or_else(|| least(&self.engines));
-            if sibling.is_none() && self.engines[at].holds() >= self.settings.seats {
+            if !at_once && sibling.is_none() && self.engines[at].holds() >= self.settings.seats {
                 break;
             }
             home = Some(at);
@@ -317,8 +328,8 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
 
     fn take(&mut self, now: SimTime, step: usize) -> Option<Ready> {
         let (chosen, end) = self.batch(now)?;
-        let (samples, staleness) = self.groups.train(&chosen, self.version);
-        let stages = self.supply.stages(step as u64, &samples);
+        let (samples, staleness, ends) = self.groups.train(&chosen, self.version);
+        let Behind { stages, scoring } = self.supply.stages(step as u64, &samples, &ends);
         // Weights may come back as soon as the shortest step so far was trained.
         let soonest = stages[1..].iter().sum::<f64>().max(0.05);
         self.lookahead = if self.trained.is_empty() { soonest } else { self.lookahead.min(soonest) };
@@ -366,7 +377,7 @@ impl<C: StepCost, S: Supply> Generator for Streams<'_, C, S> {
             stages,
         });
         let spans = [data, prepare, (start, end)];
-        Some(Ready { spans, stages, replica_ends: Vec::new(), lag: (mean, most) })
+        Some(Ready { spans, stages, scoring, replica_ends: Vec::new(), lag: (mean, most) })
     }
 
     fn handed_over(&self, published: SimTime) -> Option<(SimTime, SimTime)> {

@@ -14,6 +14,9 @@ use crate::speculation::acceptance::{History, Population, power_law, shift, solv
 use crate::speculation::staleness;
 use crate::workload::{Generator, LengthShift, Sample};
 
+/// Highest acceptance rate where rates are scaled.
+pub(crate) const HIGHEST_RATE: f64 = 0.999;
+
 /// How far the uncertain inputs lie from their best values, in standard errors.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct InputShift {
@@ -91,17 +94,25 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// The first-position rate of an RL step's weights, where it moves.
-    fn first_rate(&self, rl_step: u64) -> Option<f64> {
+    /// The first-position rate of weights after `version` RL steps, where it moves.
+    fn first_rate(&self, version: u64) -> Option<f64> {
         let rates = &self.prepared.resolved.speculation.as_ref()?.first_rates;
-        rates.get(rl_step as usize).or(rates.last()).copied()
+        rates.get(version as usize).or(rates.last()).copied()
     }
 
-    /// The population of an RL step, where it differs from the first step's: a drafter has seen more by then.
-    pub(super) fn grown(&self, rl_step: u64) -> Option<Population> {
+    /// RL steps that the weights of a batch lag behind it where batches run ahead: one, as long as the trainer keeps pace.
+    /// What runs further ahead waits for the trainer, and then it is the trainer that decides how long a step takes.
+    fn lag(&self) -> u64 {
+        let cycle = &self.prepared.resolved.cycle;
+        u64::from(cycle.mode.split && !cycle.mode.feeds_back() && cycle.max_staleness > 0)
+    }
+
+    /// The population of weights after `version` RL steps in the rollout of an RL step, where it differs from the first
+    /// step's: weights have moved, or a drafter has seen more responses by then.
+    pub(super) fn grown(&self, version: u64, rl_step: u64) -> Option<Population> {
         let speculation = self.prepared.resolved.speculation.as_ref()?;
         let input = &speculation.acceptance;
-        if let (Some(start), Some(rate)) = (speculation.first_rates.first(), self.first_rate(rl_step)) {
+        if let (Some(start), Some(rate)) = (speculation.first_rates.first(), self.first_rate(version)) {
             if (rate - start).abs() < 1e-9 && speculation.first_rates.iter().all(|r| r == start) {
                 return None;
             }
@@ -116,7 +127,10 @@ impl<'a> Simulation<'a> {
         let (fresh, limit) = history.lengths;
         let length = History::new(fresh, limit, history.rollouts).ok()?.length(seen);
         let first = solve_first_rate(length, history.decay, history.at_k as usize)?;
-        let rates = power_law(first, history.decay, input.rates.len());
+        let mut rates = power_law(first, history.decay, input.rates.len());
+        if history.scale != 1.0 {
+            rates.iter_mut().for_each(|rate| *rate = (*rate * history.scale).min(HIGHEST_RATE));
+        }
         Some(population(input, &rates, self.acceptance_shift))
     }
 
@@ -146,8 +160,10 @@ impl<'a> Simulation<'a> {
 
     /// Runs one RL step of one draw.
     pub fn step(&self, draw: u64, rl_step: u64) -> StepWork {
-        let samples = self.generator.step(draw, rl_step);
-        let grown = self.grown(rl_step);
+        // Lengths are of the policy that generates, and so is acceptance.
+        let served = rl_step.saturating_sub(self.lag());
+        let samples = self.generator.answered(draw, rl_step, served);
+        let grown = self.grown(served, rl_step);
         let (replicas, pause) = self.roll_out(&samples, [draw, rl_step], grown.as_ref());
         let believed = self.believed(grown.as_ref());
         StepWork { pause, believed, ..self.around([draw, rl_step], &samples, replicas) }
@@ -208,8 +224,8 @@ impl<'a> Simulation<'a> {
         stage_seconds[Family::WeightSync as usize] = transfer * resolved.cycle.transfer.engine_stall;
         stage_seconds[Family::Reward as usize] = resolved.reward.seconds.value;
         let scoring = Scoring::of(resolved, [draw, rl_step]);
-        let reward_exposed =
-            if streamed { scoring.last_share(samples.len()) } else { scoring.exposed_share(&replicas) };
+        // Streams time their own rewards.
+        let reward_exposed = if streamed { 0.0 } else { scoring.exposed_share(&replicas) };
         StepWork {
             samples: samples.len(),
             response_tokens: samples.iter().map(|s| u64::from(s.response)).sum(),
@@ -252,7 +268,12 @@ impl StepWork {
         stages[Stage::LogprobOld as usize] = self.logprobs[0] * logprob;
         stages[Stage::LogprobReference as usize] = self.logprobs[1] * logprob;
         stages[Stage::Training as usize] = of(Family::Training);
-        StepPlan { stages, replicas, transfer: self.transfer * world[Family::WeightSync as usize] }
+        StepPlan {
+            stages,
+            replicas,
+            scoring: self.reward_busy(world),
+            transfer: self.transfer * world[Family::WeightSync as usize],
+        }
     }
 
     /// Seconds that the reward is busy in a world, hidden ones included.

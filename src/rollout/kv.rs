@@ -44,11 +44,16 @@ impl Pool {
         u64::from(tokens.div_ceil(self.block_size))
     }
 
+    /// Tokens of a prompt that a group shares: whole blocks. The last token is always computed, so that there are logits to
+    /// sample from.
+    pub(super) fn shared_tokens(&self, prompt: u32) -> u32 {
+        prompt.saturating_sub(1) / self.block_size * self.block_size
+    }
+
     /// Announces a waiting request of a group.
     pub(super) fn announce(&mut self, group: u32, prompt: u32) {
         if self.sharing {
-            // The last prompt token is always computed, so that there are logits to sample from.
-            let blocks = u64::from(prompt.saturating_sub(1) / self.block_size);
+            let blocks = u64::from(self.shared_tokens(prompt) / self.block_size);
             let prefix = self.prefixes.entry(group).or_insert(Prefix {
                 blocks,
                 running: 0,

@@ -113,9 +113,11 @@ impl Live {
         }
     }
 
-    /// Computes the KV cache of all running requests again: prefill in chunks, all contexts alike.
+    /// Computes the KV cache of all running requests again: prefill in chunks, all contexts alike; what a group shares of its
+    /// prompt once.
     pub fn recompute_cache(&mut self, cost: &impl StepCost) {
-        let (sequences, total) = (f64::from(self.leaper.decoding()), self.leaper.total_context());
+        let sequences = f64::from(self.leaper.decoding());
+        let total = self.leaper.total_context() - self.shared_again() as f64;
         if sequences < 1.0 || total < 1.0 {
             return;
         }
@@ -133,6 +135,24 @@ impl Live {
             };
             replica.charge(&shape, 1, 0.0, 0.0, cost);
         }
+    }
+
+    /// Prompt tokens of decoding requests that a sibling has in the cache too: all but one of each group's.
+    fn shared_again(&self) -> u64 {
+        let replica = &self.leaper.replica;
+        if !replica.limits.prefix_caching {
+            return 0;
+        }
+        let indices = replica.batch.index.iter().copied().chain(self.leaper.seated().map(|(index, _)| index));
+        let mut groups: Vec<(u32, u32)> = indices
+            .map(|index| {
+                let sample = replica.samples[index as usize].1;
+                (sample.group, sample.prompt)
+            })
+            .collect();
+        groups.sort_unstable();
+        let again = groups.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        again.map(|pair| u64::from(replica.pool.shared_tokens(pair[0].1))).sum()
     }
 
     /// Puts every running request back into the queue, its cache lost.

@@ -62,6 +62,8 @@ pub(super) struct Groups {
     /// Weights that each sample started with, and where it runs.
     versions: Vec<u32>,
     engines: Vec<u32>,
+    /// When each sample completed.
+    ends: Vec<SimTime>,
     pending: VecDeque<u32>,
     /// Groups that are neither trained nor thrown away, in the order of their start.
     open: BTreeSet<u32>,
@@ -92,6 +94,7 @@ impl Groups {
             samples: Vec::new(),
             versions: Vec::new(),
             engines: Vec::new(),
+            ends: Vec::new(),
             pending: VecDeque::new(),
             open: BTreeSet::new(),
             under_way: 0,
@@ -109,12 +112,12 @@ impl Groups {
         start..start + self.each
     }
 
-    /// Starts groups until `limit` are outstanding.
-    pub(super) fn start_up_to(&mut self, limit: usize, supply: &impl Supply) {
+    /// Starts groups until `limit` are outstanding; the policy after `version` RL steps answers them.
+    pub(super) fn start_up_to(&mut self, limit: usize, version: usize, supply: &impl Supply) {
         while self.open.len() + self.training < limit {
             let group = self.all.len();
             if self.samples.len() <= group * self.each {
-                self.samples.extend(supply.samples((group / self.prompts) as u64));
+                self.samples.extend(supply.samples((group / self.prompts) as u64, version));
             }
             let fresh = Group {
                 fate: Fate::UnderWay,
@@ -130,6 +133,7 @@ impl Groups {
             for id in self.of(group as u32) {
                 self.versions.push(0);
                 self.engines.push(NOWHERE);
+                self.ends.push(SimTime::ZERO);
                 self.pending.push_back(id as u32);
                 self.started_tokens += u64::from(self.samples[id].response);
             }
@@ -173,6 +177,7 @@ impl Groups {
     /// neither be trained nor replaced.
     pub(super) fn complete(&mut self, id: u32, now: SimTime, supply: &impl Supply) -> bool {
         self.engines[id as usize] = COMPLETED;
+        self.ends[id as usize] = now;
         let at = id as usize / self.each;
         let group = &mut self.all[at];
         group.left -= 1;
@@ -327,9 +332,9 @@ impl Groups {
         groups.iter().map(|g| self.all[*g as usize].started).min().unwrap_or(SimTime::ZERO)
     }
 
-    /// Takes groups to training: their samples, and how far each lags behind `version`.
-    pub(super) fn train(&mut self, groups: &[u32], version: usize) -> (Vec<Sample>, Vec<u32>) {
-        let (mut samples, mut staleness) = (Vec::new(), Vec::new());
+    /// Takes groups to training: their samples, how far each lags behind `version`, and when each completed.
+    pub(super) fn train(&mut self, groups: &[u32], version: usize) -> (Vec<Sample>, Vec<u32>, Vec<SimTime>) {
+        let (mut samples, mut staleness, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         let mut in_order = groups.to_vec();
         in_order.sort_unstable();
         for group in in_order {
@@ -337,13 +342,14 @@ impl Groups {
             self.open.remove(&group);
             for id in self.of(group) {
                 samples.push(self.samples[id]);
+                ends.push(self.ends[id]);
                 staleness.push((version as u32).saturating_sub(self.versions[id]));
                 self.ledger.trained_tokens += u64::from(self.samples[id].response);
             }
         }
         self.training = groups.len();
         self.ledger.trained += groups.len() as u64;
-        (samples, staleness)
+        (samples, staleness, ends)
     }
 
     /// What was in training is no longer outstanding.

@@ -27,7 +27,7 @@ const MOST_PIECES: usize = 64;
 /// Growth of the batches that are priced.
 const GROWTH: f64 = 1.33;
 
-/// Samples of all RL steps of the first draw, which candidates with the same workload share.
+/// Samples of all RL steps of the first draw, as short as any policy up to then has them, which candidates with the same workload share.
 #[derive(Debug)]
 pub(super) struct Lengths {
     steps: Vec<Vec<Sample>>,
@@ -36,7 +36,7 @@ pub(super) struct Lengths {
 impl Lengths {
     pub(super) fn of(resolved: &Resolved) -> Self {
         let generator = Generator::new(&resolved.workload, resolved.seed, LengthShift::default());
-        Lengths { steps: (0..u64::from(resolved.rl_steps)).map(|step| generator.step(0, step)).collect() }
+        Lengths { steps: (0..u64::from(resolved.rl_steps)).map(|step| generator.briefest(0, step)).collect() }
     }
 }
 
@@ -119,7 +119,7 @@ fn least_training(resolved: &Resolved, lengths: &Lengths, steps: usize) -> f64 {
     if mode.filtered() > 0.0 {
         return 0.0;
     }
-    let later: Vec<Vec<Sample>> = (n..n + ahead).map(|step| generator.step(0, step)).collect();
+    let later: Vec<Vec<Sample>> = (n..n + ahead).map(|step| generator.briefest(0, step)).collect();
     let mut groups: Vec<f64> =
         lengths.steps.iter().chain(&later).flat_map(|samples| flops(samples)).collect();
     groups.sort_by(f64::total_cmp);

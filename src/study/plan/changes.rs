@@ -16,11 +16,10 @@ use super::space::Space;
 use crate::cost::Kernels;
 use crate::resolve::Prepared;
 use crate::resolved::{Resolved, Source};
+use crate::rl::HIGHEST_RATE;
 
 /// Finalists that are looked at.
 const MOST: usize = 8;
-/// Highest acceptance rate.
-const HIGHEST: f64 = 0.999;
 
 /// One input moved.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -199,9 +198,12 @@ fn moved(prepared: &Prepared, input: Input, factor: f64) -> Option<Prepared> {
     match input {
         Input::Acceptance => {
             let speculation = resolved.speculation.as_mut()?;
-            let up = |rate: &mut f64| *rate = (*rate * factor).min(HIGHEST);
+            let up = |rate: &mut f64| *rate = (*rate * factor).min(HIGHEST_RATE);
             speculation.acceptance.rates.iter_mut().for_each(up);
             speculation.first_rates.iter_mut().for_each(up);
+            if let Some(history) = &mut speculation.acceptance.history {
+                history.scale *= factor;
+            }
         }
         Input::Network => {
             let network = &mut resolved.cluster.network;
