@@ -87,7 +87,7 @@ impl Prepared {
         let acceptance = &self.resolved.speculation.as_ref()?.acceptance;
         (!acceptance.rates.is_empty()).then(|| {
             let (rates, proposed) = (&acceptance.rates, acceptance.proposal_share);
-            Population::solve_proposing(rates, acceptance.concentration, proposed).residual()
+            Population::counted_in(&acceptance.counted, rates, acceptance.concentration, proposed).residual()
         })
     }
 }

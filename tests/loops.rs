@@ -14,6 +14,8 @@ mod conserved;
 mod drift;
 #[path = "loops/law.rs"]
 mod law;
+#[path = "loops/rewards.rs"]
+mod rewards;
 #[path = "loops/sampling.rs"]
 mod sampling;
 #[path = "loops/settings.rs"]

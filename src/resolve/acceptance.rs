@@ -15,6 +15,9 @@ use crate::speculation::acceptance::{History, power_law, solve_first_rate};
 /// Spread of the requests' own acceptance where nobody gives it: EAGLE's 5-95 % range of per-request
 /// lengths implies 8 to 15.
 const CONCENTRATION: f64 = 12.0;
+/// Draft tokens of the rounds behind a power law, where neither it nor the schedule says: assumed, what most counters were
+/// published at.
+const COUNTED_AT: u32 = 3;
 /// Decay over positions where only a length is known: in-domain drafters show .04-.08, others .1.
 const DECAY: f64 = 0.08;
 /// Share of the rounds in which a look-up finds something, where nobody says: assumed, between what chat shows (.13
@@ -28,14 +31,31 @@ pub(super) fn resolve(
     config: &raw::SpeculationConfig,
     drafter: &Drafter,
     workload: &Workload,
-    positions: usize,
+    (positions, fixed): (usize, Option<u32>),
 ) -> Result<AcceptanceInput, ResolveError> {
     let mut history = None;
     let given = book.required("speculation.acceptance", config.acceptance.as_ref())?;
-    let (rates, logit_se, own) = match given {
+    let (rates, counted, logit_se, own) = match given {
         Acceptance::PowerLaw(law) => {
-            let rates = power_law(law.first.value, law.decay.value, positions);
-            (rates, logit_error(law.first, law.decay, positions), law.concentration)
+            let of = |positions| power_law(law.first.value, law.decay.value, positions);
+            let counted = law.at_k.map_or_else(
+                || {
+                    fixed.unwrap_or_else(|| {
+                        let path = "speculation.acceptance.power_law.at_k";
+                        let why =
+                            "the rounds in which the rates were counted: the schedule has several lengths";
+                        book.note(path, COUNTED_AT, Source::Default, why);
+                        COUNTED_AT
+                    })
+                },
+                |at_k| at_k.get() as u32,
+            );
+            (
+                of(positions),
+                of(counted as usize),
+                logit_error(law.first, law.decay, positions),
+                law.concentration,
+            )
         }
         Acceptance::PerPosition(given) => {
             if given.len() < positions {
@@ -43,9 +63,10 @@ pub(super) fn resolve(
                 let hint = "give one rate for each draft position".to_owned();
                 return Err(book.error("speculation.acceptance.per_position", message, Some(hint)));
             }
-            let rates: Vec<f64> = given.iter().take(positions).map(|rate| rate.value).collect();
+            let counted: Vec<f64> = given.iter().map(|rate| rate.value).collect();
+            let rates = counted[..positions].to_vec();
             let errors = given.iter().take(positions).map(|rate| slope(rate.value) * rate.se);
-            (rates, errors.fold(0.0, f64::max), None)
+            (rates, counted, errors.fold(0.0, f64::max), None)
         }
         Acceptance::Length(length) => {
             let decay = decay(book, length.decay, "speculation.acceptance.length.decay");
@@ -62,7 +83,8 @@ pub(super) fn resolve(
             let above = first(length.value.value + length.value.se).unwrap_or(best);
             let logit_se =
                 if length.value.se > 0.0 { (logit(rate(above)) - logit(rate(best))).abs() } else { 0.0 };
-            (power_law(best, decay.value, positions), logit_se, length.concentration)
+            let of = |positions| power_law(best, decay.value, positions);
+            (of(positions), of(k), logit_se, length.concentration)
         }
         Acceptance::History(given) => {
             let seen = seen_history(book, given, drafter, workload)?;
@@ -77,7 +99,8 @@ pub(super) fn resolve(
             let logit_se = at(length + given.limit.se.max(given.start.se))
                 .map_or(0.0, |above| (logit(above.min(0.999)) - logit(first.min(0.999))).abs());
             history = Some(seen);
-            (power_law(first, seen.decay, positions), logit_se, given.concentration)
+            let of = |positions| power_law(first, seen.decay, positions);
+            (of(positions), of(seen.at_k as usize), logit_se, given.concentration)
         }
     };
     let proposal_share = proposal_share(book, config, drafter)?;
@@ -89,7 +112,15 @@ pub(super) fn resolve(
         },
         raw::Positive::get,
     );
-    Ok(AcceptanceInput { rates, logit_se, concentration, proposal_share, history, source: Source::Given })
+    Ok(AcceptanceInput {
+        rates,
+        counted,
+        logit_se,
+        concentration,
+        proposal_share,
+        history,
+        source: Source::Given,
+    })
 }
 
 fn decay(book: &mut Book<'_>, given: Option<Uncertain>, path: &str) -> Uncertain {
@@ -189,6 +220,7 @@ pub(super) fn spread_history(
     if let Some(first) = solve_first_rate(length, history.decay, history.at_k as usize) {
         let positions = speculation.acceptance.rates.len();
         speculation.acceptance.rates = power_law(first, history.decay, positions);
+        speculation.acceptance.counted = power_law(first, history.decay, history.at_k as usize);
     }
 }
 

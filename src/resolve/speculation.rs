@@ -45,7 +45,7 @@ pub(super) fn resolve(
     let bounds = Bounds { kind: drafter.kind, block: drafter.block, positions: one_by_one, context };
     let schedule = super::schedule::resolve(book, given, &bounds)?;
     let positions = schedule.depth() as usize;
-    let acceptance = acceptance::resolve(book, config, &drafter, workload, positions)?;
+    let acceptance = acceptance::resolve(book, config, &drafter, workload, (positions, schedule.fixed()))?;
     let weights = match named.weights {
         Some(raw::Precision::Fp8) => Precision::Fp8,
         Some(raw::Precision::Bf16) => Precision::Bf16,

@@ -338,6 +338,10 @@ pub struct AcceptanceInput {
     /// Conditional acceptance rate at each draft position, pooled over requests; as many as the longest
     /// configuration drafts.
     pub rates: Vec<f64>,
+    /// The same at each position of the rounds that they were counted in: as many as those drafted. Requests that accept less
+    /// have more rounds, so that the same requests show other rates where they draft more. Empty: as `rates`.
+    #[serde(default)]
+    pub counted: Vec<f64>,
     /// Standard error of the logit of all rates together.
     pub logit_se: f64,
     /// Concentration of the Beta law of the requests' own first-position rate.

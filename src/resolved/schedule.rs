@@ -143,6 +143,14 @@ pub enum ScheduleInput {
 }
 
 impl ScheduleInput {
+    /// The one number of draft tokens that it has; none where it has several, or trees.
+    pub fn fixed(&self) -> Option<u32> {
+        match self {
+            ScheduleInput::Fixed { k } => Some(*k),
+            _ => None,
+        }
+    }
+
     /// Every configuration that it may ask for, off left out.
     pub fn choices(&self) -> Vec<DraftInput> {
         let chains = |ks: &mut dyn Iterator<Item = u32>| {

@@ -79,7 +79,7 @@ impl<'a> Simulation<'a> {
         let resolved = &prepared.resolved;
         let input = resolved.speculation.as_ref().map(|s| &s.acceptance).filter(|a| !a.rates.is_empty());
         let acceptance_shift = input.map_or(0.0, |a| shifts.acceptance * a.logit_se);
-        let acceptance = input.map(|a| population(a, &a.rates, acceptance_shift));
+        let acceptance = input.map(|a| population(a, [&a.rates, &a.counted], acceptance_shift));
         let schedule = knowing(&prepared.schedule, acceptance.as_ref());
         Simulation {
             prepared,
@@ -117,7 +117,7 @@ impl<'a> Simulation<'a> {
                 return None;
             }
             let moved = staleness::logit_shift(*start, rate);
-            return Some(population(input, &input.rates, self.acceptance_shift + moved));
+            return Some(population(input, [&input.rates, &input.counted], self.acceptance_shift + moved));
         }
         let history = input.history.as_ref()?;
         let seen = history.responses(rl_step);
@@ -127,11 +127,14 @@ impl<'a> Simulation<'a> {
         let (fresh, limit) = history.lengths;
         let length = History::new(fresh, limit, history.rollouts).ok()?.length(seen);
         let first = solve_first_rate(length, history.decay, history.at_k as usize)?;
-        let mut rates = power_law(first, history.decay, input.rates.len());
-        if history.scale != 1.0 {
-            rates.iter_mut().for_each(|rate| *rate = (*rate * history.scale).min(HIGHEST_RATE));
-        }
-        Some(population(input, &rates, self.acceptance_shift))
+        let [rates, counted] = [&input.rates, &input.counted].map(|of| {
+            let mut rates = power_law(first, history.decay, of.len());
+            if history.scale != 1.0 {
+                rates.iter_mut().for_each(|rate| *rate = (*rate * history.scale).min(HIGHEST_RATE));
+            }
+            rates
+        });
+        Some(population(input, [&rates, &counted], self.acceptance_shift))
     }
 
     /// The schedule where an RL step's population is another than the first one's.
@@ -314,6 +317,8 @@ fn knowing(schedule: &Prototype, acceptance: Option<&Population>) -> Prototype {
     acceptance.map_or_else(|| schedule.clone(), |population| schedule.knowing(&population.pooled_over_all()))
 }
 
-fn population(input: &AcceptanceInput, rates: &[f64], logit_shift: f64) -> Population {
-    Population::solve_proposing(&shift(rates, logit_shift), input.concentration, input.proposal_share)
+/// The requests behind these rates, and the ones that were counted, shifted.
+fn population(input: &AcceptanceInput, [rates, counted]: [&Vec<f64>; 2], logit_shift: f64) -> Population {
+    let [rates, counted] = [rates, counted].map(|of| shift(of, logit_shift));
+    Population::counted_in(&counted, &rates, input.concentration, input.proposal_share)
 }

@@ -115,6 +115,21 @@ impl Population {
         recent::get(pooled, concentration, proposed, || Population::solved(pooled, concentration, proposed))
     }
 
+    /// The requests whose pooled rates are `counted` when every round drafts that many tokens, in rounds of as many as
+    /// `pooled` has. At positions beyond those counted a request's own rate falls as `pooled` does.
+    pub fn counted_in(counted: &[f64], pooled: &[f64], concentration: f64, proposed: f64) -> Self {
+        if counted.is_empty() || counted == pooled {
+            return Population::solve_proposing(pooled, concentration, proposed);
+        }
+        let of = Population::solve_proposing(counted, concentration, proposed);
+        let last = counted.len() - 1;
+        let beyond = pooled.iter().skip(counted.len());
+        let fall =
+            |rate: &f64| if counted[last] > 0.0 { of.ratios[last] * rate / counted[last] } else { 0.0 };
+        let ratios = of.ratios.iter().take(pooled.len()).copied().chain(beyond.map(fall)).collect();
+        Population { ratios, pooled: pooled.to_vec(), ..of }
+    }
+
     fn solved(pooled: &[f64], concentration: f64, proposed: f64) -> Self {
         let first = pooled.first().copied().unwrap_or(0.0).clamp(0.0, RATE_CEILING);
         let mut ratios: Vec<f64> = pooled.iter().map(|a| if first > 0.0 { a / first } else { 0.0 }).collect();
@@ -254,6 +269,23 @@ mod tests {
         for (k, length) in [(3, 2.77), (5, 3.23), (7, 3.48)] {
             assert!((acceptance_length(&power_law(0.776, 0.074, k)) - length).abs() < 0.02);
         }
+    }
+
+    #[test]
+    fn requests_are_those_of_the_rounds_that_were_counted() {
+        let law = |k| power_law(0.776, 0.074, k);
+        let three = Population::solve(&law(3), 12.0);
+        let longer = Population::counted_in(&law(3), &law(7), 12.0, 1.0);
+        // The same requests: what they accept in rounds of three does not depend on how long drafts may be.
+        assert_eq!((longer.positions(), longer.pooled()), (7, law(7).as_slice()));
+        assert!((longer.pooled_length(3) - three.pooled_length(3)).abs() < 1e-12);
+        assert!((three.pooled_length(3) - acceptance_length(&law(3))).abs() < 1e-6, "as the counters show");
+        // In longer rounds the slow ones weigh more, so that counters would show less than the law.
+        assert!(longer.pooled_length(7) < acceptance_length(&law(7)) - 0.01);
+        let shorter = Population::counted_in(&law(7), &law(3), 12.0, 1.0);
+        assert_eq!(shorter.positions(), 3);
+        assert!(shorter.pooled_length(3) > three.pooled_length(3));
+        assert_eq!(Population::counted_in(&[], &law(3), 12.0, 1.0), three);
     }
 
     #[test]

@@ -189,3 +189,46 @@ fn a_layer_of_multi_token_prediction_can_be_trained_and_a_look_up_cannot() {
     let error = forecast(&text("ngram", ", drafter: { every: 1 }"), &[]).unwrap_err().to_string();
     assert!(error.contains("ngram has no weights to train"), "{error}");
 }
+
+#[test]
+fn lengths_grow_with_rl_steps_and_not_with_prompts() {
+    let growing = |keys: &str| {
+        let drift = "  response_drift: [[0, 1], [20, 3]]\ngeneration:";
+        let text =
+            crate::shared(keys).replacen("generation:", drift, 1).replacen("rl_steps: 2", "rl_steps: 11", 1);
+        prepared(&text)
+    };
+    let mean = |samples: &[rollcast::workload::Sample]| {
+        samples.iter().map(|sample| f64::from(sample.response)).sum::<f64>() / samples.len() as f64
+    };
+    let means = |keys: &str| -> f64 {
+        let trained = stream(&growing(keys), 1.0).trained;
+        trained.iter().map(|step| mean(&step.samples)).sum::<f64>() / trained.len() as f64
+    };
+    let prepared = growing("mode: sync");
+    let simulation = Simulation::new(&prepared, InputShift::default(), Stepper::Leap);
+    let plain =
+        (0..11).map(|step| simulation.step(0, step).response_tokens as f64).sum::<f64>() / (11.0 * 128.0);
+    for keys in ["over_sampling: { factor: 2.5 }", "dynamic_sampling: { all_pass: 0.3, all_fail: 0.3 }"] {
+        let more = means(&format!("mode: sync, order: in_order, {keys}"));
+        // The same policy answers; other prompts are among those that are trained.
+        assert!((more / plain - 1.0).abs() < 0.12, "{keys}: {more} for {plain}");
+    }
+}
+
+#[test]
+fn batches_that_run_ahead_draft_for_the_weights_that_they_have() {
+    let falling = "schedule: { fixed: { k: 3 } }\n  drift: { exponential: { limit: 0.1, steps: 1 } }\n";
+    let text = split("preset: one-step-off").replacen("schedule: { fixed: { k: 3 } }\n", falling, 1);
+    let prepared = prepared(&text);
+    let simulation = Simulation::new(&prepared, InputShift::default(), Stepper::Leap);
+    let accepted = |step| {
+        let work = simulation.step(0, step);
+        let sum =
+            |of: fn(&rollcast::rollout::Outcome) -> u64| work.replicas.iter().map(of).sum::<u64>() as f64;
+        sum(|r| r.accepted_at[0]) / sum(|r| r.rounds)
+    };
+    let [first, second, third] = [0, 1, 2].map(accepted);
+    // The second batch starts before anything is trained.
+    assert!((first - second).abs() < 0.03 && third < first - 0.3, "{first} {second} {third}");
+}

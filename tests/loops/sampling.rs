@@ -83,3 +83,16 @@ fn what_is_filtered_is_replaced_once_it_is_scored() {
         assert!(reward < 1e-9, "they stand inside generation: {reward}");
     }
 }
+
+#[test]
+fn extra_prompts_are_all_that_over_sampling_adds() {
+    // A thousandth more prompts are none: the same rollout, also where engines have fewer seats than samples.
+    for seats in [4, 16, 128] {
+        let run = |keys: &str| {
+            let text = shared(keys).replacen("max_num_seqs: 128", &format!("max_num_seqs: {seats}"), 1);
+            number(&result(&text, &nominal(&["rl_steps=3"])), "forecast.step_s.mean")
+        };
+        let (plain, over) = (run("mode: sync"), run("mode: sync, over_sampling: { factor: 1.001 }"));
+        assert!((plain - over).abs() < 1e-6 * plain, "{seats} seats: {plain} {over}");
+    }
+}

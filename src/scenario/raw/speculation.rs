@@ -141,6 +141,9 @@ pub struct PowerLaw {
     pub first: Uncertain,
     /// Exponent of the decay over positions, 0 or more.
     pub decay: Uncertain,
+    /// Number of draft tokens of the rounds that the rates were counted in: slow requests have more rounds, and the more so the
+    /// longer the drafts. Default: the schedule's, where it has one; else 3.
+    pub at_k: Option<Count>,
     /// Concentration of the spread between requests (Beta distribution); large is no spread.
     pub concentration: Option<Positive>,
 }

@@ -200,6 +200,7 @@ fn moved(prepared: &Prepared, input: Input, factor: f64) -> Option<Prepared> {
             let speculation = resolved.speculation.as_mut()?;
             let up = |rate: &mut f64| *rate = (*rate * factor).min(HIGHEST_RATE);
             speculation.acceptance.rates.iter_mut().for_each(up);
+            speculation.acceptance.counted.iter_mut().for_each(up);
             speculation.first_rates.iter_mut().for_each(up);
             if let Some(history) = &mut speculation.acceptance.history {
                 history.scale *= factor;

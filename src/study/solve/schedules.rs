@@ -65,10 +65,19 @@ pub fn schedules(
     off.set("speculation=off")?;
     let off = rollouts(&resolve_engine(&off)?, stepper);
     let mut rows = vec![row("no drafter".to_owned(), &off, &off)];
+    // The rates of a power law are those of rounds of one length, the scenario's own, whatever a schedule drafts: else every
+    // schedule would have requests of its own.
+    let speculation = asked.prepared.resolved.speculation.as_ref();
+    let counted = speculation.map_or(0, |speculation| speculation.acceptance.counted.len());
+    let path = "speculation.acceptance.power_law";
+    let one_law = document.has(path) && counted > 0;
     let mut left_out = Vec::new();
     for (name, schedule) in contenders(&asked, question) {
         let mut changed = document.clone();
         changed.set(&format!("speculation.schedule={schedule}"))?;
+        if one_law {
+            changed.set(&format!("{path}.at_k={counted}"))?;
+        }
         match resolve_engine(&changed) {
             Ok(prepared) => rows.push(row(name, &off, &rollouts(&prepared, stepper))),
             // What the user brought is run or refused.
