@@ -110,6 +110,7 @@ fn job<'a>(samples: &'a [(u32, Sample)], acceptance: Option<&'a Population>) -> 
         kv_blocks: 1 << 24,
         prefix_caching: true,
         prefill_alone: false,
+        state_tokens: 0,
     };
     Job { samples, limits, acceptance, seed: 1, path: [0, 0], per_step: None }
 }

@@ -15,7 +15,7 @@ mod transfer;
 pub use capture::CaptureOf;
 pub use engines::{
     BatchTable, CaptureCounts, EagerLaunches, EngineDefaults, EngineProfile, LinearStates, MemoryOf, Rounded,
-    WorksAhead, engine,
+    WorksAhead, engine, read_no_further_than,
 };
 pub use forms::{
     AllReduceForm, AllToAllForm, ConvolutionForm, DecodeAttentionForm, ElementwiseForm, ExpertForm,

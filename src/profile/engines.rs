@@ -82,6 +82,8 @@ pub struct EngineProfile {
     pub limits_each_rank: bool,
     /// Whether prompts are prefilled in steps of their own, for which decoding waits.
     pub prefill_alone: bool,
+    /// The newest release whose defaults were read.
+    pub read_to: String,
     /// What it keeps of layers of linear attention.
     pub linear_states: LinearStates,
     /// Whether requests without a draft are padded to the width of those with one.
@@ -351,6 +353,12 @@ pub fn engine(id: &str, version: Option<&str>) -> Result<EngineProfile, ProfileE
     Ok(engine)
 }
 
+/// The newest release whose defaults were read, where a version is newer.
+pub fn read_no_further_than(id: &str, version: &str) -> Option<String> {
+    let engine = engine(id, Some(version)).ok()?;
+    (parse(version)? > parse(&engine.read_to)?).then_some(engine.read_to)
+}
+
 fn file() -> Result<EngineFile, ProfileError> {
     let file: EngineFile = yaml::from_node(&yaml::parse("engines", ENGINES)?)?;
     if file.schema_version != 1 {
@@ -418,6 +426,10 @@ mod tests {
         let since = |version| engine("vllm", Some(version)).map(|engine| engine.defaults.since);
         let newest = engine("vllm", None).unwrap_or_else(|e| panic!("{e}")).defaults.since;
         assert_eq!(since("99.0").unwrap_or_default(), newest);
+        let read = engine("vllm", None).unwrap_or_else(|e| panic!("{e}")).read_to;
+        assert_eq!(read_no_further_than("vllm", "99.0"), Some(read.clone()));
+        assert_eq!(read_no_further_than("vllm", &read), None);
+        assert!(parse(&newest) <= parse(&read));
         let all = engine("vllm", None).unwrap_or_else(|e| panic!("{e}")).versions;
         for pair in all.windows(2) {
             assert_eq!(since(&pair[0].since).unwrap_or_default(), pair[0].since);

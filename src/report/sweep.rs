@@ -4,8 +4,8 @@ use super::figures::{percent, seconds, times, usd};
 use super::html::{Table, card, code, escaped, figure, heading, list, paragraph};
 use super::page;
 use super::plot::{self, BASELINE, Dot, FORECAST, Heat, MARK};
-use crate::study::sweep::Row;
 use crate::study::sweep::journal::Header;
+use crate::study::sweep::{Row, Warnings};
 
 /// Maps that are drawn; the table has all.
 const MOST_MAPS: usize = 6;
@@ -88,7 +88,8 @@ impl SweepTable {
 
 /// The page.
 pub fn sweep_page(table: &SweepTable) -> String {
-    let mut sections: Vec<(&str, &str, String)> = vec![("best", "Best points", best(table))];
+    let mut sections: Vec<(&str, &str, String)> =
+        vec![("best", "Best points", best(table) + &warnings(table))];
     sections.push(("pareto", "Time and money", pareto(table)));
     sections.push(("heat", "Speedup by two axes", heat(table)));
     sections.push(("points", "All points", points(table)));
@@ -365,6 +366,21 @@ fn without(table: &SweepTable) -> String {
         .collect();
     let html = list(texts.iter().map(String::as_str));
     if more > 0 { html + &paragraph(&format!("... and {more} more reasons, in sweep.csv.")) } else { html }
+}
+
+/// What to know before believing the points.
+fn warnings(table: &SweepTable) -> String {
+    let Some(place) = table.header.columns.iter().position(|name| name == "warnings") else {
+        return String::new();
+    };
+    let mut all = Warnings::default();
+    table.done().filter_map(|row| row.cells.get(place)).for_each(|cell| all.see(cell));
+    let texts = all.texts();
+    if texts.is_empty() {
+        return String::new();
+    }
+    paragraph("To know before believing these points, as the run of each says it:")
+        + &list(texts.iter().map(String::as_str))
 }
 
 fn provenance(table: &SweepTable) -> String {

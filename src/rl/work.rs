@@ -130,7 +130,9 @@ impl<'a> Simulation<'a> {
         let [rates, counted] = [&input.rates, &input.counted].map(|of| {
             let mut rates = power_law(first, history.decay, of.len());
             if history.scale != 1.0 {
-                rates.iter_mut().for_each(|rate| *rate = (*rate * history.scale).min(HIGHEST_RATE));
+                for rate in &mut rates {
+                    *rate = (*rate * history.scale).min(HIGHEST_RATE);
+                }
             }
             rates
         });

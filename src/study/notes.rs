@@ -2,9 +2,11 @@
 
 use super::compare::Side;
 use super::summarise::tier_seconds;
-use crate::resolved::{DraftInput, ScheduleInput};
+use crate::profile;
+use crate::resolved::{DraftInput, LengthModel, Resolved, ScheduleInput};
 use crate::result::{Provenance, TierShare};
 use crate::rollout::Outcome;
+use crate::workload::running_context;
 
 /// Extrapolated share from which a reader should know.
 const NOTABLE_EXTRAPOLATION: f64 = 0.05;
@@ -23,6 +25,26 @@ pub(super) fn provenance(side: &Side<'_>) -> Provenance {
         tier_share: TierShare { measured: share(0), published: share(1), analytic: share(2) },
         extrapolated_share: if nominal > 0.0 { extrapolated / nominal } else { 0.0 },
     }
+}
+
+/// Inputs that nobody knows exactly and that were given without an error.
+fn exact_inputs(resolved: &Resolved) -> Option<String> {
+    let acceptance = resolved
+        .speculation
+        .as_ref()
+        .filter(|s| s.acceptance.logit_se == 0.0 && !s.acceptance.rates.is_empty())
+        .map(|_| "acceptance");
+    let length = match &resolved.workload.response_tokens.model {
+        LengthModel::Lognormal { mean, .. } if mean.se == 0.0 => Some("the mean response length"),
+        _ => None,
+    };
+    let given: Vec<&str> = acceptance.into_iter().chain(length).collect();
+    (!given.is_empty()).then(|| {
+        format!(
+            "{} given without a standard error (`se`): taken as exact, so that no band and no chance holds an error of it",
+            given.join(" and ")
+        )
+    })
 }
 
 /// What a reader should know before believing the numbers.
@@ -97,9 +119,24 @@ pub(super) fn warnings(baseline: &Side<'_>, forecast: &Side<'_>) -> Vec<String> 
     let preemptions: u64 =
         forecast.counted().flat_map(|step| &step.replicas).map(|replica| replica.preemptions).sum();
     if preemptions > 0 {
+        let generation = &resolved.generation;
+        let context = running_context(&resolved.workload, 1.0) + f64::from(generation.state_tokens);
+        let room = generation.kv_blocks as f64 * f64::from(generation.engine.block_size);
         warnings.push(format!(
-            "{preemptions} preemptions over all draws: the KV cache is too small for max_num_seqs {}",
-            seqs(forecast)
+            "{preemptions} preemptions over all draws: the KV cache is too small for max_num_seqs {}; about {:.0} sequences \
+             of the mean context fit a replica: fewer seats or a wider generation.layout.tp",
+            seqs(forecast),
+            room / context
+        ));
+    }
+    warnings.extend(exact_inputs(resolved));
+    let engine = &resolved.generation.engine;
+    if let Some(version) = &engine.version
+        && let Some(read) = profile::read_no_further_than(&engine.engine, version)
+    {
+        warnings.push(format!(
+            "{} {version} is newer than the newest release whose defaults were read, {read}: settings are those of {}",
+            engine.engine, engine.defaults_since
         ));
     }
     if let Some(speculation) = resolved.speculation.as_ref().filter(|s| s.inexactness > 0.0) {

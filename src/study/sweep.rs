@@ -20,7 +20,7 @@ mod text;
 pub use axis::{Axis, Entry};
 pub use points::Point;
 pub use read::SweepErrors;
-pub use row::{FIGURES, Row};
+pub use row::{FIGURES, Row, Warnings};
 pub use run::{RunError, Workers, run};
 pub(super) use text::{flow, leaves};
 

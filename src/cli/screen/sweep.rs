@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{numbers, paragraph, seconds, table, usd};
-use crate::study::sweep::Row;
+use crate::study::sweep::{Row, Warnings};
 
 /// Points that are shown of each list.
 const SHOWN: usize = 5;
@@ -18,6 +18,7 @@ pub(in crate::cli) struct Best {
     points: u64,
     failed: u64,
     first_error: Option<String>,
+    warnings: Warnings,
     /// By step, and by cost.
     lists: [Vec<(f64, Row)>; 2],
 }
@@ -34,6 +35,7 @@ impl Best {
             points: 0,
             failed: 0,
             first_error: None,
+            warnings: Warnings::default(),
             lists: [Vec::new(), Vec::new()],
         }
     }
@@ -46,6 +48,8 @@ impl Best {
             self.first_error.get_or_insert_with(|| row.error().to_owned());
             return;
         }
+        let warnings = self.cell(row, "warnings").to_owned();
+        self.warnings.see(&warnings);
         for (column, list) in ORDER.iter().zip(0..) {
             let Some(value) = self.cell(row, column).parse::<f64>().ok().filter(|v| *v > 0.0) else {
                 continue;
@@ -81,6 +85,7 @@ impl Best {
             "name": name,
             "points": self.points,
             "without_forecast": self.failed,
+            "warnings": self.warnings.texts(),
             "table": table.display().to_string(),
             "fastest": list(&self.lists[0]),
             "cheapest": list(&self.lists[1]),
@@ -111,6 +116,9 @@ pub(in crate::cli) fn best_points(name: &str, best: &Best, file: &Path) -> Strin
         }
         numbers(&mut shown, 1 + best.axes..=5 + best.axes);
         text = format!("{text}{title}\n{}\n\n", shown.trim_fmt());
+    }
+    for warning in best.warnings.texts() {
+        text += &paragraph("WARNING", &warning);
     }
     if let Some(error) = &best.first_error {
         let all = format!("{} of {} points have no forecast; the first: {error}", best.failed, best.points);

@@ -5,8 +5,9 @@ use crate::resolve::ResolveError;
 use crate::result::{Arm, RunResult};
 
 /// Columns after the axes'. Seconds, USD, shares of 1; `_p05` and `_p95` are the 5-95 % interval of the column before
-/// them, whose own figure is the median. `basis_*`: shares of seconds by what they rest on. `error`: why there is none.
-pub const FIGURES: [&str; 36] = [
+/// them, whose own figure is the median. `basis_*`: shares of seconds by what they rest on. `warnings`: as `run` shows them,
+/// apart by ` | `. `error`: why there is none.
+pub const FIGURES: [&str; 37] = [
     "speculation",
     "baseline_step_s",
     "baseline_step_s_p05",
@@ -42,8 +43,39 @@ pub const FIGURES: [&str; 36] = [
     "basis_measured",
     "basis_published",
     "basis_analytic",
+    "warnings",
     "error",
 ];
+
+/// Between two warnings of a point.
+const APART: &str = " | ";
+
+/// Warnings of many points by what they are of, whatever their numbers: how many points have each, and the first one's text.
+#[derive(Debug, Clone, Default)]
+pub struct Warnings {
+    kinds: Vec<(String, usize, String)>,
+}
+
+impl Warnings {
+    /// Takes in the text of a point's column.
+    pub fn see(&mut self, cell: &str) {
+        for warning in cell.split(APART).filter(|warning| !warning.is_empty()) {
+            let kind: String = warning.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect();
+            match self.kinds.iter_mut().find(|(known, ..)| *known == kind) {
+                Some((_, points, _)) => *points += 1,
+                None => self.kinds.push((kind, 1, warning.to_owned())),
+            }
+        }
+    }
+
+    /// Points and the first one's text, the most frequent kinds first.
+    pub fn texts(&self) -> Vec<String> {
+        let mut kinds: Vec<&(String, usize, String)> = self.kinds.iter().collect();
+        kinds.sort_by_key(|(_, points, _)| std::cmp::Reverse(*points));
+        let points = |n: usize| if n == 1 { "1 point".to_owned() } else { format!("{n} points, such as") };
+        kinds.iter().map(|(_, n, first)| format!("{}: {first}", points(*n))).collect()
+    }
+}
 
 /// One row: its cells are the axes' values and then [`FIGURES`].
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +114,7 @@ impl Row {
             ]
             .map(number),
         );
+        cells.push(result.warnings.join(APART));
         cells.push(String::new());
         Row { index, cells }
     }
@@ -106,4 +139,21 @@ impl Row {
 
 fn number(value: f64) -> String {
     value.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_counted_by_kind() {
+        let mut all = Warnings::default();
+        for cell in ["", "12 preemptions over all draws | 7.5 % beyond", "3 preemptions over all draws"] {
+            all.see(cell);
+        }
+        assert_eq!(
+            all.texts(),
+            ["2 points, such as: 12 preemptions over all draws", "1 point: 7.5 % beyond"]
+        );
+    }
 }
