@@ -42,6 +42,13 @@ SHAPES = [
     (6144, 2560, 160, 8),
     (7168, 2048, 256, 8),
 ]
+# Those of further models, in a table of their own: Qwen3.5-35B and -122B, MiniMax-M2, Kimi-K2.
+FURTHER_SHAPES = [
+    (2048, 512, 256, 8),
+    (3072, 1024, 256, 8),
+    (3072, 1536, 256, 8),
+    (7168, 2048, 384, 8),
+]
 FORMATS = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block"}
 ROUTINGS = {"balanced": "balanced", "power_law_1.01": "pl1.01", "power_law_1.2": "pl1.2"}
 AXES = {
@@ -90,7 +97,7 @@ class Writer:
         self.device, self.folder = device, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, op, rows, provider, axes, labels, main):
+    def write(self, op, rows, provider, axes, labels, main, file=None):
         """`main` is the axis along which a row over 1.3 times both neighbours is flagged as a spike."""
         names = [part.split(":")[0].strip() for part in axes.split(",")]
         rest = labels + [name for name in names if name != main]
@@ -99,13 +106,13 @@ class Writer:
         times = rows.groupby(rest, sort=False)["median_us"]
         over = [rows.median_us > 1.3 * times.shift(step) for step in (1, -1)]
         rows = rows.assign(flag=(over[0] & over[1]).astype(int))
-        path = self.folder / f"{op}.csv"
-        with path.open("w") as file:
-            file.write("---\nrollcast_measured: 1\n")
-            file.write(f"device: {self.device}\nversions: {{}}\n")
-            file.write(f'provider: "{RELEASE} ({provider})"\nl2: mixed\nclocks: burst\nop: {op}\n')
-            file.write(f"axes: {{ {axes} }}\n---\n")
-            rows[labels + names + ["median_us", "flag"]].to_csv(file, index=False)
+        path = self.folder / f"{file or op}.csv"
+        with path.open("w") as out:
+            out.write("---\nrollcast_measured: 1\n")
+            out.write(f"device: {self.device}\nversions: {{}}\n")
+            out.write(f'provider: "{RELEASE} ({provider})"\nl2: mixed\nclocks: burst\nop: {op}\n')
+            out.write(f"axes: {{ {axes} }}\n---\n")
+            rows[labels + names + ["median_us", "flag"]].to_csv(out, index=False)
         print(f"{path}: {len(rows)} rows")
 
 
@@ -150,7 +157,7 @@ def linear(source, folder, vllm):
     return rows.rename(columns=names).assign(kernel=kernel, phase=phase, tokens=rows.seq_len)
 
 
-def experts(source, folder, vllm):
+def experts(source, folder, vllm, chosen):
     rows = source.read(f"{folder}/moe/{vllm}/moe_perf.parquet")
     names = {
         "hidden_size": "hidden",
@@ -162,7 +169,7 @@ def experts(source, folder, vllm):
     }
     rows = rows.rename(columns=names)
     shapes = rows[["hidden", "inter", "experts", "topk"]].apply(tuple, axis=1)
-    rows = rows[shapes.isin(SHAPES) & rows.moe_dtype.isin(["bfloat16", "fp8_block"]) & rows.distribution.isin(ROUTINGS)]
+    rows = rows[shapes.isin(chosen) & rows.moe_dtype.isin(["bfloat16", "fp8_block"]) & rows.distribution.isin(ROUTINGS)]
     # Layers of DeepSeek-V3's width are a kernel of their own in bf16; nobody serves them so.
     rows = rows[(rows.moe_dtype != "bfloat16") | (rows.hidden != 7168)]
     return rows.assign(dtype=rows.moe_dtype.map(FORMATS), routing=rows.distribution.map(ROUTINGS))
@@ -229,7 +236,10 @@ def main():
     writer.write("attention_latent", latent(source, folder, mla), release_mla, AXES["attention_latent"], ["kv_dtype"], "context")
     if sglang is not None:
         writer.write("linear_attention", linear(source, folder, vllm), release, AXES["linear_attention"], ["kernel", "phase"], "batch")
-    writer.write("moe", experts(source, folder, vllm), release, AXES["moe"], ["dtype", "routing"], "tokens")
+    for file, chosen in (("moe", SHAPES), ("moe_further", FURTHER_SHAPES)):
+        rows = experts(source, folder, vllm, chosen)
+        if len(rows) > 0:
+            writer.write("moe", rows, release, AXES["moe"], ["dtype", "routing"], "tokens", file)
     rows = collectives(source, folder, custom, nccl)
     for op in COLLECTIVES:
         part = rows[rows.op == op]

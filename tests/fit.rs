@@ -237,6 +237,8 @@ fn committed_profiles_say_what_they_miss_and_keep_to_it() {
                 ("linear prefill", "unseen heads", 6.5),
                 ("moe bf16", "unseen tokens", 4.5),
                 ("moe fp8", "unseen tokens", 4.5),
+                ("moe bf16", "further models, random rows", 3.5),
+                ("moe fp8", "further models, random rows", 3.5),
                 ("all_reduce", "unseen sizes", 5.0),
             ],
         );
@@ -278,6 +280,7 @@ fn profiles_of_other_devices_say_what_they_miss() {
                 ("linear prefill", "unseen heads", 6.5),
                 ("moe bf16", "unseen tokens", 5.0),
                 ("moe fp8", "unseen tokens", 6.0),
+                ("moe fp8", "further models, random rows", 4.0),
                 ("all_reduce", "unseen sizes", 6.5),
             ],
         );
@@ -316,9 +319,10 @@ fn the_committed_profiles_are_what_the_tables_give() {
         ("h100", &["gemm", "attn_decode", "attn_prefill", "moe", "comm"]),
     ] {
         let id = format!("{device}-sxm");
-        let own = ["attention_latent", "linear_attention"].map(|op| folder.join(format!("../{id}/{op}.csv")));
+        let own = ["attention_latent", "linear_attention", "moe_further"]
+            .map(|op| folder.join(format!("../{id}/{op}.csv")));
         if !own.iter().all(|table| table.exists()) {
-            skipped(&format!("the profile of {id}, its attention by calibration/public_tables.py"));
+            skipped(&format!("the profile of {id}, tables by calibration/public_tables.py"));
             continue;
         }
         let files = tables.iter().map(|table| folder.join(format!("{device}_{table}.csv"))).chain(own);
@@ -361,8 +365,8 @@ fn profiles_of_other_devices_are_what_their_tables_give() {
             "reduce_scatter",
         ]
         .iter()
-        // Nobody published linear attention with states in 32 bits on an A100.
-        .chain((device != "a100-sxm-80g").then_some(&"linear_attention"))
+        // Nobody published linear attention with states in 32 bits on an A100, nor its experts of further models.
+        .chain(["linear_attention", "moe_further"].iter().filter(|_| device != "a100-sxm-80g"))
         .map(|table| folder.join(device).join(format!("{table}.csv")))
         .collect();
         if tables.iter().all(|table| table.exists()) {

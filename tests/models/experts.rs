@@ -77,9 +77,13 @@ fn experts_on_more_gpus_take_each_less_time() {
                 for tokens in [1, 16, 256, 2048] {
                     let times = engines.each_ref().map(|e| operator(e, "experts", &decode(tokens, 0), 100.0));
                     // Each measured layout has its own residual: their noise, 3 to 4 % on held-out rows, stays between
-                    // them. Rows of expert parallelism hold some of vLLM's all-gather path, which shows at one token: ten of
-                    // 512 experts in fp8 take 67 us on one GPU and 110 on each of two (the table's).
-                    let slack = if spread && tokens == 1 { 1.85 } else { 1.03 };
+                    // them. Rows of expert parallelism hold some of vLLM's all-gather path, which shows at one token: in fp8
+                    // eight of 256 narrow experts take 33 us on one GPU and 60 on each of two (the table's).
+                    let slack = match (spread && tokens == 1, keys.contains("fp8")) {
+                        (true, true) => 2.0,
+                        (true, false) => 1.25,
+                        _ => 1.03,
+                    };
                     assert!(
                         times.is_sorted_by(|a, b| *b < a * slack),
                         "{} {keys} spread {spread} {tokens}: {times:?}",

@@ -4,7 +4,8 @@
 //! min(experts, top-k x tokens): their generator deals experts out evenly. Power-law rows touch what Zipf routing of
 //! the profile's exponents touches, on the slowest rank. Two terms belong to vLLM's all-gather path of expert
 //! parallelism (every rank sees all tokens) and are fitted, but not written: a fixed time on such rows, and bytes
-//! for the pairs of other ranks. 7168 x 256 experts (another kernel) have a residual but no say in the form.
+//! for the pairs of other ranks. Layers 7168 wide (another kernel) and those of further models have a residual but no say
+//! in the form nor in its errors: those of further models are reported apart.
 
 use super::base::{self, Bound};
 use super::split::{self, Errors, Fit};
@@ -53,13 +54,26 @@ impl Row {
     }
 
     fn shapes_the_form(&self) -> bool {
-        !other_kernel(&self.layer)
+        !other_kernel(&self.layer) && !self.further()
+    }
+
+    /// Whether it is of a model whose layers came after the form.
+    fn further(&self) -> bool {
+        FURTHER.iter().any(|layer| self.layer[..4] == *layer)
     }
 }
 
-/// DeepSeek-V3's layers run another kernel.
+/// Layers of Qwen3.5-35B and -122B, MiniMax-M2 and Kimi-K2: hidden, inter, experts, topk.
+const FURTHER: [[f64; 4]; 4] = [
+    [2048.0, 512.0, 256.0, 8.0],
+    [3072.0, 1024.0, 256.0, 8.0],
+    [3072.0, 1536.0, 256.0, 8.0],
+    [7168.0, 2048.0, 384.0, 8.0],
+];
+
+/// DeepSeek-V3's and Kimi-K2's layers run another kernel.
 fn other_kernel(layer: &[f64; 6]) -> bool {
-    layer[..4] == [7168.0, 2048.0, 256.0, 8.0]
+    layer[..2] == [7168.0, 2048.0]
 }
 
 fn shape(
@@ -220,13 +234,15 @@ pub(super) fn held_out(family: &Family, rows: &[Row], name: &'static str) -> Vec
         split::hold_out(family, rows, (name, split), 5, group)
     };
     let mut all = vec![
-        of("random rows", &|i, _| Some(i as u64)),
+        of("random rows", &|i, row| (!row.further()).then_some(i as u64)),
         of("unseen tokens", &|_, row| {
-            (row.tokens > 1.0 && row.tokens < 16_384.0).then(|| split::key(&[row.tokens]))
+            (!row.further() && row.tokens > 1.0 && row.tokens < 16_384.0).then(|| split::key(&[row.tokens]))
         }),
         of(UNSEEN_LAYOUT, &|_, row| row.shapes_the_form().then(|| split::key(&row.layer))),
         of(UNSEEN_SHAPE, &|_, row| row.shapes_the_form().then(|| split::key(&row.layer[..4]))),
     ];
-    all.extend(split::beyond(family, rows, name, BEYOND, 16_384.0, |row| row.tokens));
+    all.push(of("further models, random rows", &|i, row| row.further().then_some(i as u64)));
+    let first: Vec<Row> = rows.iter().copied().filter(|row| !row.further()).collect();
+    all.extend(split::beyond(family, &first, name, BEYOND, 16_384.0, |row| row.tokens));
     all
 }
