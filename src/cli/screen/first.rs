@@ -11,6 +11,7 @@ const SENSITIVITIES: usize = 6;
 /// The whole screen.
 pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
     let mut text = format!("{}\n\n", result.name);
+    text += &paragraph("RUN", &setting(result));
     text += &paragraph("DO", &advice(result));
     text += "\n";
     text += &stages::table(result);
@@ -25,6 +26,31 @@ pub(in crate::cli) fn first_screen(result: &RunResult) -> String {
     text += "\n";
     text += &basis(result);
     text
+}
+
+/// What runs on what: overrides change it, and the name stays.
+fn setting(result: &RunResult) -> String {
+    let resolved = &result.resolved;
+    let (generation, cluster) = (&resolved.generation, &resolved.cluster);
+    let gpus = match generation.layout.gpus() {
+        1 => "one GPU".to_owned(),
+        n => format!("{n} GPUs"),
+    };
+    let replicas = match generation.replicas {
+        1 => "one replica".to_owned(),
+        n => format!("{n} replicas"),
+    };
+    let trainer = resolved.trainer.as_ref().map_or_else(String::new, |trainer| {
+        format!("; training on {} x {}", trainer.gpus, trainer.device.id)
+    });
+    format!(
+        "{} on {} x {}: {replicas} of {gpus}, {}, at most {} sequences each{trainer}",
+        resolved.model.id,
+        cluster.gpus,
+        cluster.device.id,
+        generation.engine.engine,
+        generation.engine.max_num_seqs,
+    )
 }
 
 /// The DO line of a scenario that is its own baseline.
