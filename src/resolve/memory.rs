@@ -124,6 +124,13 @@ impl Fit<'_> {
         Some(seats * layout.attention_ranks())
     }
 
+    /// GiB by which one sequence's states exceed the room that is set apart for them.
+    pub(super) fn missing_state_gib(&self, layout: Layout) -> f64 {
+        let plan = self.plan(layout);
+        let room = plan.states.map_or(0.0, |states| states.0);
+        Bytes(plan.states_per_sequence - room).gib()
+    }
+
     /// Blocks that the longest sequence takes, its states included.
     fn longest(&self, layout: Layout) -> u64 {
         let tokens = self.inputs.max_model_len + self.lookahead + 1 + self.state_tokens(layout);
@@ -171,8 +178,14 @@ impl Fit<'_> {
         let sequence = Bytes(self.longest(layout) as f64 * f64::from(self.block_size) * plan.kv_per_token);
         let drafter =
             if plan.drafter.0 > 0.0 { format!(", drafter {}", plan.drafter) } else { String::new() };
+        let states = match plan.states {
+            Some(_) if plan.states_per_sequence > 0.0 => {
+                format!(", states of a sequence {} (in room of their own)", Bytes(plan.states_per_sequence))
+            }
+            _ => String::new(),
+        };
         let needs = format!(
-            "weights {}{drafter}, working space {}, KV cache of the longest sequence {sequence}; the engine may take {:.0} %",
+            "weights {}{drafter}, working space {}, KV cache of the longest sequence {sequence}{states}; the engine may take {:.0} %",
             plan.weights,
             plan.working,
             100.0 * self.utilization

@@ -111,6 +111,8 @@ max_num_seqs: 256 => cudagraph_capture_sizes: [1, 4, 2]
     16:37 speculation.acceptance.per_position[1]: found 1.2 | 0 to 1
 { power_law: { first: 0.776, decay: 0.074, concentration: 12 } } => { per_position: [] }
     16:17 speculation.acceptance.per_position: found 0 positions
+{ power_law: { first: 0.776, decay: 0.074, concentration: 12 } } => { power_law: { first: 0.776, decay: 0.074, at_k: 1000000 } }
+    16:64 speculation.acceptance.power_law.at_k: found 1000000 | at most
 { power_law: { first: 0.776, decay: 0.074, concentration: 12 } } => { length: { value: 4.5, at_k: 3 } }
     16:34 speculation.acceptance.length.value: found 4.5, expected 1 to 4
 { power_law: { first: 0.776, decay: 0.074, concentration: 12 } } => { history: { start: 1.6, limit: 9, at_k: 7, rollouts: 16, dataset_prompts: 17000 } }

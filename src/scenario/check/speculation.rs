@@ -46,6 +46,9 @@ fn power_law(check: &Check<'_>, law: &PowerLaw) -> Result<(), Error> {
     let hint = if first > 1.0 { "an acceptance length goes into `length: { value, at_k }`" } else { "" };
     check.holds(first > 0.0 && first < 1.0, "speculation.acceptance.power_law.first", &message, hint)?;
     check.error("speculation.acceptance.power_law.first", law.first, RATE_ERROR)?;
+    if let Some(k) = law.at_k {
+        counted_at(check, "speculation.acceptance.power_law", k.get())?;
+    }
     decay(check, "speculation.acceptance.power_law.decay", law.decay)
 }
 
@@ -60,11 +63,16 @@ fn per_position(check: &Check<'_>, rates: &[Uncertain]) -> Result<(), Error> {
     Ok(())
 }
 
+/// The draft tokens of the rounds in which an acceptance was counted.
+fn counted_at(check: &Check<'_>, path: &str, k: u64) -> Result<(), Error> {
+    let message = format!("found {k}, expected at most {MOST_DRAFT_TOKENS} draft tokens");
+    check.holds(k <= MOST_DRAFT_TOKENS, &format!("{path}.at_k"), &message, "")
+}
+
 fn length(check: &Check<'_>, length: &AcceptanceLength) -> Result<(), Error> {
     let path = "speculation.acceptance.length";
     let k = length.at_k.get();
-    let message = format!("found {k}, expected at most {MOST_DRAFT_TOKENS} draft tokens");
-    check.holds(k <= MOST_DRAFT_TOKENS, &format!("{path}.at_k"), &message, "")?;
+    counted_at(check, path, k)?;
     let most = (k + 1) as f64;
     let value = length.value.value;
     let message = format!("found {value}, expected 1 to {most}");
@@ -78,8 +86,7 @@ fn length(check: &Check<'_>, length: &AcceptanceLength) -> Result<(), Error> {
 fn history(check: &Check<'_>, history: &HistoryAcceptance) -> Result<(), Error> {
     let path = "speculation.acceptance.history";
     let k = history.at_k.get();
-    let message = format!("found {k}, expected at most {MOST_DRAFT_TOKENS} draft tokens");
-    check.holds(k <= MOST_DRAFT_TOKENS, &format!("{path}.at_k"), &message, "")?;
+    counted_at(check, path, k)?;
     let most = (k + 1) as f64;
     for (key, number) in [("start", history.start), ("limit", history.limit)] {
         let value = number.value;
