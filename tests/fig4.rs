@@ -92,7 +92,7 @@ fn at_small_batches_a_verification_touches_more_experts_than_a_decode_step() {
 }
 
 #[test]
-#[ignore = "slow: all sixteen cells twice, for the tables of the README"]
+#[ignore = "slow: all sixteen cells twice, for the tables of docs/accuracy.md"]
 fn the_whole_figure() {
     for (inputs, name) in [(Inputs::Fitted, "as fitted"), (Inputs::Roofline, "without fixed times")] {
         println!("rollout speedup at lag 0 / 2 / 4 / 8 (published), kernels {name}");

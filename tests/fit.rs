@@ -284,7 +284,7 @@ fn profiles_of_other_devices_say_what_they_miss() {
                 ("all_reduce", "unseen sizes", 6.5),
             ],
         );
-        // Inside the ranges bands hold what they say; where a whole octave is left out they are too narrow (README).
+        // Inside the ranges bands hold what they say; where a whole octave is left out they are too narrow (calibration/README.md).
         for line in form.held_out.iter().filter(|line| line.split == "random rows") {
             assert!((85.0..=97.0).contains(&line.in_band), "{device} {line:?}");
         }

@@ -47,7 +47,7 @@ pub struct Scenario {
     pub name: Option<String>,
     /// Free text: what this scenario is and where its numbers come from.
     pub description: Option<String>,
-    /// Target model; required: an id of the catalog, or the path of a Hugging Face config.json.
+    /// Target model; required: an id of the catalog, a name on Hugging Face that it knows, or the path of a Hugging Face config.json.
     #[schemars(required)]
     pub model: Option<String>,
     /// The GPUs, when generation and training share them; this or `pools` is required.
