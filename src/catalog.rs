@@ -5,9 +5,9 @@
 //! may also be given as the path of a Hugging Face `config.json`; the same reader ([`model`]) takes both. To add
 //! an entry, add its file and its line in `catalog/entries.rs`.
 //!
-//! Described are decoders with grouped-query or latent attention (windows in some layers or none) and gated
-//! MLPs, dense or with experts. Everything else is refused by name ([`CatalogError::Unsupported`]) rather than
-//! approximated; of what people train, the hybrids are listed with that reason. Left out: measured or fitted
+//! Described are decoders with grouped-query or latent attention (windows in some layers or none), or linear attention with
+//! a gated delta rule in some layers, and gated MLPs, dense or with experts. Everything else is refused by name
+//! ([`CatalogError::Unsupported`]) rather than approximated; of what people train, Mamba hybrids are listed with that reason. Left out: measured or fitted
 //! figures (those are calibration profiles), and the weights' own precision (the scenario gives it).
 
 mod config;

@@ -6,6 +6,7 @@
 
 mod check;
 mod document;
+mod elsewhere;
 mod load;
 mod planned;
 pub mod raw;

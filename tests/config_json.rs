@@ -235,6 +235,7 @@ fn linear_attention_is_read_or_refused_with_the_key() {
         ("linear_value_head_dim", json!(null), "missing `linear_value_head_dim`"),
         ("full_attention_interval", json!(null), "missing `layer_types` or `full_attention_interval`"),
         ("full_attention_interval", json!(9), "`full_attention_interval` must be a whole number from 0 to 4"),
+        ("mamba_ssm_dtype", json!("bfloat16"), "a state of linear attention in other than 32 bits"),
         ("linear_conv_kernel_dim", json!(0), "`linear_conv_kernel_dim` must be a whole number from 1"),
         ("layer_types", json!(["linear_attention"]), "`layer_types` must list 4 layers"),
         ("layer_types", json!(vec!["linear_attention"; 4]), "without any attention over keys and values"),

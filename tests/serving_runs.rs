@@ -82,7 +82,9 @@ fn runs_of_mixtures_of_experts_are_forecast() {
             mean(&sizes),
             mean(errors)
         );
-        // Few runs of one release are shown without a bound.
-        assert!(errors.len() < 20 || median < 20.0, "{family}: {median:.1} %");
+        // Ten runs of one release on the B300, slower than the B200's of the same layout, are shown without a bound; models that
+        // came later have a wider one.
+        let later = ["qwen3.5", "minimax"].iter().any(|name| family.starts_with(name));
+        assert!(errors.len() < 20 || median < if later { 18.0 } else { 15.0 }, "{family}: {median:.1} %");
     }
 }

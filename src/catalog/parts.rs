@@ -26,6 +26,8 @@ const MOST_HEADS: u32 = 1 << 12;
 const LONGEST_CONVOLUTION: u32 = 1 << 6;
 /// What Qwen3-Next's configuration class takes for the convolution where nothing is said.
 const CONVOLUTION: u32 = 4;
+/// Key of the format of a state; the published tables and sizes are of 32 bits, which is the engines' default too.
+const STATE_FORMAT: &str = "mamba_ssm_dtype";
 /// Key of the width of one expert.
 pub(super) const EXPERT_WIDTH: &str = "moe_intermediate_size";
 /// Keys that linear attention with a gated delta rule needs.
@@ -123,6 +125,9 @@ pub(super) fn linear(config: &Config<'_>, layers: u32) -> Result<Option<LinearAt
     };
     if of_kind == 0 {
         return Ok(None);
+    }
+    if config.text(STATE_FORMAT).is_some_and(|format| format != "float32") {
+        return Err(config.refuse("a state of linear attention in other than 32 bits", STATE_FORMAT));
     }
     if of_kind == layers {
         return Err(config.refuse("a model without any attention over keys and values", key));

@@ -284,12 +284,11 @@ impl Software {
 /// Host seconds to launch the layers of a step kernel by kernel.
 fn one_by_one(eager: EagerLaunches, model: &Model, layout: Layout) -> f64 {
     let experts = model.experts.as_ref().map_or(0, |experts| model.layers - experts.dense_layers);
-    let layer = eager.layer
-        + if model.qk_norm { eager.qk_norm } else { 0.0 }
-        + if layout.gpus() > 1 { eager.all_reduces } else { 0.0 };
-    let linear = f64::from(model.linear_layers());
-    let kernels =
-        f64::from(model.layers) * layer + f64::from(experts) * eager.experts + linear * eager.linear;
+    let layer = eager.layer + if layout.gpus() > 1 { eager.all_reduces } else { 0.0 };
+    // A recurrence normalises its queries and keys itself.
+    let normed = if model.qk_norm { f64::from(model.cached_layers()) * eager.qk_norm } else { 0.0 };
+    let linear = f64::from(model.linear_layers()) * eager.linear;
+    let kernels = f64::from(model.layers) * layer + normed + f64::from(experts) * eager.experts + linear;
     kernels * eager.launch_us * 1e-6
 }
 

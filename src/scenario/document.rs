@@ -3,7 +3,7 @@
 use std::path::Path as FilePath;
 
 use super::raw::Scenario;
-use super::{check, load, planned};
+use super::{check, elsewhere, load, planned};
 use crate::yaml::{self, Error, Key, Node, Path, Place, Step, Value};
 
 /// The only version of the form.
@@ -94,7 +94,7 @@ impl Document {
             let message = format!("found version {version}, expected {VERSION}");
             return Err(self.error_at("version", message, None));
         }
-        let scenario = yaml::from_node(&self.root)?;
+        let scenario = yaml::from_node(&self.root).map_err(elsewhere::pointed)?;
         planned::check(self, &scenario)?;
         check::check(self, &scenario)?;
         Ok(scenario)

@@ -233,7 +233,8 @@ fn warnings(asked: &Asked, batches: &[u32], contexts: &[f64]) -> Vec<String> {
         warnings.push(format!("context {context}: max_model_len is {longest}"));
     }
     let room = generation.kv_blocks as f64 * f64::from(generation.engine.block_size);
-    let over = |batch: &u32| contexts.iter().any(|context| f64::from(*batch) * context > room);
+    let states = f64::from(generation.state_tokens);
+    let over = |batch: &u32| contexts.iter().any(|context| f64::from(*batch) * (context + states) > room);
     if let Some(batch) = batches.iter().filter(|batch| over(batch)).min() {
         warnings.push(format!(
             "from batch {batch} on some contexts exceed the KV cache of {room:.0} tokens: the engine would hold fewer"

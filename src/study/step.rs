@@ -205,7 +205,8 @@ fn warnings(prepared: &Prepared, question: &StepQuestion) -> Vec<String> {
     let plan = demand.plan(device, 1.0);
     let context =
         question.context * f64::from(question.batch) / f64::from(generation.layout.attention_ranks());
-    let cache = Bytes(context * plan.kv_per_token);
+    let sequences = f64::from(question.batch) / f64::from(generation.layout.attention_ranks());
+    let cache = Bytes(context * plan.kv_per_token + sequences * plan.states_per_sequence);
     let mut warnings = Vec::new();
     if plan.kv.0 < cache.0 {
         let weights = Bytes(plan.weights.0 + plan.drafter.0);

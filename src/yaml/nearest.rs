@@ -16,30 +16,9 @@ pub(super) fn nearest<'a>(name: &str, valid: &[&'a str]) -> Option<&'a str> {
         .map(|(candidate, _)| candidate)
 }
 
-/// Names that engines and frameworks have for keys of other names here, with where those stand.
-const ELSEWHERE: [(&str, &str); 14] = [
-    ("tensor_parallel_size", "generation.layout.tp"),
-    ("tensor_model_parallel_size", "generation.layout.tp"),
-    ("tp_size", "generation.layout.tp"),
-    ("num_speculative_tokens", "speculation.schedule.fixed.k"),
-    ("speculative_num_steps", "speculation.schedule.fixed.k"),
-    ("max_running_requests", "generation.max_num_seqs"),
-    ("mem_fraction_static", "generation.gpu_memory_utilization"),
-    ("chunked_prefill_size", "generation.max_num_batched_tokens"),
-    ("enable_prefix_caching", "generation.prefix_caching"),
-    ("train_batch_size", "workload.prompts_per_step"),
-    ("rollout_n", "workload.samples_per_prompt"),
-    ("max_response_length", "workload.response_tokens (its `max`)"),
-    ("ppo_mini_batch_size", "training.global_batch_size"),
-    ("staleness_threshold", "loop.max_staleness"),
-];
-
 /// A hint that names the nearest valid name and lists the valid ones.
 pub fn hint(name: &str, valid: &[&str]) -> String {
-    let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == plain(name)).map(|(_, key)| *key);
-    let mut hint = elsewhere
-        .or_else(|| nearest(name, valid))
-        .map_or(String::new(), |found| format!("did you mean `{found}`? "));
+    let mut hint = nearest(name, valid).map_or(String::new(), |found| format!("did you mean `{found}`? "));
     hint.push_str("valid here: ");
     hint.push_str(&list(valid));
     hint
@@ -75,8 +54,6 @@ mod tests {
         assert_eq!(nearest("prompt-per-step", &valid), Some("prompts_per_step"));
         assert_eq!(nearest("TP", &valid), Some("tp"));
         assert_eq!(nearest("colour", &valid), None);
-        let other = hint("tensor-parallel-size", &valid);
-        assert!(other.starts_with("did you mean `generation.layout.tp`? "), "{other}");
         assert_eq!(nearest("", &[]), None);
     }
 }

@@ -232,3 +232,23 @@ fn batches_that_run_ahead_draft_for_the_weights_that_they_have() {
     // The second batch starts before anything is trained.
     assert!((first - second).abs() < 0.03 && third < first - 0.3, "{first} {second} {third}");
 }
+
+#[test]
+fn acceptance_that_grows_can_be_moved() {
+    let history = "acceptance: { history: { start: 1.6, limit: 3.2, at_k: 3, rollouts: 16, dataset_prompts: 16, shared: true } }";
+    let text = small(&[
+        ("eagle3-qwen3-8b", "suffix"),
+        ("acceptance: { power_law: { first: 0.776, decay: 0.074, concentration: 12 } }", history),
+    ]);
+    let mut prepared = prepared(&text);
+    let accepted = |prepared: &rollcast::resolve::Prepared| {
+        let work = Simulation::new(prepared, InputShift::default(), Stepper::Leap).step(0, 6);
+        work.replicas.iter().flat_map(|r| &r.accepted_at).sum::<u64>() as f64
+            / work.replicas.iter().map(|r| r.rounds).sum::<u64>() as f64
+    };
+    let before = accepted(&prepared);
+    let seen = prepared.resolved.speculation.as_mut().unwrap().acceptance.history.as_mut().unwrap();
+    seen.scale = 0.9;
+    let after = accepted(&prepared);
+    assert!(after < 0.95 * before && after > 0.7 * before, "{after} after {before}");
+}

@@ -1,7 +1,7 @@
 //! Prompts beyond those that are trained: over-sampling, partial rollouts and dynamic sampling.
 
 use crate::common::{SMALL, nominal, number, result};
-use crate::shared;
+use crate::{shared, split};
 
 #[test]
 fn over_sampling_wastes_and_partial_rollouts_keep() {
@@ -95,4 +95,39 @@ fn extra_prompts_are_all_that_over_sampling_adds() {
         let (plain, over) = (run("mode: sync"), run("mode: sync, over_sampling: { factor: 1.001 }"));
         assert!((plain - over).abs() < 1e-6 * plain, "{seats} seats: {plain} {over}");
     }
+}
+
+#[test]
+fn a_cache_that_is_computed_again_shares_prompts_too() {
+    // Dearer by what weight updates cost, with prompts shared inside a group and not.
+    let dearer = |prefix_caching: bool| {
+        let step = |interrupt: &str| {
+            let text = split(&format!("preset: areal, interrupt: {interrupt}"))
+                .replacen("tokens: 130", "tokens: 2000", 1)
+                // One engine for eight trainers: it is never idle.
+                .replacen(
+                    "generation: { device: h100-sxm, gpus: 8",
+                    "generation: { device: h100-sxm, gpus_per_node: 1, gpus: 1",
+                    1,
+                )
+                .replacen(
+                    "max_num_seqs: 128",
+                    &format!("max_num_seqs: 128, router: group_affinity, prefix_caching: {prefix_caching}"),
+                    1,
+                );
+            number(&result(&text, &nominal(&["rl_steps=8", "warmup_steps=4"])), "forecast.rollout_s.mean")
+        };
+        step("recompute_kv") - step("keep_kv")
+    };
+    let (shared, alone) = (dearer(true), dearer(false));
+    assert!(shared > 0.0 && shared < 0.6 * alone, "{shared} s with shared prompts, {alone} s without");
+}
+
+#[test]
+fn the_tail_s_engines_count_towards_the_peak_of_the_cache() {
+    let peak = |text: &str| number(&result(text, &nominal(&["rl_steps=2"])), "forecast.kv_peak_share");
+    let direct = peak(&SMALL.replacen("tp: 1", "tp: 2", 1));
+    // All but one sample go over as soon as the first is done.
+    let regrouped = peak(&format!("{SMALL}tail: {{ regroup: {{ below: 127, tp: 2 }} }}\n"));
+    assert!(regrouped > 0.5 * direct && regrouped < 1.5 * direct, "{regrouped} for {direct}");
 }

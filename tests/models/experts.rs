@@ -79,7 +79,8 @@ fn experts_on_more_gpus_take_each_less_time() {
                     // Each measured layout has its own residual: their noise, 3 to 4 % on held-out rows, stays between
                     // them. Rows of expert parallelism hold some of vLLM's all-gather path, which shows at one token: in fp8
                     // eight of 256 narrow experts take 33 us on one GPU and 60 on each of two (the table's).
-                    let slack = match (spread && tokens == 1, keys.contains("fp8")) {
+                    let narrow = row.id.starts_with("qwen3.5") && keys.contains("fp8");
+                    let slack = match (spread && tokens == 1, narrow) {
                         (true, true) => 2.0,
                         (true, false) => 1.25,
                         _ => 1.03,

@@ -1,7 +1,7 @@
 //! Linear attention: the forms of `cost::linear`, without residuals.
 //!
-//! Rows of decode are those of the gated delta rule with one query token and, of vLLM and SGLang alike, of Kimi's delta
-//! attention with several: its state has the same size and its kernel the same traffic, and nobody published the former's.
+//! Rows of decode are those of the gated delta rule with one query token and of Kimi's delta attention with several (both
+//! vLLM's; SGLang's of the latter follow the same law and are not fitted): its state has the same size and its kernel the same traffic, and nobody published the former's.
 //! The public tables replay one state, so that states of 4 to 50 MB are read from the L2, which serving never does: those
 //! rows are left out. Prompts of fewer than 16 tokens are too.
 
