@@ -165,7 +165,7 @@ fn resolve_for(document: &Document, trains: bool, warmup: u32) -> Result<Prepare
         &model,
         training_gpus,
         &workload,
-        trains,
+        trains.then(|| trainer.as_ref().map_or(cluster.gpus / generation.replicas, |_| 1)),
         stages,
     )?;
     let (mut training, mut speculation) = (training, speculation);

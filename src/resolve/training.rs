@@ -12,13 +12,15 @@ use crate::resolved::{
 use crate::scenario::raw::{self, Uncertain};
 use crate::units::Bytes;
 
+/// `beside` is the number of GPUs of a serving replica on the same cluster (1 where it has one of its own); `None` where
+/// nothing is trained, so that nothing has to fit.
 pub(super) fn resolve(
     book: &mut Book<'_>,
     given: Option<&raw::Training>,
     model: &Model,
     cluster: &Cluster,
     workload: &Workload,
-    must_fit: bool,
+    beside: Option<u32>,
     defaults: &StageProfile,
 ) -> Result<Training, ResolveError> {
     let given = given.cloned().unwrap_or_default();
@@ -48,8 +50,9 @@ pub(super) fn resolve(
         let fitting = u64::from(cluster.gpus) / gpus_per_sequence;
         return Err(book.error("training.layout.dp", message, Some(fitting.to_string())));
     }
-    if must_fit {
-        fits(model, cluster, defaults.memory.training_bytes_per_weight.value)?;
+    if let Some(replica) = beside {
+        let groups = [u64::from(replica), gpus_per_sequence];
+        fits(model, cluster, groups, defaults.memory.training_bytes_per_weight.value)?;
     }
     let precision = match given.precision {
         Some(raw::Precision::Fp8) => Precision::Fp8,
@@ -223,13 +226,26 @@ fn check_efficiency(book: &Book<'_>, path: &str, given: Option<Uncertain>) -> Re
     }
 }
 
-fn fits(model: &Model, cluster: &Cluster, bytes_per_weight: f64) -> Result<(), ResolveError> {
+/// What it advises is a whole number of nodes and of each of `groups`, so that following it does not end in the next error.
+fn fits(
+    model: &Model,
+    cluster: &Cluster,
+    groups: [u64; 2],
+    bytes_per_weight: f64,
+) -> Result<(), ResolveError> {
     let per_gpu = Bytes(model.params() * bytes_per_weight / f64::from(cluster.gpus));
     let memory = cluster.device.memory_gib;
     if per_gpu.gib() <= memory {
         return Ok(());
     }
-    let needed = (model.params() * bytes_per_weight / Bytes::from_gib(memory).0).ceil();
+    let fewest = (model.params() * bytes_per_weight / Bytes::from_gib(memory).0).ceil() as u64;
+    let node = u64::from(cluster.gpus_per_node);
+    let splits = |gpus: u64| {
+        (gpus <= node || gpus.is_multiple_of(node)) && groups.iter().all(|&group| gpus.is_multiple_of(group))
+    };
+    // One of so many is a multiple of the product of all three.
+    let last = fewest + node * groups[0] * groups[1];
+    let needed = (fewest..=last).find(|&gpus| splits(gpus)).unwrap_or(last);
     Err(ResolveError::DoesNotFit {
         what: format!("training {} on {} GPUs does not fit", model.id, cluster.gpus),
         missing: per_gpu.gib() - memory,

@@ -60,10 +60,24 @@ fn following_the_advice_on_one_node_ends_in_a_run() {
     let second =
         run(&["run", file.name(), "--set", &wider]).exits(1).says(&["training llama-3.1-70b on 8 GPUs"]);
     let needed = before(&second.err, "GPUs of this kind");
-    let nodes = (needed / 8.0).ceil() * 8.0;
     let set = |gpus: f64| format!("cluster.gpus={gpus}");
-    run(&["run", file.name(), "--set", &wider, "--set", &set(nodes)]).exits(0);
-    run(&["run", file.name(), "--set", &wider, "--set", &set(nodes - 8.0)]).exits(1);
+    run(&["run", file.name(), "--set", &wider, "--set", &set(needed)]).exits(0);
+    run(&["run", file.name(), "--set", &wider, "--set", &set(needed - 8.0)]).exits(1);
+}
+
+#[test]
+fn the_advised_gpus_are_whole_nodes_and_whole_replicas() {
+    let large = [
+        (MODEL, "model: qwen3.5-397b-a17b"),
+        (GPUS, "gpus: 32, gpus_per_node: 8"),
+        ("drafter: eagle3-qwen3-8b", "drafter: mtp-qwen3.5-397b-a17b"),
+        ("layout: { tp: 1 }, ", "layout: { tp: 16 }, "),
+    ];
+    let file = File::new(&small(&large));
+    let refusal = run(&["run", file.name()]).exits(1).says(&["training qwen3.5-397b-a17b on 32 GPUs"]);
+    // Weights alone need 84; 88 are whole nodes but no replicas of 16.
+    assert_eq!(before(&refusal.err, "GPUs of this kind"), 96.0);
+    run(&["run", file.name(), "--set", "cluster.gpus=96"]).exits(0);
 }
 
 #[test]
