@@ -8,6 +8,7 @@ mod catalog;
 mod cost;
 mod error;
 mod fit;
+mod import;
 mod plan;
 mod progress;
 mod report;
@@ -56,6 +57,8 @@ enum Command {
     Fit(fit::Arguments),
     /// Measure draft and verify kernels on a GPU: what is planned, whether kernels compile, the run itself.
     Calibrate(calibrate::Arguments),
+    /// Turn logs of runs and engines into keys of a scenario: lengths, acceptance, seconds to compare with.
+    Import(import::Arguments),
     /// List the models, drafters, devices and networks that are known by name.
     Catalog(catalog::Arguments),
     /// Print the JSON schema of a scenario.
@@ -164,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Solve(arguments) => solve::run(&arguments),
         Command::Fit(arguments) => fit::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Catalog(arguments) => catalog::run(&arguments),
         Command::Schema => schema::run(),
     };

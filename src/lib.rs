@@ -60,6 +60,8 @@ pub mod study;
 #[cfg(feature = "simulator")]
 pub mod calibrate;
 #[cfg(feature = "simulator")]
+pub mod ingest;
+#[cfg(feature = "simulator")]
 pub mod report;
 
 // Layer 10

@@ -17,7 +17,9 @@ mod surface;
 
 pub use beta::beta_nodes;
 pub use chi_square::chi_square_p_value;
-pub use clipped::{clipped_lognormal_mean, solve_lognormal_location};
+pub use clipped::{
+    clipped_lognormal_mean, lognormal_sigma_from_longest, solve_lognormal_location, solve_lognormal_sigma,
+};
 pub use corner::Corner;
 pub use discrete::{binomial, hypergeometric};
 pub use fit::{SurfaceRow, fit_surface, levenberg_marquardt};

@@ -22,4 +22,4 @@ pub use node::{Key, Node, Value};
 pub use parse::{parse, parse_flag};
 pub use path::{Path, Step};
 pub use place::Place;
-pub use write::to_text;
+pub use write::{flow, to_text};

@@ -14,6 +14,8 @@ pub(super) enum CliError {
     #[error(transparent)]
     Table(#[from] crate::measured::MeasuredError),
     #[error(transparent)]
+    Ingest(#[from] crate::ingest::IngestError),
+    #[error(transparent)]
     Fit(#[from] crate::cost::fit::FitError),
     #[error("{message}")]
     Usage { message: String },
@@ -50,6 +52,7 @@ impl CliError {
             | CliError::Input(_)
             | CliError::Table(_)
             | CliError::Fit(_)
+            | CliError::Ingest(_)
             | CliError::Usage { .. }
             | CliError::Resolve(ResolveError::Input(_)) => 2,
             _ => 1,

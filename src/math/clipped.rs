@@ -2,9 +2,13 @@
 //!
 //! With ln X ~ N(μ, σ²) and a maximum c,
 //! E[min(X, c)] = exp(μ + σ²/2) Φ((ln c - μ - σ²)/σ) + c (1 - Φ((ln c - μ)/σ)).
-//! Frameworks log this clipped mean, so μ is solved from it.
+//! Frameworks log this clipped mean, so μ is solved from it; where they log how many were clipped, or how long the longest
+//! was, σ is solved too.
 
-use super::normal::normal_cdf;
+use super::normal::{normal_cdf, normal_quantile};
+
+/// Largest σ that is looked for: beyond it nearly all lengths are one token or the maximum.
+const WIDEST: f64 = 4.0;
 
 /// E[min(X, max)] for ln X ~ N(`location`, `sigma`²).
 pub fn clipped_lognormal_mean(location: f64, sigma: f64, max: f64) -> f64 {
@@ -40,10 +44,39 @@ pub fn solve_lognormal_location(mean: f64, sigma: f64, max: f64) -> Option<f64> 
     Some(0.5 * (low + high))
 }
 
+/// The σ at which the mean of min(X, max) is `mean` and P(X ≥ max) is `share`; `None` where none up to 4 gives both. At a
+/// given mean the share rises with σ, from 0 towards mean / max.
+pub fn solve_lognormal_sigma(mean: f64, share: f64, max: f64) -> Option<f64> {
+    let clipped = |sigma: f64| {
+        solve_lognormal_location(mean, sigma, max).map(|mu| normal_cdf((mu - libm::log(max)) / sigma))
+    };
+    if !(share > 0.0 && clipped(WIDEST)? > share) {
+        return None;
+    }
+    let (mut low, mut high) = (1e-3, WIDEST);
+    while high - low > 1e-9 {
+        let middle = 0.5 * (low + high);
+        if clipped(middle)? < share { low = middle } else { high = middle }
+    }
+    Some(0.5 * (low + high))
+}
+
+/// The σ of unclipped lengths with this mean whose longest of `n` has the expected logarithm ln `longest`:
+/// ln longest = ln mean - σ²/2 + σ m, m the expected largest of n normal numbers (Blom 1958: the quantile of
+/// (n - 3/8) / (n + 1/4)). `None` where no σ up to m gives so long a one.
+pub fn lognormal_sigma_from_longest(mean: f64, longest: f64, n: f64) -> Option<f64> {
+    if !(n >= 2.0 && mean > 0.0 && longest >= mean) {
+        return None;
+    }
+    let m = normal_quantile((n - 0.375) / (n + 0.25));
+    let under = m * m - 2.0 * libm::log(longest / mean);
+    (under >= 0.0).then(|| m - libm::sqrt(under))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::math::normal_quantile;
+    use proptest::prelude::*;
 
     /// The slow way: the average of min(X, max) over many quantiles of X.
     fn by_quantiles(location: f64, sigma: f64, max: f64) -> f64 {
@@ -70,5 +103,41 @@ mod tests {
         }
         assert_eq!(solve_lognormal_location(16_384.0, 0.9, 16_384.0), None);
         assert_eq!(solve_lognormal_location(0.0, 0.9, 16_384.0), None);
+    }
+
+    #[test]
+    fn the_longest_of_many_draws_gives_their_spread() -> Result<(), &'static str> {
+        use crate::rng::{Purpose, Stream};
+        for (sigma, n) in [(0.4, 512_u32), (0.9, 5120)] {
+            let mut stream = Stream::new(7, Purpose::ResponseLength, &[]);
+            let mut sum = 0.0;
+            for _ in 0..400 {
+                let longest = (0..n).map(|_| normal_quantile(stream.open_uniform())).fold(f64::MIN, f64::max);
+                sum += sigma * longest;
+            }
+            let (mean, longest) = (libm::exp(0.5 * sigma * sigma), libm::exp(sum / 400.0));
+            let found = lognormal_sigma_from_longest(mean, longest, f64::from(n)).ok_or("no spread")?;
+            assert!((found / sigma - 1.0).abs() < 0.02, "{found} for {sigma}");
+        }
+        assert_eq!(lognormal_sigma_from_longest(100.0, 90.0, 512.0), None);
+        assert_eq!(lognormal_sigma_from_longest(1.0, 1e9, 512.0), None);
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn the_clipped_share_gives_the_spread(location in 3.0..9.0_f64, sigma in 0.1..1.8_f64, z in 0.5..3.2_f64) {
+            let max = libm::exp(location + z * sigma);
+            let mean = clipped_lognormal_mean(location, sigma, max);
+            let found = solve_lognormal_sigma(mean, 1.0 - normal_cdf(z), max).unwrap_or(f64::NAN);
+            prop_assert!((found / sigma - 1.0).abs() < 1e-4, "{found} for {sigma}");
+        }
+    }
+
+    #[test]
+    fn impossible_shares_are_refused() {
+        assert_eq!(solve_lognormal_sigma(500.0, 0.0, 1000.0), None);
+        assert_eq!(solve_lognormal_sigma(500.0, 0.6, 1000.0), None, "more than mean / max");
+        assert_eq!(solve_lognormal_sigma(1000.0, 0.1, 1000.0), None);
     }
 }

@@ -74,6 +74,12 @@ impl Document {
         self.root.set(&path, yaml::parse_flag(&flag, value)?)
     }
 
+    /// Puts a value at a path; what was there goes. Errors about it have the value's own place.
+    pub fn put(&mut self, path: &str, value: Node) -> Result<(), Error> {
+        let path = Path::parse(path).map_err(|why| Error::new(why).at(&value.place))?;
+        self.root.set(&path, value)
+    }
+
     /// Lays a map of overrides over the scenario by the rules of `baseline`: keys may be paths, sections are merged key by
     /// key, everything else is replaced whole.
     pub fn overlay(&mut self, overrides: &Node) -> Result<(), Error> {

@@ -33,7 +33,7 @@ fn holds_maps(node: &Node) -> bool {
 }
 
 /// One value on one line.
-fn flow(node: &Node) -> String {
+pub fn flow(node: &Node) -> String {
     match &node.value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),

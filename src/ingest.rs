@@ -1,0 +1,226 @@
+//! Logs of runs and engines, turned into what a scenario says: lengths, acceptance, stage seconds to compare with.
+//!
+//! A *form* is how metrics lie in a file (`forms`, `prometheus`, `engine_log`, `samples`), a framework's *words* are what it
+//! calls them (`words`), and what is found is a list of keys (`found`) that is printed as a piece of YAML or put into a scenario.
+//! Nothing here is a forecast. Left out: binary logs, and whatever a log does not hold: model, devices, layouts.
+
+mod acceptance;
+mod efficiency;
+mod engine_log;
+mod forms;
+mod found;
+mod into;
+mod lengths;
+mod prometheus;
+mod run;
+mod samples;
+mod series;
+mod steps;
+mod text;
+mod words;
+
+use std::path::PathBuf;
+
+pub use found::{Entry, Expected, Found};
+pub use into::{Scenario, into_scenario};
+pub use steps::StepTime;
+
+use series::Metrics;
+use words::Words;
+
+/// What a log is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// verl: its console, or its file logger's JSON lines.
+    Verl,
+    /// NeMo-RL: its metrics as JSON.
+    NemoRl,
+    /// slime or miles: the console.
+    Slime,
+    /// SkyRL: an export of its metrics.
+    Skyrl,
+    /// vLLM: `/metrics`, or the server's log.
+    Vllm,
+    /// SGLang: `/metrics`, or the server's log.
+    Sglang,
+    /// One length a line, JSON lines with lengths, or NeMo-RL's `train_data_step*.jsonl`.
+    Lengths,
+}
+
+/// What logs do not tell.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// RL steps that count, first and last; all by default.
+    pub steps: Option<(u64, u64)>,
+    /// Samples of an RL step, where the log does not tell.
+    pub samples: Option<u64>,
+    /// Draft tokens of a round, where the log has a length only.
+    pub draft_tokens: Option<u32>,
+    /// Name of a response's length in JSON lines.
+    pub key: Option<String>,
+}
+
+/// Why nothing was found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// The file itself.
+    #[error("{file}: {message}")]
+    File {
+        /// File.
+        file: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// What is in the files.
+    #[error("{message}")]
+    Content {
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Kind {
+    /// All kinds, with the name of each on the command line.
+    pub const ALL: [(Kind, &'static str); 7] = [
+        (Kind::Verl, "verl"),
+        (Kind::NemoRl, "nemo-rl"),
+        (Kind::Slime, "slime"),
+        (Kind::Skyrl, "skyrl"),
+        (Kind::Vllm, "vllm"),
+        (Kind::Sglang, "sglang"),
+        (Kind::Lengths, "lengths"),
+    ];
+
+    fn name(self) -> &'static str {
+        Kind::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+
+    fn words(self) -> Option<&'static Words> {
+        match self {
+            Kind::Verl => Some(&words::VERL),
+            Kind::NemoRl => Some(&words::NEMO_RL),
+            Kind::Slime => Some(&words::SLIME),
+            Kind::Skyrl => Some(&words::SKYRL),
+            Kind::Vllm | Kind::Sglang | Kind::Lengths => None,
+        }
+    }
+}
+
+/// Reads logs of one kind. Several files are one log, in the order given; of an engine's `/metrics` they are a beginning and an
+/// end.
+pub fn import(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found, IngestError> {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let label = names.join(", ");
+    let mut found = match kind {
+        Kind::Lengths => of_samples(files, options)?,
+        Kind::Vllm | Kind::Sglang => of_engine(kind, files, options)?,
+        _ => of_framework(kind, files, options)?,
+    };
+    if found.is_empty() && found.steps.is_empty() && found.remarks.is_empty() {
+        let message = format!(
+            "{label}: nothing in it is what {} writes{}",
+            kind.name(),
+            looks_like(kind, files, options)
+        );
+        return Err(IngestError::Content { message });
+    }
+    found.read = format!("rollcast import {} {label}: {}", kind.name(), found.read);
+    Ok(found)
+}
+
+/// What the files look like instead, for an error.
+fn looks_like(kind: Kind, files: &[PathBuf], options: &Options) -> String {
+    let other = Kind::ALL.iter().filter(|(other, _)| *other != kind).find(|(other, _)| {
+        let found = match other {
+            Kind::Lengths => of_samples(files, options),
+            Kind::Vllm | Kind::Sglang => of_engine(*other, files, options),
+            _ => of_framework(*other, files, options),
+        };
+        found.is_ok_and(|found| !found.is_empty() || !found.steps.is_empty())
+    });
+    match other {
+        Some((_, name)) => format!("; it reads as `rollcast import {name}`"),
+        None => "; `rollcast import --help` says what is read".to_owned(),
+    }
+}
+
+fn of_framework(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found, IngestError> {
+    let Some(words) = kind.words() else { return Ok(Found::default()) };
+    let mut metrics = Metrics::default();
+    for file in files {
+        forms::read(file, &mut metrics)?;
+    }
+    if let Some((first, last)) = options.steps {
+        let had = metrics.range();
+        metrics.keep(first, last);
+        if let (None, Some((least, most))) = (metrics.range(), had) {
+            let message = format!("no RL step from {first} to {last}: the log has {least} to {most}");
+            return Err(IngestError::Content { message });
+        }
+    }
+    if !words.known(|name| metrics.of(name).is_some()) {
+        return Ok(Found::default());
+    }
+    let file = files
+        .first()
+        .and_then(|file| file.file_name())
+        .map_or(String::new(), |n| n.to_string_lossy().into_owned());
+    let mut found = run::found(&metrics, words, &file, options);
+    // Steps that only validate have no seconds.
+    let steps = metrics.any(words.step).or_else(|| metrics.any(words.response_mean)).map(|found| found.1);
+    if let Some((first, last)) = steps.and_then(|s| Some((s.keys().next()?, s.keys().next_back()?))) {
+        found.read = format!("{} RL steps, {first} to {last}", steps.map_or(0, |s| s.len()));
+    }
+    Ok(found)
+}
+
+fn of_engine(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found, IngestError> {
+    let mut found = Found::default();
+    let mut samples: Vec<(u64, prometheus::Sample)> = Vec::new();
+    for file in files {
+        let mut sample = prometheus::Sample::default();
+        let mut values = 0;
+        text::lines(file, |_, line| values += u64::from(sample.line(line)))?;
+        samples.push((values, sample));
+    }
+    if samples.iter().all(|(values, _)| *values > 0) {
+        let values = samples.iter().map(|(values, _)| values).sum::<u64>();
+        let mut samples = samples.into_iter().map(|(_, sample)| sample);
+        let (first, last) = (samples.next(), samples.next_back());
+        let sample = match (first, last) {
+            (Some(first), Some(last)) => last.since(&first)?,
+            (Some(only), None) => only,
+            (None, _) => return Ok(found),
+        };
+        prometheus::found(&sample, options, &mut found);
+        found.read = format!("{values} values of /metrics");
+        return Ok(found);
+    }
+    let read = |each: &mut dyn FnMut(&str)| {
+        files.iter().try_for_each(|file| text::lines(file, |_, line| each(line)))
+    };
+    let lines = match kind {
+        Kind::Vllm => engine_log::vllm(read, &mut found)?,
+        _ => engine_log::sglang(read, options, &mut found)?,
+    };
+    found.read = format!("{lines} lines of the engine's log");
+    Ok(found)
+}
+
+fn of_samples(files: &[PathBuf], options: &Options) -> Result<Found, IngestError> {
+    let mut samples = samples::Samples::default();
+    let mut records = 0;
+    for file in files {
+        records += samples::read(file, options.key.as_deref(), &mut samples)?;
+    }
+    let mut found = Found { read: format!("{records} records"), ..Found::default() };
+    let both =
+        [("workload.prompt_tokens", &samples.prompts), ("workload.response_tokens", &samples.responses)];
+    for (path, lengths) in both {
+        if let Some(lengths) = lengths::histogram(lengths) {
+            found.entry(path, lengths.value, lengths.from);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,189 @@
+//! Logs of inference engines: acceptance, and engine steps with their batch and time.
+//!
+//! vLLM prints `SpecDecoding metrics: …` beside its statistics, and `Iteration(…): …` with --enable-logging-iteration-details;
+//! SGLang prints `Decode batch, …`. Fields are looked for by name, as their order changed between versions and forks add some.
+//! vLLM's time of an iteration is what it waited for the result: with asynchronous scheduling many are next to nothing, so
+//! those below a millisecond are left out and the median of a batch counts. SGLang's is worked out from throughput and
+//! acceptance length. Left out: steps with prompts in them, and requests that come back after a preemption.
+
+use std::collections::BTreeMap;
+
+use super::acceptance::{self, Rounds};
+use super::found::Found;
+use super::series::{Series, mean};
+use super::steps::{Seen, Steps};
+use super::text::after;
+use super::{IngestError, Options};
+
+/// Shortest time of a vLLM iteration that is taken for one, in milliseconds.
+const SHORTEST_MS: f64 = 1.0;
+/// Share of iterations below it from which on the times are doubtful.
+const MANY_SHORT: f64 = 0.1;
+/// How far a number of draft tokens may be from a whole one: rates are printed to two digits.
+const WHOLE: f64 = 0.03;
+/// Largest change of SGLang's running requests between two lines of which the second tells a step's time.
+const STEADY: f64 = 0.1;
+
+/// What an engine's log says. `read` calls its argument with each line.
+pub(super) fn vllm(
+    read: impl FnOnce(&mut dyn FnMut(&str)) -> Result<(), IngestError>,
+    found: &mut Found,
+) -> Result<u64, IngestError> {
+    let mut rounds = Rounds::default();
+    let mut lengths = Series::new();
+    let mut steps = Steps::default();
+    let (mut lines, mut iterations, mut short) = (0, 0_u64, 0_u64);
+    read(&mut |line| {
+        if line.contains("SpecDecoding metrics:") {
+            lines += 1;
+            if let Some(interval) = interval(line) {
+                lengths.insert(lines, 1.0 + interval.accepted.iter().sum::<f64>() / interval.drafts);
+                rounds.add(&interval);
+            }
+        } else if let Some(at) = line.find("Iteration(") {
+            let iteration = &line[at..];
+            lines += 1;
+            let of = |name: &str| before(iteration, name);
+            let elapsed = after(iteration, "iteration elapsed time:");
+            let (Some(prompts), Some(batch), Some(tokens), Some(ms)) =
+                (of("context tokens"), of("generation requests"), of("generation tokens"), elapsed)
+            else {
+                return;
+            };
+            if prompts > 0.0 || batch < 1.0 || tokens > 64.0 * batch || iteration.contains("(dummy)") {
+                return;
+            }
+            iterations += 1;
+            if ms < SHORTEST_MS {
+                short += 1;
+                return;
+            }
+            steps.add(Seen { batch, tokens_each: tokens / batch, context: None, ms });
+        }
+    })?;
+    let scatter = mean(&lengths).filter(|m| m.steps > 2).map(|m| m.se / m.value);
+    rounds.entry(scatter, "SpecDecoding metrics", found);
+    if iterations > 0 && short as f64 > MANY_SHORT * iterations as f64 {
+        found.remark(format!(
+            "{:.0} % of the iterations took less than {SHORTEST_MS} ms: with asynchronous scheduling the log holds only what was \
+             waited for, and the rest may be too short",
+            100.0 * short as f64 / iterations as f64
+        ));
+    }
+    steps.into_found(found);
+    Ok(lines)
+}
+
+/// The rounds of one `SpecDecoding metrics` line. Shares are of all rounds with a draft; older lines have no shares.
+fn interval(line: &str) -> Option<Rounds> {
+    let drafted = after(line, "Drafted:")?;
+    let (_, shares) = line.split_once("Per-position acceptance rate:")?;
+    let shares: Vec<f64> = shares
+        .split(',')
+        .map_while(|part| part.trim().split_whitespace().next()?.trim_end_matches('%').parse().ok())
+        .collect();
+    let k = shares.len() as f64;
+    // Accepted tokens over accepted positions is exact where the draft length changes; the printed shares are rounded.
+    let sum: f64 = shares.iter().sum();
+    let accepted = after(line, "Accepted:")?;
+    let drafts = if accepted > 0.0 && sum > 0.0 { accepted / sum } else { drafted / k };
+    (drafted > 0.0 && k > 0.0).then(|| Rounds {
+        drafts,
+        draft_tokens: drafted,
+        accepted: shares.iter().map(|share| share * drafts).collect(),
+        requests: 0.0,
+    })
+}
+
+/// The number before a name, as in `14 generation requests`.
+fn before(text: &str, name: &str) -> Option<f64> {
+    let at = text.find(name)?;
+    text[..at].split_whitespace().next_back()?.parse().ok()
+}
+
+/// What SGLang's log says.
+pub(super) fn sglang(
+    read: impl FnOnce(&mut dyn FnMut(&str)) -> Result<(), IngestError>,
+    options: &Options,
+    found: &mut Found,
+) -> Result<u64, IngestError> {
+    let mut by_rank: BTreeMap<String, f64> = BTreeMap::new();
+    let mut lengths = Series::new();
+    let (mut rounds, mut tokens) = (0.0, 0.0);
+    let mut lines = 0;
+    let mut rates = Vec::new();
+    let mut seen: Vec<(Seen, bool)> = Vec::new();
+    read(&mut |line| {
+        if line.contains("Prefill batch") {
+            // A line after it holds the prompts' time.
+            by_rank.remove(rank(line));
+            return;
+        }
+        if !line.contains("Decode batch") {
+            return;
+        }
+        lines += 1;
+        let Some(batch) = after(line, "#running-req:").filter(|batch| *batch >= 1.0) else { return };
+        let length = after(line, "accept len:");
+        if let Some(length) = length.filter(|length| *length >= 1.0) {
+            lengths.insert(lines, length);
+            // Every line is of as many forward passes; a pass has a round of each running request.
+            rounds += batch;
+            tokens += batch * length;
+            rates.extend(after(line, "accept rate:").filter(|rate| *rate > 0.0).map(|rate| (length, rate)));
+        }
+        let held = after(line, "#token:").or_else(|| after(line, "#full token:"));
+        let last = by_rank.insert(rank(line).to_owned(), batch);
+        let throughput = after(line, "gen throughput (token/s):").filter(|rate| *rate > 0.0);
+        if let (Some(last), Some(rate)) = (last, throughput)
+            && (batch - last).abs() <= STEADY * last
+        {
+            let emitted = length.unwrap_or(1.0);
+            let context = held.map(|held| held / batch);
+            let ms = 1000.0 * batch * emitted / rate;
+            seen.push((Seen { batch, tokens_each: 1.0, context, ms }, length.is_some()));
+        }
+    })?;
+    let k = options.draft_tokens.or_else(|| draft_tokens(&rates));
+    if rounds > 0.0 {
+        let se = mean(&lengths).map_or(0.0, |m| m.se);
+        let from = "accept len of `Decode batch` lines, weighted by running requests".to_owned();
+        acceptance::length(tokens / rounds, se, k, from, found);
+    }
+    let mut steps = Steps::default();
+    for (step, speculates) in &seen {
+        match (speculates, k) {
+            (true, Some(k)) => steps.add(Seen { tokens_each: f64::from(k) + 1.0, ..*step }),
+            (true, None) => {}
+            (false, _) => steps.add(*step),
+        }
+    }
+    if k.is_none() && seen.iter().any(|(_, speculates)| *speculates) {
+        found.remark("engine steps with drafts are left out: without --draft-tokens it is not known what they verified");
+    }
+    steps.into_found(found);
+    Ok(lines)
+}
+
+/// Draft tokens of a round from acceptance lengths l and rates r. The rate is (l - 1) / K from 0.5.14 on, l / (K + 1) before:
+/// whichever gives a whole number is meant.
+fn draft_tokens(rates: &[(f64, f64)]) -> Option<u32> {
+    let middle = |of: &dyn Fn(f64, f64) -> f64| {
+        let mut values: Vec<f64> = rates.iter().map(|(length, rate)| of(*length, *rate)).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    let newer = middle(&|length, rate| (length - 1.0) / rate)?;
+    let older = middle(&|length, rate| length / rate - 1.0)?;
+    let off = |k: f64| (k - k.round()).abs();
+    let whole = if off(newer) <= off(older) { newer } else { older };
+    (off(whole) < WHOLE * whole && whole >= 0.5).then_some(whole.round() as u32)
+}
+
+/// What stands in the brackets before a line's message: time and rank; the rank tells engines apart.
+fn rank(line: &str) -> &str {
+    let inside =
+        line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or("", |(inside, _)| inside);
+    // A date and a time come first.
+    inside.splitn(3, ' ').nth(2).unwrap_or("")
+}

@@ -1,0 +1,183 @@
+//! What was found, put into a scenario; and the scenario's forecast beside what the log shows of single engine steps.
+//!
+//! Left out: anything that would make a forecast look better than it is. Only efficiencies are solved, where asked
+//! (`efficiency`), and the values they were solved from are marked.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::efficiency::{self, Solved};
+use super::found::{Expected, Found, node};
+use super::steps::StepTime;
+use super::words::BOTH_LOGPROBS;
+use crate::catalog;
+use crate::resolve;
+use crate::rollout::Stepper;
+use crate::scenario::Document;
+use crate::scenario::raw::{self, Speculation};
+use crate::study::StudyError;
+use crate::study::step::{StepQuestion, step};
+use crate::workload::running_context;
+use crate::yaml;
+
+/// Ratio of two efficiencies from which on they cannot be of one run: waits and recomputation make less.
+const APART: f64 = 1.8;
+/// A difference of samples or GPUs that is no rounding.
+const SAME: f64 = 0.01;
+
+/// A scenario with a log's values in it.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its text, remarks as comments on top.
+    pub text: String,
+    /// What does not fit together.
+    pub warnings: Vec<String>,
+}
+
+/// Puts everything found into a scenario; with `solve`, efficiencies of training and log-probs too.
+pub fn into_scenario(
+    found: &Found,
+    mut document: Document,
+    solve: Option<Stepper>,
+) -> Result<Scenario, StudyError> {
+    let written = document.scenario()?;
+    let drafts = matches!(written.speculation, Some(Speculation::On(_)));
+    let mut warnings = mismatches(found, &written);
+    let mut head = found.head();
+    for entry in &found.entries {
+        if entry.path.starts_with("speculation") && !drafts {
+            warnings.push("the log has acceptance, and this scenario no drafter: left out".to_owned());
+            continue;
+        }
+        document.put(entry.path, node(&entry.value)?)?;
+        let _ = writeln!(head, "# {}: {}", entry.path, entry.from);
+    }
+    let mut expect = expectations(found, &written, drafts);
+    if solve.is_none() {
+        put_expect(&mut document, &expect)?;
+    }
+    // What is wrong now does not fit what was found.
+    document.scenario()?;
+    if let Some(stepper) = solve {
+        for solved in efficiency::solve(&mut document, &expect, stepper)? {
+            warnings.extend(peak(found, &solved, &written));
+            let _ = writeln!(head, "# {}: {}", solved.path, solved.from);
+            for expected in expect.iter_mut().filter(|expected| solved.of.contains(&expected.quantity)) {
+                expected.source += "; the efficiency was solved from it";
+            }
+        }
+        put_expect(&mut document, &expect)?;
+    }
+    for line in beside(found, &document, &written)? {
+        let _ = writeln!(head, "# {line}");
+    }
+    for warning in &warnings {
+        let _ = writeln!(head, "# WARNING {warning}");
+    }
+    Ok(Scenario { text: head + &yaml::to_text(document.root()), warnings })
+}
+
+fn put_expect(document: &mut Document, expect: &[Expected]) -> Result<(), StudyError> {
+    if expect.is_empty() {
+        return Ok(());
+    }
+    let node = node(&json!(expect))?;
+    Ok(document.put("expect", node)?)
+}
+
+/// What the log and the scenario say differently.
+fn mismatches(found: &Found, written: &raw::Scenario) -> Vec<String> {
+    let count = |n: Option<raw::Count>| n.map(|n| n.get() as f64);
+    let workload = written.workload.as_ref();
+    let samples = workload.and_then(|w| Some(count(w.prompts_per_step)? * count(w.samples_per_prompt)?));
+    let gpus = written.cluster.as_ref().and_then(|cluster| count(cluster.gpus));
+    let both = [("samples a step", found.samples, samples), ("GPUs", found.gpus, gpus)];
+    let differ = |(what, logged, here): (&str, Option<f64>, Option<f64>)| {
+        let (logged, here) = (logged?, here?);
+        ((logged / here - 1.0).abs() > SAME)
+            .then(|| format!("{logged:.0} {what} in the log, {here:.0} in this scenario"))
+    };
+    both.into_iter().filter_map(differ).collect()
+}
+
+/// Where the trainer's own efficiency and the solved one are far apart, the peak that both would be of: the usual mistake is
+/// another GPU.
+fn peak(found: &Found, solved: &Solved, written: &raw::Scenario) -> Option<String> {
+    let entry = found.entries.iter().find(|entry| entry.path == solved.path)?;
+    let logged = entry.value.get("value").unwrap_or(&entry.value).as_f64()?;
+    let apart = solved.value / logged;
+    let pool = written.pools.as_ref().and_then(|pools| pools.training.as_ref());
+    let id = pool.or(written.cluster.as_ref())?.device.as_ref()?;
+    let device = catalog::device(id).ok()?;
+    (!(1.0 / APART..=APART).contains(&apart)).then(|| {
+        format!(
+            "the log's efficiency is {logged:.2}, its seconds give {:.2} of {id}'s {:.0} TFLOP/s: both hold for a GPU of about \
+             {:.0} TFLOP/s, or for other samples or lengths",
+            solved.value,
+            device.bf16_tflops,
+            apart * device.bf16_tflops
+        )
+    })
+}
+
+/// Values to compare with, of the side that ran: without a drafter in the log it is the baseline of a scenario with one.
+fn expectations(found: &Found, written: &raw::Scenario, drafts: bool) -> Vec<Expected> {
+    let reference = written.training.as_ref().and_then(|training| training.reference_logprobs) == Some(true);
+    let mut all = Vec::new();
+    for expected in &found.expect {
+        let mut expected = expected.clone();
+        if reference && expected.source.contains(BOTH_LOGPROBS) {
+            expected.value *= 0.5;
+            expected.source += ", half of it";
+            let quantity = "forecast.stages_s.logprob_reference".to_owned();
+            all.push(Expected { quantity, ..expected.clone() });
+        }
+        all.push(expected);
+    }
+    if drafts && !found.speculates {
+        for expected in &mut all {
+            expected.quantity = expected.quantity.replacen("forecast.", "baseline.", 1);
+        }
+    }
+    all
+}
+
+/// Forecasts of the engine steps that the log shows, a line each.
+fn beside(found: &Found, document: &Document, written: &raw::Scenario) -> Result<Vec<String>, StudyError> {
+    if found.steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let prepared = resolve::resolve_engine(document)?;
+    let assumed = running_context(&prepared.resolved.workload, 1.0);
+    let drafts = matches!(written.speculation, Some(Speculation::On(_)));
+    let mut lines = Vec::new();
+    for seen in &found.steps {
+        if seen.draft_tokens > 0 && !drafts {
+            lines.push(format!("engine step {seen}: this scenario has no drafter"));
+            continue;
+        }
+        let report = step(&prepared, &question(seen, assumed));
+        let (ms, low, high) =
+            (1e3 * report.seconds.median, 1e3 * report.seconds.p05, 1e3 * report.seconds.p95);
+        let at = if seen.context.is_none() {
+            format!(" at an assumed context of {assumed:.0}")
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "engine step {seen}; forecast {ms:.2} ({low:.2}-{high:.2}){at}, {:+.0} %",
+            100.0 * (ms / seen.ms - 1.0)
+        ));
+    }
+    Ok(lines)
+}
+
+fn question(seen: &StepTime, assumed: f64) -> StepQuestion {
+    StepQuestion {
+        batch: seen.batch as u32,
+        context: seen.context.map_or(assumed, |context| context as f64),
+        draft_tokens: seen.draft_tokens as u32,
+        prefill_tokens: 0,
+    }
+}

@@ -1,0 +1,260 @@
+//! `rollcast import`: logs in the forms that frameworks and engines print, as keys of a scenario.
+
+mod common;
+
+use std::fs;
+
+use common::{File, public_table, rollcast, run, small};
+use serde_json::Value;
+
+/// A file of `tests/data/import`.
+fn file(name: &str) -> String {
+    common::root().join("tests/data/import").join(name).display().to_string()
+}
+
+fn import(kind: &str, name: &str, more: &[&str]) -> Value {
+    let file = file(name);
+    run(&[&["import", kind, &file, "--format", "json"], more].concat()).exits(0).json()
+}
+
+/// The value of a key that was found.
+fn entry<'a>(found: &'a Value, path: &str) -> &'a Value {
+    let entries = found["entries"].as_array().map_or(&[][..], Vec::as_slice);
+    entries.iter().find(|entry| entry["path"] == path).map_or(&Value::Null, |entry| &entry["value"])
+}
+
+/// The number of a key, with or without its error.
+fn number(value: &Value) -> f64 {
+    value.get("value").unwrap_or(value).as_f64().unwrap_or(f64::NAN)
+}
+
+fn expected(found: &Value, quantity: &str) -> f64 {
+    let all = found["expect"].as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().find(|e| e["quantity"] == quantity).map_or(f64::NAN, |e| number(&e["value"]))
+}
+
+fn remarks(found: &Value) -> String {
+    found["remarks"].to_string()
+}
+
+fn near(value: f64, expected: f64, relative: f64) {
+    assert!((value / expected - 1.0).abs() <= relative, "{value} for {expected}");
+}
+
+#[test]
+fn verl_says_the_same_on_its_console_and_in_its_file() {
+    let (console, json) = (import("verl", "verl.log", &[]), import("verl", "verl.jsonl", &[]));
+    assert_eq!(console["entries"], json["entries"]);
+    assert_eq!(console["samples"], json["samples"]);
+
+    let response = &entry(&json, "workload.response_tokens")["lognormal"];
+    near(number(&response["mean"]), (1476.36 + 1504.64 + 1547.91 + 1602.68) / 4.0, 1e-3);
+    assert_eq!(response["max"], 4096);
+    assert_eq!(json["samples"], 1024.0, "tokens over mean lengths");
+    assert_eq!(json["gpus"], 8.0, "tokens over throughput and seconds");
+    assert_eq!(expected(&json, "forecast.stages_s.generation"), 98.9, "the median of four steps");
+    assert_eq!(entry(&json, "training.mfu"), 0.37);
+    // Step 3 has 60.5 s of validation inside, step 4 some outside: 288.75 - 60.5 and 229.25.
+    near(expected(&json, "forecast.step_s"), (227.25 + 228.25) / 2.0, 3e-4);
+    // Without the number of draft tokens a length is no key.
+    assert!(entry(&json, "speculation.acceptance").is_null() && remarks(&json).contains("--draft-tokens"));
+    let with = import("verl", "verl.jsonl", &["--draft-tokens", "3"]);
+    assert_eq!(entry(&with, "speculation.acceptance")["length"]["at_k"], 3);
+    let some = import("verl", "verl.log", &["--steps", "2..3"]);
+    near(number(&entry(&some, "workload.response_tokens")["lognormal"]["mean"]), 1526.27, 1e-3);
+}
+
+#[test]
+fn nemo_rl_counts_rounds_by_position_and_both_log_probs_together() {
+    let found = import("nemo-rl", "nemo_metrics.json", &[]);
+    let rates = &entry(&found, "speculation.acceptance")["per_position"];
+    for (j, rate) in [0.712, 0.6994, 0.6647].into_iter().enumerate() {
+        near(number(&rates[j]), rate, 1e-3);
+    }
+    assert_eq!(found["samples"], 128.0);
+    // The checkpoint of the last step is not the step's.
+    assert!(found["expect"].to_string().contains("less timing/train/checkpointing"));
+    assert!(remarks(&found).contains("max_total_sequence_length"));
+
+    // A scenario with a reference model has two passes of these seconds.
+    let both = expected(&found, "forecast.stages_s.logprob_old");
+    let scenario = File::new(&small(&[]));
+    let text =
+        run(&["import", "nemo-rl", &file("nemo_metrics.json"), "--into", scenario.name()]).exits(0).out;
+    let half = format!("logprob_reference, value: {:.2}", both / 2.0);
+    assert!(text.contains(&half) && text.contains("half of it"), "{half}: {text}");
+}
+
+#[test]
+fn slime_prints_two_maps_for_a_rollout() {
+    let found = import("slime", "slime.log", &[]);
+    assert_eq!(expected(&found, "forecast.stages_s.training"), 45.2);
+    assert_eq!(
+        expected(&found, "forecast.stages_s.generation"),
+        181.6,
+        "numpy's numbers count, and so do repeated lines"
+    );
+    // Prompts are what total lengths have beyond responses.
+    near(number(&entry(&found, "workload.prompt_tokens")["lognormal"]["mean"]), 181.3, 1e-3);
+    assert!(remarks(&found).contains("the medians would give a spread of 0.87"));
+}
+
+#[test]
+fn vllm_counters_are_those_between_two_moments() {
+    let (before, after) = (file("vllm_before.prom"), file("vllm_after.prom"));
+    let whole = import("vllm", "vllm_after.prom", &[]);
+    let between = run(&["import", "vllm", &before, &after, "--format", "json"]).exits(0).json();
+    let finished = |found: &Value| found["entries"].to_string().contains("768 finished requests");
+    assert!(!finished(&whole) && finished(&between));
+    for found in [&whole, &between] {
+        let response = &entry(found, "workload.response_tokens")["lognormal"];
+        near(number(&response["mean"]), 2926.0, 2e-3);
+        near(number(&response["sigma"]), 0.84, 0.03);
+        assert_eq!(response["max"], 8192);
+        let rates = &entry(found, "speculation.acceptance")["per_position"];
+        near(number(&rates[2]), 0.6647, 2e-3);
+        // A thousand requests, not a million rounds, make the error.
+        let se = rates[0]["se"].as_f64().unwrap_or(0.0);
+        assert!((0.003..0.006).contains(&se), "{se}");
+    }
+    run(&["import", "vllm", &after, &before]).exits(2).says(&["in the order in which they were taken"]);
+}
+
+#[test]
+fn vllm_logs_of_all_versions_are_read_and_steps_by_batch() {
+    let found = import("vllm", "vllm.log", &[]);
+    // 0.8's line without positions is left out; 0.9's other order is not. Weights are rounds, not lines.
+    let rates = &entry(&found, "speculation.acceptance")["per_position"];
+    near(number(&rates[0]), 0.7054, 1e-3);
+    let steps = found["steps"].as_array().map_or(&[][..], Vec::as_slice);
+    assert_eq!(steps.len(), 2, "batches seen five times and more: {steps:?}");
+    assert_eq!((&steps[1]["batch"], &steps[1]["draft_tokens"]), (&Value::from(64), &Value::from(3)));
+    near(number(&steps[1]["ms"]), 24.93, 1e-3);
+    let scenario = File::new(&small(&[]));
+    let text = run(&["import", "vllm", &file("vllm.log"), "--into", scenario.name()]).exits(0).out;
+    assert!(text.contains("24.93 ms, median of 11; forecast "), "{text}");
+}
+
+#[test]
+fn sglang_tells_draft_tokens_by_its_rate_in_either_meaning() {
+    let new = import("sglang", "sglang.log", &[]);
+    let old = import("sglang", "sglang_old.log", &[]);
+    for (found, length) in [(&new, 2.41), (&old, 2.40)] {
+        let form = &entry(found, "speculation.acceptance")["length"];
+        near(number(&form["value"]), length, 2e-3);
+        assert_eq!(form["at_k"], 3);
+    }
+    // 16 sequences emit 2.4 tokens a step, 2104 a second.
+    let step = &new["steps"][0];
+    near(number(&step["ms"]), 16.0 * 2.4 / 2104.0 * 1e3, 1e-3);
+    near(number(&step["context"]), 1660.0, 1e-3);
+}
+
+#[test]
+fn lengths_come_from_lines_records_and_dumps() {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{error}"));
+        path.display().to_string()
+    };
+    let of = |path: &str, more: &[&str]| {
+        let found = run(&[&["import", "lengths", path, "--format", "json"], more].concat()).exits(0).json();
+        found["entries"].to_string()
+    };
+    assert!(of(&write("plain.txt", "100\n300\n200\n300\n"), &[]).contains("4 lengths: mean 225"));
+    let records = "{\"usage\":{\"completion_tokens\":40,\"prompt_tokens\":7}}\n{\"completion_tokens\":60}\n";
+    let both = of(&write("records.jsonl", records), &[]);
+    assert!(both.contains("2 lengths: mean 50") && both.contains("workload.prompt_tokens"), "{both}");
+    let named = write("named.jsonl", "{\"n\":[1,2,3]}\n{\"n\":[1]}\n");
+    assert!(of(&named, &["--key", "n"]).contains("2 lengths: mean 2"));
+    // A response is its loss mask within the input, padding and tool output left out.
+    let nemo = "{\"input_lengths\":[6],\"token_loss_mask\":[[0,0,1,0,1,1,1,1]],\"token_ids\":[[1]]}\n";
+    let nemo = of(&write("nemo.jsonl", nemo), &[]);
+    assert!(nemo.contains("1 lengths: mean 3") && nemo.contains("1 lengths: mean 2"), "{nemo}");
+}
+
+#[test]
+fn a_log_goes_into_a_scenario_on_the_side_that_ran() {
+    let off = "speculation: off";
+    let drafter = small(&[]);
+    let start = drafter.find("speculation:").unwrap_or(0);
+    let end = drafter.find("training:").unwrap_or(0);
+    let without = format!("{}{off}\n{}", &drafter[..start], &drafter[end..]);
+    let (drafting, plain) = (File::new(&drafter), File::new(&without));
+    let into = |kind: &str, name: &str, scenario: &File| {
+        run(&["import", kind, &file(name), "--into", scenario.name()]).exits(0)
+    };
+    // verl's sample run had a drafter; without its metric it would be the baseline.
+    let log = fs::read_to_string(file("verl.jsonl")).unwrap_or_default().replace("rollout/spec_", "other/");
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let bare = folder.path().join("bare.jsonl");
+    fs::write(&bare, log).unwrap_or_else(|error| panic!("{error}"));
+    let text = run(&["import", "verl", &bare.display().to_string(), "--into", drafting.name()]).exits(0).out;
+    assert!(text.contains("quantity: baseline.step_s") && !text.contains("forecast.step_s"), "{text}");
+    assert!(into("verl", "verl.log", &drafting).out.contains("quantity: forecast.step_s"));
+
+    // Sizes that differ are said; acceptance without a drafter stays out.
+    into("verl", "verl.log", &drafting).says(&["1024 samples a step in the log, 128 in this scenario"]);
+    let plain = into("nemo-rl", "nemo_metrics.json", &plain);
+    assert!(plain.out.contains(off) && plain.err.contains("no drafter"), "{}", plain.err);
+
+    // What comes out is a scenario that runs and that can be scored.
+    let whole = File::new(&into("nemo-rl", "nemo_metrics.json", &drafting).out);
+    let scored = run(&["validate", whole.name()]).exits(0).out;
+    assert!(scored.contains("forecast.stages_s.training") && scored.contains("forecast.step_s"), "{scored}");
+}
+
+#[test]
+fn solved_efficiencies_give_the_seconds_of_the_log() {
+    let scenario = File::new(&small(&[("training: { mfu: 0.4, logprob_mfu: 0.36, ", "training: { ")]));
+    let file = file("nemo_metrics.json");
+    let solved = run(&["import", "nemo-rl", &file, "--into", scenario.name(), "--solve"]).exits(0);
+    let solved = File::new(&solved.out);
+    let rows = run(&["validate", solved.name(), "--format", "json"]).exits(0).json();
+    let rows = rows["rows"].as_array().map_or(&[][..], Vec::as_slice);
+    let error = |stage: &str| {
+        let quantity = format!("forecast.stages_s.{stage}");
+        rows.iter()
+            .find(|row| row["quantity"] == quantity.as_str())
+            .map_or(f64::NAN, |row| number(&row["error"]))
+    };
+    for stage in ["training", "logprob_old", "logprob_reference"] {
+        assert!(error(stage).abs() < 0.02, "{stage}: {}", error(stage));
+    }
+    // Two GPUs with 32 times the samples would have to be impossibly quick: the error names the key.
+    let few =
+        File::new(&small(&[("gpus: 8", "gpus: 2"), ("prompts_per_step: 16", "prompts_per_step: 4096")]));
+    run(&["import", "nemo-rl", &file, "--into", few.name(), "--solve"])
+        .exits(2)
+        .says(&["training.mfu", "of the peak rate"]);
+}
+
+#[test]
+fn what_is_no_such_log_is_said_and_what_it_is() {
+    run(&["import", "verl", &file("slime.log")]).exits(2).says(&["reads as `rollcast import slime`"]);
+    run(&["import", "sglang", &file("README.md")]).exits(2).says(&["nothing in it is what sglang writes"]);
+    run(&["import", "verl", "/nowhere"]).exits(2).says(&["/nowhere: cannot be read"]);
+    run(&["import", "verl", &file("verl.log"), "--steps", "8..9"]).exits(2).says(&["the log has 0 to 4"]);
+    run(&["import", "verl", &file("verl.log"), "--steps", "9..8"]).exits(2).says(&["9 is after 8"]);
+    run(&["import", "verl", "."]).exits(2).says(&["is a directory"]);
+    rollcast().args(["import", "werl", "x"]).assert().code(2);
+}
+
+/// Two real runs of verl (github.com/diqiuzhuanzhuan/verldata).
+#[test]
+fn a_real_console_is_read() {
+    let Some(text) = public_table("traces/verl_console_sample.log") else { return };
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = folder.path().join("first.log");
+    let first: Vec<&str> = text.lines().take(13).collect();
+    fs::write(&path, first.join("\n")).unwrap_or_else(|error| panic!("{error}"));
+    let path = path.display().to_string();
+    let found = run(&["import", "verl", &path, "--format", "json"]).exits(0).json();
+    assert_eq!((&found["samples"], &found["gpus"]), (&Value::from(5120.0), &Value::from(8.0)));
+    let response = &entry(&found, "workload.response_tokens")["lognormal"];
+    near(number(&response["mean"]), 260.4, 1e-3);
+    near(number(&response["sigma"]), 0.816, 1e-3);
+    // Two of the eleven steps have two minutes of validation inside.
+    near(expected(&found, "forecast.step_s"), 229.6, 1e-3);
+}
