@@ -22,10 +22,10 @@ mod words;
 use std::path::PathBuf;
 
 pub use found::{Entry, Expected, Found};
-pub use into::{Scenario, into_scenario};
+pub use into::{Scenario, into_scenario, samples};
 pub use steps::StepTime;
 
-use series::Metrics;
+use series::{Metrics, Series};
 use words::Words;
 
 /// What a log is of.
@@ -52,8 +52,12 @@ pub enum Kind {
 pub struct Options {
     /// RL steps that count, first and last; all by default.
     pub steps: Option<(u64, u64)>,
-    /// Samples of an RL step, where the log does not tell.
+    /// Samples of an RL step, in place of what the log tells.
     pub samples: Option<u64>,
+    /// The same, where neither that nor the log tells.
+    pub expected_samples: Option<u64>,
+    /// Samples of a prompt.
+    pub group: Option<u64>,
     /// Draft tokens of a round, where the log has a length only.
     pub draft_tokens: Option<u32>,
     /// Name of a response's length in JSON lines.
@@ -110,8 +114,10 @@ impl Kind {
 /// Reads logs of one kind. Several files are one log, in the order given; of an engine's `/metrics` they are a beginning and an
 /// end.
 pub fn import(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found, IngestError> {
-    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    let label = names.join(", ");
+    // A name with line breaks must not end the comment that it stands in.
+    let name = |file: &PathBuf| file.display().to_string().replace(char::is_control, "?");
+    let label = files.iter().map(name).collect::<Vec<_>>().join(", ");
+    unused(kind, options)?;
     let mut found = match kind {
         Kind::Lengths => of_samples(files, options)?,
         Kind::Vllm | Kind::Sglang => of_engine(kind, files, options)?,
@@ -127,6 +133,23 @@ pub fn import(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found,
     }
     found.read = format!("rollcast import {} {label}: {}", kind.name(), found.read);
     Ok(found)
+}
+
+/// Fails for an option that says nothing about this kind of log.
+fn unused(kind: Kind, options: &Options) -> Result<(), IngestError> {
+    let framework = kind.words().is_some();
+    let wrong = [
+        ("--steps", options.steps.is_some() && !framework),
+        ("--samples", options.samples.is_some() && !framework),
+        ("--draft-tokens", options.draft_tokens.is_some() && matches!(kind, Kind::Vllm | Kind::Lengths)),
+        ("--key", options.key.is_some() && kind != Kind::Lengths),
+    ];
+    match wrong.iter().find(|(_, wrong)| *wrong) {
+        Some((option, _)) => {
+            Err(IngestError::Content { message: format!("{option} says nothing about `{}`", kind.name()) })
+        }
+        None => Ok(()),
+    }
 }
 
 /// What the files look like instead, for an error.
@@ -162,15 +185,15 @@ fn of_framework(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Foun
     if !words.known(|name| metrics.of(name).is_some()) {
         return Ok(Found::default());
     }
-    let file = files
-        .first()
-        .and_then(|file| file.file_name())
-        .map_or(String::new(), |n| n.to_string_lossy().into_owned());
+    let name =
+        |file: &PathBuf| file.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    let file = files.iter().map(name).collect::<Vec<_>>().join(" and ");
     let mut found = run::found(&metrics, words, &file, options);
     // Steps that only validate have no seconds.
-    let steps = metrics.any(words.step).or_else(|| metrics.any(words.response_mean)).map(|found| found.1);
+    let mean = words.response.iter().find_map(|[mean, ..]| metrics.of(mean));
+    let steps = mean.or_else(|| metrics.any(words.step).map(|found| found.1));
     if let Some((first, last)) = steps.and_then(|s| Some((s.keys().next()?, s.keys().next_back()?))) {
-        found.read = format!("{} RL steps, {first} to {last}", steps.map_or(0, |s| s.len()));
+        found.read = format!("RL steps {first} to {last}, {} of them", steps.map_or(0, Series::len));
     }
     Ok(found)
 }
@@ -184,19 +207,36 @@ fn of_engine(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found, 
         text::lines(file, |_, line| values += u64::from(sample.line(line)))?;
         samples.push((values, sample));
     }
-    if samples.iter().all(|(values, _)| *values > 0) {
-        let values = samples.iter().map(|(values, _)| values).sum::<u64>();
-        let mut samples = samples.into_iter().map(|(_, sample)| sample);
-        let (first, last) = (samples.next(), samples.next_back());
-        let sample = match (first, last) {
-            (Some(first), Some(last)) => last.since(&first)?,
-            (Some(only), None) => only,
-            (None, _) => return Ok(found),
-        };
+    let metrics = samples.iter().filter(|(values, _)| *values > 0).count();
+    if metrics == 0 {
+        return of_engine_log(kind, files, options);
+    }
+    if metrics < samples.len() || samples.len() > 2 {
+        let message = format!(
+            "{} files, {metrics} of them of /metrics: give one, or two (a beginning and an end), and logs apart",
+            samples.len()
+        );
+        return Err(IngestError::Content { message });
+    }
+    let values = samples.iter().map(|(values, _)| values).sum::<u64>();
+    let mut samples = samples.into_iter().map(|(_, sample)| sample);
+    let sample = match (samples.next(), samples.next()) {
+        (Some(first), Some(last)) => last.since(&first)?,
+        (Some(only), None) => only,
+        (None, _) => return Ok(found),
+    };
+    if sample.is_of(kind.name()) {
         prometheus::found(&sample, options, &mut found);
         found.read = format!("{values} values of /metrics");
-        return Ok(found);
+        if found.is_empty() {
+            found.remark("nothing was counted: no finished request, no draft");
+        }
     }
+    Ok(found)
+}
+
+fn of_engine_log(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found, IngestError> {
+    let mut found = Found::default();
     let read = |each: &mut dyn FnMut(&str)| {
         files.iter().try_for_each(|file| text::lines(file, |_, line| each(line)))
     };
@@ -205,6 +245,9 @@ fn of_engine(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found, 
         _ => engine_log::sglang(read, options, &mut found)?,
     };
     found.read = format!("{lines} lines of the engine's log");
+    if lines > 0 && found.is_empty() && found.steps.is_empty() && found.remarks.is_empty() {
+        found.remark("no drafts were counted in it, and too few steps of one batch to tell their time");
+    }
     Ok(found)
 }
 

@@ -55,7 +55,7 @@ fn verl_says_the_same_on_its_console_and_in_its_file() {
     assert_eq!(expected(&json, "forecast.stages_s.generation"), 98.9, "the median of four steps");
     assert_eq!(entry(&json, "training.mfu"), 0.37);
     // Step 3 has 60.5 s of validation inside, step 4 some outside: 288.75 - 60.5 and 229.25.
-    near(expected(&json, "forecast.step_s"), (227.25 + 228.25) / 2.0, 3e-4);
+    near(expected(&json, "forecast.step_s"), f64::midpoint(227.25, 228.25), 3e-4);
     // Without the number of draft tokens a length is no key.
     assert!(entry(&json, "speculation.acceptance").is_null() && remarks(&json).contains("--draft-tokens"));
     let with = import("verl", "verl.jsonl", &["--draft-tokens", "3"]);
@@ -257,4 +257,113 @@ fn a_real_console_is_read() {
     near(number(&response["sigma"]), 0.816, 1e-3);
     // Two of the eleven steps have two minutes of validation inside.
     near(expected(&found, "forecast.step_s"), 229.6, 1e-3);
+}
+
+/// Writes files and imports them.
+fn import_text(kind: &str, name: &str, text: &str, more: &[&str]) -> common::Run {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap_or_else(|error| panic!("{error}"));
+    run(&[&["import", kind, &path.display().to_string()], more].concat())
+}
+
+fn found(kind: &str, name: &str, text: &str) -> Value {
+    import_text(kind, name, text, &["--format", "json"]).exits(0).json()
+}
+
+#[test]
+fn a_resumed_run_leaves_nothing_of_what_it_did_again() {
+    let line = |step: u32, mean: u32, more: &str| {
+        format!("step:{step} - response_length/mean:{mean}.0 - timing_s/step:100.0{more}\n")
+    };
+    let before: String =
+        (1..6).map(|step| line(step, 500, " - timing_s/ref:33.0 - timing_s/reward:40.0")).collect();
+    let after: String = (1..4).map(|step| line(step, 700, "")).collect();
+    let found = found("verl", "resumed.log", &(before + &after));
+    assert!(remarks(&found).contains("goes back 1 times, first to step 1"));
+    assert_eq!(number(&entry(&found, "workload.response_tokens")["lognormal"]["mean"]), 700.0);
+    assert!(entry(&found, "reward").is_null() && !found["expect"].to_string().contains("reference"));
+}
+
+#[test]
+fn exports_of_weights_and_biases_are_of_one_run() {
+    let one = "\"Step\",\"a - response_length/mean\",\"a - response_length/mean__MIN\"\n1,400,1\n2,402,1\n";
+    near(
+        number(&entry(&found("verl", "one.csv", one), "workload.response_tokens")["lognormal"]["mean"]),
+        401.0,
+        1e-9,
+    );
+    let two = "\"Step\",\"a - response_length/mean\",\"b - response_length/mean\"\n1,400,800\n";
+    import_text("verl", "two.csv", two, &[]).exits(2).says(&["columns of several runs", "export one run"]);
+    // SkyRL counts accepted tokens and shares, and no rounds: 1,200 accepted at 0.7 + 0.5 are 1,000 rounds.
+    let sky = "trainer/global_step,generate/avg_num_tokens,generate/std_num_tokens,vllm/train/draft_acceptance_rate_pos_1,\
+               vllm/train/draft_acceptance_rate_pos_2,vllm/train/draft_num_accepted_tokens\n\
+               1,800,500,0.7,0.5,1200\n2,820,505,0.7,0.5,1200\n3,810,503,0.7,0.5,1200\n";
+    let sky = found("skyrl", "sky.csv", sky);
+    assert!(sky["entries"].to_string().contains("over 3000 rounds"), "{sky}");
+    near(number(&entry(&sky, "speculation.acceptance")["per_position"][1]), 5.0 / 7.0, 1e-3);
+    near(number(&entry(&sky, "workload.response_tokens")["lognormal"]["sigma"]), 0.571, 0.01);
+}
+
+#[test]
+fn means_and_shares_are_of_the_same_samples() {
+    // 700 of 1,000 samples were not aborted: their mean with their share, all samples in the tokens.
+    let line = "step:1 - response_length/mean:700.0 - response_length/max:4096 - response_length/clip_ratio:0.035 - \
+                response_length_non_aborted/mean:1000.0 - response_length_non_aborted/max:4096 - \
+                response_length_non_aborted/clip_ratio:0.05 - prompt_length/mean:100.0 - perf/total_num_tokens:800000\n";
+    let verl = found("verl", "aborted.log", line);
+    assert_eq!(verl["samples"], 1000.0);
+    assert!(verl["entries"].to_string().contains("from the 5.00 % that were cut"), "{verl}");
+    // Tool output is in slime's total and in its response, and not in the effective one.
+    let slime = "perf 0: {'rollout/response_len/mean': 2000.0, 'perf/rollout_time': 50.0}\n\
+                 rollout 0: {'rollout/response_lengths': 3500.0, 'rollout/total_lengths': 3700.0}\n";
+    let slime = found("slime", "tools.log", slime);
+    assert_eq!(number(&entry(&slime, "workload.prompt_tokens")["lognormal"]["mean"]), 200.0);
+    // Prompts are there once for each of their samples: their spread is that of 64 of them.
+    let prompts = "step:1 - prompt_length/mean:100.0 - prompt_length/max:250 - response_length/mean:900.0 - \
+                   perf/total_num_tokens:2048000\n";
+    let spread = |more: &[&str]| {
+        let run = import_text("verl", "prompts.log", prompts, &[&["--format", "json"], more].concat());
+        number(&entry(&run.exits(0).json(), "workload.prompt_tokens")["lognormal"]["sigma"])
+    };
+    assert_eq!(spread(&[]), 0.4, "assumed");
+    near(spread(&["--samples-per-prompt", "32"]), 0.441, 1e-3);
+}
+
+#[test]
+fn validation_comes_off_the_steps_that_hold_it_only() {
+    let step = |seconds: &str| {
+        let line = format!(
+            "step:1 - timing_s/gen:80.0 - timing_s/update_actor:50.0 - timing_s/update_critic:60.0 - timing_s/values:20.0 - \
+             timing_s/testing:40.0 - timing_s/step:{seconds}\n"
+        );
+        expected(&found("verl", "critic.log", &line), "forecast.step_s")
+    };
+    assert_eq!((step("212.0"), step("252.0")), (212.0, 212.0));
+}
+
+#[test]
+fn what_a_scenario_says_otherwise_stays() {
+    let sandbox = "reward: { sandbox: { latency: 3, concurrency: 64 } }";
+    let own = "expect: [{ quantity: forecast.step_s, value: 9, source: a paper }]\n";
+    let scenario = File::new(&(small(&[("reward: { rule: { seconds: 2 } }", sandbox)]) + own));
+    let into =
+        |scenario: &File| run(&["import", "verl", &file("verl.log"), "--into", scenario.name()]).exits(0);
+    let once = into(&scenario).says(&["s of scoring are left out"]);
+    assert!(once.out.contains("sandbox:") && once.out.contains("a paper"), "{}", once.out);
+    // A second time nothing is there twice.
+    let again = into(&File::new(&once.out));
+    assert_eq!(once.out.matches("quantity:").count(), again.out.matches("quantity:").count());
+    // With a reference model in the scenario and none in the log, old log-probs are solved from their own seconds.
+    let log =
+        fs::read_to_string(file("verl.jsonl")).unwrap_or_default().replace("timing_s/ref", "timing_s/none");
+    let plain = small(&[("training: { mfu: 0.4, logprob_mfu: 0.36, ", "training: { ")]);
+    let plain = File::new(&plain);
+    let solved = import_text("verl", "noref.jsonl", &log, &["--into", plain.name(), "--solve"]).exits(0);
+    let solved = File::new(&solved.says(&["the log no seconds of a reference model"]).out);
+    let rows = run(&["validate", solved.name(), "--format", "json"]).exits(0).json();
+    let old = rows["rows"].as_array().and_then(|rows| {
+        rows.iter().find(|row| row["quantity"].as_str().is_some_and(|q| q.ends_with("logprob_old")))
+    });
+    assert!(old.is_some_and(|row| number(&row["error"]).abs() < 0.02), "{rows}");
 }

@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::{Format, OutputOptions};
 use crate::ingest::{self, Kind, Options};
 use crate::rollout::Stepper;
-use crate::scenario::Document;
+use crate::scenario::{Document, raw};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print this scenario with everything found in it, instead of a piece of YAML; its comments are lost.
-    #[arg(long, value_name = "SCENARIO")]
+    #[arg(long, value_name = "SCENARIO", conflicts_with = "format")]
     into: Option<PathBuf>,
     /// With --into: also solve the efficiencies of training and log-probs that give the log's seconds.
     #[arg(long, requires = "into")]
@@ -28,9 +28,12 @@ pub(super) struct Arguments {
     /// RL steps that count; by default all of the log.
     #[arg(long, value_name = "FIRST..LAST", value_parser = range)]
     steps: Option<(u64, u64)>,
-    /// Samples of an RL step, where the log does not tell: the spread of lengths can come from the longest.
+    /// Samples of an RL step, where neither the log nor the scenario tells: the spread of lengths can come from the longest.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     samples: Option<u64>,
+    /// Samples of each prompt, for the spread of prompts; with --into the scenario's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    samples_per_prompt: Option<u64>,
     /// Draft tokens of a round, where the log has an acceptance length only.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=64))]
     draft_tokens: Option<u32>,
@@ -79,9 +82,15 @@ fn range(text: &str) -> Result<(u64, u64), String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let document = arguments.into.as_ref().map(|path| Document::read(path)).transpose()?;
+    let written = document.as_ref().map(Document::scenario).transpose()?;
+    let workload = written.as_ref().and_then(|scenario| scenario.workload.as_ref());
+    let group = workload.and_then(|workload| workload.samples_per_prompt).map(raw::Count::get);
     let options = Options {
         steps: arguments.steps,
         samples: arguments.samples,
+        expected_samples: written.as_ref().and_then(ingest::samples),
+        group: arguments.samples_per_prompt.or(group),
         draft_tokens: arguments.draft_tokens,
         key: arguments.key.clone(),
     };
@@ -90,12 +99,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         super::print_json(&found)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(path) = &arguments.into else {
+    let Some(document) = document else {
         super::print(&found.fragment()?)?;
         return Ok(ExitCode::SUCCESS);
     };
     let solve = arguments.solve.then_some(Stepper::Leap);
-    let scenario = ingest::into_scenario(&found, Document::read(path)?, solve)?;
+    let scenario = ingest::into_scenario(&found, document, solve)?;
     for warning in &scenario.warnings {
         super::note(arguments.output, &format!("warning: {warning}"));
     }

@@ -1,7 +1,8 @@
 //! Efficiencies of training and log-probs that give the log's seconds.
 //!
 //! A stage's seconds are operations over an efficiency, and a few that do not depend on it: each turn of the loop scales the
-//! efficiency by forecast over logged seconds, which settles in a few. Left out: generation, which no number is turned for.
+//! efficiency by forecast over logged seconds, which settles in a few. Stages count that both the log and the scenario have.
+//! Left out: generation, which no number is turned for.
 
 use serde_json::json;
 
@@ -35,6 +36,29 @@ pub(super) struct Solved {
 const KEYS: [(&str, &[&str]); 2] =
     [("training.mfu", &["training"]), ("training.logprob_mfu", &["logprob_old", "logprob_reference"])];
 
+/// An efficiency that is being solved.
+struct Open<'a> {
+    path: &'static str,
+    /// What the log has of its stages.
+    logged: Vec<(&'static str, &'a Expected)>,
+    value: f64,
+}
+
+impl Open<'_> {
+    /// Logged and forecast seconds of the stages that both sides have.
+    fn seconds(&self, result: &RunResult) -> [f64; 2] {
+        let mut sums = [0.0; 2];
+        for (stage, logged) in &self.logged {
+            let forecast = forecast(result, stage);
+            if forecast > 0.0 {
+                sums[0] += logged.value;
+                sums[1] += forecast;
+            }
+        }
+        sums
+    }
+}
+
 /// Solves what `expect` has seconds for, and puts it into the document.
 pub(super) fn solve(
     document: &mut Document,
@@ -46,72 +70,64 @@ pub(super) fn solve(
     for (path, n) in [("uncertainty.workload_draws", 2), ("uncertainty.worlds", 1)] {
         quick.put(path, node(&json!(n))?)?;
     }
-    let of = |stages: &[&str]| -> (f64, Vec<String>) {
-        let is = |expected: &&Expected| {
-            expected.quantity.split_once(".stages_s.").is_some_and(|(_, stage)| stages.contains(&stage))
-        };
-        let found: Vec<&Expected> = expect.iter().filter(is).collect();
-        (found.iter().map(|e| e.value).sum(), found.iter().map(|e| e.quantity.clone()).collect())
+    let logged = |stage: &&'static str| {
+        let of = |expected: &&Expected| expected.quantity.ends_with(&format!(".stages_s.{stage}"));
+        expect.iter().find(of).filter(|expected| expected.value > 0.0).map(|expected| (*stage, expected))
     };
-    let mut open: Vec<(&'static str, &[&str], f64, Vec<String>, f64)> = Vec::new();
-    for (path, stages) in KEYS {
-        let (seconds, quantities) = of(stages);
-        if seconds > 0.0 {
-            open.push((path, stages, seconds, quantities, 0.0));
-        }
-    }
-    if open.is_empty() {
-        return Ok(Vec::new());
-    }
+    let all = KEYS.map(|(path, stages)| Open {
+        path,
+        logged: stages.iter().filter_map(logged).collect(),
+        value: 0.0,
+    });
+    let mut open: Vec<Open> = all.into_iter().filter(|open| !open.logged.is_empty()).collect();
+    let mut last = None;
     for _ in 0..TURNS {
+        if open.is_empty() {
+            break;
+        }
         let result = compare(&quick, stepper)?.result;
         let mut furthest: f64 = 0.0;
-        for (path, stages, logged, _, value) in &mut open {
-            let forecast = seconds(&result, stages);
-            if forecast <= 0.0 {
+        for open in &mut open {
+            let [logged, forecast] = open.seconds(&result);
+            if logged <= 0.0 {
                 continue;
             }
             let training = &result.resolved.training;
-            let now = if *path == "training.mfu" { training.mfu.value } else { training.logprob_mfu.value };
-            *value = now * forecast / *logged;
-            furthest = furthest.max((forecast / *logged - 1.0).abs());
-            let within = round(value.min(1.0), 4);
-            quick.put(path, node(&json!(within))?)?;
+            let now = if open.path == KEYS[0].0 { training.mfu.value } else { training.logprob_mfu.value };
+            open.value = now * forecast / logged;
+            furthest = furthest.max((forecast / logged - 1.0).abs());
+            quick.put(open.path, node(&json!(round(open.value.min(1.0), 4)))?)?;
         }
+        last = Some(result);
         if furthest < CLOSE {
             break;
         }
     }
+    let Some(result) = last else { return Ok(Vec::new()) };
     let mut solved = Vec::new();
-    for (path, _, logged, of, value) in open {
-        if value <= 0.0 {
-            continue;
-        }
+    for open in open.iter().filter(|open| open.value > 0.0) {
+        let (path, value) = (open.path, open.value);
+        let [logged, _] = open.seconds(&result);
         if value > 1.0 {
             let message = format!(
                 "the log's {logged:.1} s would take {value:.2} of the peak rate: model, GPUs, samples or lengths are not the log's"
             );
             return Err(StudyError::Input(document.error_at(path, message, None)));
         }
-        let node = node(&with_error(value, ERROR * value))?;
-        document.put(path, node)?;
-        solved.push(Solved {
-            path,
-            value,
-            from: format!("{value:.3}, solved from {logged:.1} s in the log"),
-            of,
-        });
+        document.put(path, node(&with_error(value, ERROR * value))?)?;
+        let from = format!("{value:.3}, solved from {logged:.1} s in the log");
+        let there = open.logged.iter().filter(|(stage, _)| forecast(&result, stage) > 0.0);
+        solved.push(Solved { path, value, from, of: there.map(|(_, e)| e.quantity.clone()).collect() });
     }
     Ok(solved)
 }
 
-/// Seconds of stages; training and log-probs are the same with speculation and without.
-fn seconds(result: &RunResult, stages: &[&str]) -> f64 {
+/// Seconds of a stage; training and log-probs are the same with speculation and without.
+fn forecast(result: &RunResult, stage: &str) -> f64 {
     let all = &result.forecast.stages_s;
-    let named = [
-        ("training", all.training),
-        ("logprob_old", all.logprob_old),
-        ("logprob_reference", all.logprob_reference),
-    ];
-    named.iter().filter(|(name, _)| stages.contains(name)).map(|(_, seconds)| seconds).sum()
+    match stage {
+        "training" => all.training,
+        "logprob_old" => all.logprob_old,
+        _ => all.logprob_reference,
+    }
 }

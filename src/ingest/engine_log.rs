@@ -19,8 +19,10 @@ use super::{IngestError, Options};
 const SHORTEST_MS: f64 = 1.0;
 /// Share of iterations below it from which on the times are doubtful.
 const MANY_SHORT: f64 = 0.1;
-/// How far a number of draft tokens may be from a whole one: rates are printed to two digits.
-const WHOLE: f64 = 0.03;
+/// How far numbers of draft tokens may be from a whole one in the median: rates are printed to two digits.
+const WHOLE: f64 = 0.09;
+/// Most draft tokens that two digits of a rate tell.
+const MOST_DRAFTED: f64 = 8.0;
 /// Largest change of SGLang's running requests between two lines of which the second tells a step's time.
 const STEADY: f64 = 0.1;
 
@@ -37,8 +39,8 @@ pub(super) fn vllm(
         if line.contains("SpecDecoding metrics:") {
             lines += 1;
             if let Some(interval) = interval(line) {
-                lengths.insert(lines, 1.0 + interval.accepted.iter().sum::<f64>() / interval.drafts);
-                rounds.add(&interval);
+                lengths.insert(lines, interval.0);
+                rounds.add(&interval.1);
             }
         } else if let Some(at) = line.find("Iteration(") {
             let iteration = &line[at..];
@@ -62,7 +64,7 @@ pub(super) fn vllm(
         }
     })?;
     let scatter = mean(&lengths).filter(|m| m.steps > 2).map(|m| m.se / m.value);
-    rounds.entry(scatter, "SpecDecoding metrics", found);
+    rounds.entry(scatter, true, "SpecDecoding metrics", found);
     if iterations > 0 && short as f64 > MANY_SHORT * iterations as f64 {
         found.remark(format!(
             "{:.0} % of the iterations took less than {SHORTEST_MS} ms: with asynchronous scheduling the log holds only what was \
@@ -74,25 +76,22 @@ pub(super) fn vllm(
     Ok(lines)
 }
 
-/// The rounds of one `SpecDecoding metrics` line. Shares are of all rounds with a draft; older lines have no shares.
-fn interval(line: &str) -> Option<Rounds> {
+/// Acceptance length and rounds of one `SpecDecoding metrics` line. Shares are of all rounds with a draft; older lines have
+/// none.
+fn interval(line: &str) -> Option<(f64, Rounds)> {
     let drafted = after(line, "Drafted:")?;
     let (_, shares) = line.split_once("Per-position acceptance rate:")?;
     let shares: Vec<f64> = shares
         .split(',')
-        .map_while(|part| part.trim().split_whitespace().next()?.trim_end_matches('%').parse().ok())
+        .map_while(|part| part.split_whitespace().next()?.trim_end_matches('%').parse().ok())
         .collect();
     let k = shares.len() as f64;
     // Accepted tokens over accepted positions is exact where the draft length changes; the printed shares are rounded.
     let sum: f64 = shares.iter().sum();
     let accepted = after(line, "Accepted:")?;
     let drafts = if accepted > 0.0 && sum > 0.0 { accepted / sum } else { drafted / k };
-    (drafted > 0.0 && k > 0.0).then(|| Rounds {
-        drafts,
-        draft_tokens: drafted,
-        accepted: shares.iter().map(|share| share * drafts).collect(),
-        requests: 0.0,
-    })
+    let accepted = shares.iter().map(|share| share * drafts).collect();
+    (drafted > 0.0 && k > 0.0).then(|| (1.0 + sum, Rounds::of(drafts, accepted, drafted, 0.0)))
 }
 
 /// The number before a name, as in `14 generation requests`.
@@ -107,7 +106,7 @@ pub(super) fn sglang(
     options: &Options,
     found: &mut Found,
 ) -> Result<u64, IngestError> {
-    let mut by_rank: BTreeMap<String, f64> = BTreeMap::new();
+    let mut by_engine: BTreeMap<String, f64> = BTreeMap::new();
     let mut lengths = Series::new();
     let (mut rounds, mut tokens) = (0.0, 0.0);
     let mut lines = 0;
@@ -116,7 +115,7 @@ pub(super) fn sglang(
     read(&mut |line| {
         if line.contains("Prefill batch") {
             // A line after it holds the prompts' time.
-            by_rank.remove(rank(line));
+            by_engine.remove(&engine(line));
             return;
         }
         if !line.contains("Decode batch") {
@@ -133,7 +132,7 @@ pub(super) fn sglang(
             rates.extend(after(line, "accept rate:").filter(|rate| *rate > 0.0).map(|rate| (length, rate)));
         }
         let held = after(line, "#token:").or_else(|| after(line, "#full token:"));
-        let last = by_rank.insert(rank(line).to_owned(), batch);
+        let last = by_engine.insert(engine(line), batch);
         let throughput = after(line, "gen throughput (token/s):").filter(|rate| *rate > 0.0);
         if let (Some(last), Some(rate)) = (last, throughput)
             && (batch - last).abs() <= STEADY * last
@@ -166,24 +165,50 @@ pub(super) fn sglang(
 }
 
 /// Draft tokens of a round from acceptance lengths l and rates r. The rate is (l - 1) / K from 0.5.14 on, l / (K + 1) before:
-/// whichever gives a whole number is meant.
+/// the one that gives whole numbers is meant, and where both or neither do nothing is.
 fn draft_tokens(rates: &[(f64, f64)]) -> Option<u32> {
-    let middle = |of: &dyn Fn(f64, f64) -> f64| {
+    let sorted = |of: &dyn Fn(f64, f64) -> f64| {
         let mut values: Vec<f64> = rates.iter().map(|(length, rate)| of(*length, *rate)).collect();
         values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        values
     };
-    let newer = middle(&|length, rate| (length - 1.0) / rate)?;
-    let older = middle(&|length, rate| length / rate - 1.0)?;
-    let off = |k: f64| (k - k.round()).abs();
-    let whole = if off(newer) <= off(older) { newer } else { older };
-    (off(whole) < WHOLE * whole && whole >= 0.5).then_some(whole.round() as u32)
+    let middle = |values: &[f64]| values.get(values.len() / 2).copied();
+    let whole = |values: Vec<f64>| {
+        let k = middle(&values)?.round();
+        let mut off: Vec<f64> = values.iter().map(|x| (x - k).abs()).collect();
+        off.sort_by(f64::total_cmp);
+        (middle(&off)? < WHOLE && (1.0..=MOST_DRAFTED).contains(&k)).then_some(k as u32)
+    };
+    let newer = whole(sorted(&|length, rate| (length - 1.0) / rate));
+    let older = whole(sorted(&|length, rate| length / rate - 1.0));
+    match (newer, older) {
+        (Some(k), None) | (None, Some(k)) => Some(k),
+        _ => None,
+    }
 }
 
-/// What stands in the brackets before a line's message: time and rank; the rank tells engines apart.
-fn rank(line: &str) -> &str {
-    let inside =
-        line.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or("", |(inside, _)| inside);
+/// What tells engines apart: what stands before the brackets (a process under Ray), and the rank inside them.
+fn engine(line: &str) -> String {
+    let (before, rest) = line.split_once('[').unwrap_or(("", line));
+    let inside = rest.split_once(']').map_or("", |(inside, _)| inside);
     // A date and a time come first.
-    inside.splitn(3, ' ').nth(2).unwrap_or("")
+    format!("{before}{}", inside.splitn(3, ' ').nth(2).unwrap_or(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draft_tokens_are_told_only_where_one_meaning_fits() {
+        let two_digits = |x: f64| (100.0 * x).round() / 100.0;
+        let newer = |k: f64| [2.41, 2.38, 2.36].map(|l| (l, two_digits((l - 1.0) / k)));
+        let older = |k: f64| [2.41, 2.38, 2.36].map(|l| (l, two_digits(l / (k + 1.0))));
+        assert_eq!(draft_tokens(&newer(3.0)), Some(3));
+        assert_eq!(draft_tokens(&older(3.0)), Some(3));
+        // A length of two at a rate of a half is one of two, or two of four.
+        assert_eq!(draft_tokens(&[(2.0, 0.5); 5]), None);
+        assert_eq!(draft_tokens(&newer(31.0)), None, "two digits do not tell so many apart");
+        assert_eq!(draft_tokens(&[]), None);
+    }
 }

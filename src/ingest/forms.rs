@@ -17,47 +17,64 @@ use super::series::Metrics;
 use super::text::{lines, number};
 
 /// Names of a step in flat records.
-const STEP: [&str; 4] = ["step", "_step", "global_step", "training/global_step"];
+const STEP: [&str; 5] = ["step", "_step", "global_step", "training/global_step", "trainer/global_step"];
 
 /// Reads a file into `metrics`; how many records it held.
 pub(super) fn read(path: &Path, metrics: &mut Metrics) -> Result<u64, IngestError> {
-    let mut records = 0;
-    let mut header: Option<Columns> = None;
+    let mut reader = Reader { records: 0, header: None, metrics };
     // A file that is one JSON object may lie on many lines.
     let mut whole: Option<String> = None;
+    let mut wrong = None;
     lines(path, |at, line| {
         let text = line.trim();
         if let Some(whole) = &mut whole {
             whole.push_str(text);
             whole.push('\n');
-            return;
-        }
-        if at == 1 {
-            header = Columns::of(text);
-            if header.is_some() {
-                return;
+        } else if at == 1
+            && text.starts_with('{')
+            && serde_json::from_str::<Map<String, Value>>(text).is_err()
+        {
+            whole = Some(format!("{text}\n"));
+        } else if at == 1 {
+            match Columns::of(text) {
+                Ok(Some(columns)) => reader.header = Some(columns),
+                Ok(None) => reader.line(text),
+                Err(why) => wrong = Some(why),
             }
+        } else {
+            reader.line(text);
         }
-        let read = match (&header, text.strip_prefix('{')) {
-            (Some(columns), _) => columns.row(text, metrics),
-            (None, Some(_)) => match serde_json::from_str::<Map<String, Value>>(text) {
-                Ok(object) => record(&object, metrics),
-                Err(_) if at == 1 => {
-                    whole = Some(format!("{text}\n"));
-                    None
-                }
-                Err(_) => None,
-            },
-            (None, None) => console(text, metrics).or_else(|| python(text, metrics)),
-        };
-        records += u64::from(read.is_some());
     })?;
-    if let Some(text) = whole
-        && let Ok(object) = serde_json::from_str::<Map<String, Value>>(&text)
-    {
-        records += u64::from(record(&object, metrics).is_some());
+    if let Some(message) = wrong {
+        return Err(IngestError::File { file: path.display().to_string(), message });
     }
-    Ok(records)
+    if let Some(text) = whole {
+        match serde_json::from_str::<Map<String, Value>>(&text) {
+            Ok(object) => reader.records += u64::from(record(&object, reader.metrics).is_some()),
+            // It only began like one: a printed configuration, or a first line that was cut.
+            Err(_) => text.lines().for_each(|line| reader.line(line)),
+        }
+    }
+    Ok(reader.records)
+}
+
+/// Reads lines of any form.
+struct Reader<'a> {
+    records: u64,
+    header: Option<Columns>,
+    metrics: &'a mut Metrics,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, text: &str) {
+        let metrics = &mut *self.metrics;
+        let read = match (&self.header, text.starts_with('{')) {
+            (Some(columns), _) => columns.row(text, metrics),
+            (None, true) => serde_json::from_str(text).ok().and_then(|object| record(&object, metrics)),
+            (None, false) => console(text, metrics).or_else(|| python(text, metrics)),
+        };
+        self.records += u64::from(read.is_some());
+    }
 }
 
 /// `step:3 - name:0.5 - name:7`.
@@ -86,7 +103,7 @@ fn python(text: &str, metrics: &mut Metrics) -> Option<()> {
     if words.next()?.trim_end_matches(':') == "step" {
         return None;
     }
-    metrics.begin(step);
+    // Several processes print maps of one step, and not in order.
     let mut rest = map;
     while let Some(open) = rest.find(['\'', '"']) {
         let quote = rest[open..].chars().next()?;
@@ -103,25 +120,21 @@ fn python(text: &str, metrics: &mut Metrics) -> Option<()> {
 /// One JSON object: a step's, or a file's.
 fn record(object: &Map<String, Value>, metrics: &mut Metrics) -> Option<()> {
     let step = STEP.iter().find_map(|name| object.get(*name).and_then(whole_number));
-    match (step, object.get("data").and_then(Value::as_object)) {
-        (Some(step), data) => {
-            metrics.begin(step);
-            flat(step, "", data.unwrap_or(object), metrics);
-            Some(())
-        }
-        (None, _) => {
-            let mut any = None;
-            for (name, steps) in object {
-                for (step, value) in steps.as_object().into_iter().flatten() {
-                    if let (Ok(step), Some(value)) = (step.parse(), value.as_f64()) {
-                        metrics.insert(step, name, value);
-                        any = Some(());
-                    }
-                }
+    if let Some(step) = step {
+        metrics.begin(step);
+        flat(step, "", object.get("data").and_then(Value::as_object).unwrap_or(object), metrics);
+        return Some(());
+    }
+    let mut any = None;
+    for (name, steps) in object {
+        for (step, value) in steps.as_object().into_iter().flatten() {
+            if let (Ok(step), Some(value)) = (step.parse(), value.as_f64()) {
+                metrics.insert(step, name, value);
+                any = Some(());
             }
-            any
         }
     }
+    any
 }
 
 /// Numbers of an object, names of nested ones joined by a slash.
@@ -150,22 +163,32 @@ struct Columns {
 }
 
 impl Columns {
-    /// From the first line; `None` where it is no header with a step.
-    fn of(line: &str) -> Option<Self> {
-        let names: Vec<String> = cells(line)?;
-        let step = names.iter().position(|name| STEP.contains(&name.to_lowercase().as_str()))?;
-        // W&B puts the run's name before the metric's; the columns for a band around it say nothing more.
+    /// From the first line; `None` where it is no header with a step, an error where a metric is there for several runs.
+    fn of(line: &str) -> Result<Option<Self>, String> {
+        let Some(all) = cells(line) else { return Ok(None) };
+        let Some(step) = all.iter().position(|name| STEP.contains(&name.to_lowercase().as_str())) else {
+            return Ok(None);
+        };
+        // W&B puts the run's name before the metric's.
         let bare =
-            |name: String| name.rsplit_once(" - ").map_or(name.clone(), |(_, metric)| metric.to_owned());
-        Some(Columns { step, names: names.into_iter().map(bare).collect() })
-            .filter(|columns| columns.names.len() > 1)
+            |name: &String| name.rsplit_once(" - ").map_or(name.clone(), |(_, metric)| metric.to_owned());
+        let names: Vec<String> = all.iter().map(bare).collect();
+        for (i, name) in names.iter().enumerate() {
+            if let Some(first) = names[..i].iter().position(|other| other == name) {
+                return Err(format!(
+                    "columns of several runs, `{}` and `{}`: export one run at a time",
+                    all[first], all[i]
+                ));
+            }
+        }
+        Ok(Some(Columns { step, names }).filter(|columns| columns.names.len() > 1))
     }
 
     fn row(&self, line: &str, metrics: &mut Metrics) -> Option<()> {
         let cells = cells(line)?;
-        let step = cells.get(self.step)?.parse::<f64>().ok().filter(|x| *x >= 0.0)? as u64;
-        metrics.begin(step);
+        let step = cells.get(self.step)?.parse().ok().filter(|x: &f64| *x >= 0.0 && x.fract() == 0.0)? as u64;
         for (name, cell) in self.names.iter().zip(&cells) {
+            // The band around a metric says nothing more.
             if !name.ends_with("__MIN") && !name.ends_with("__MAX") {
                 // An empty cell is a step without this metric.
                 cell.parse().into_iter().for_each(|value| metrics.insert(step, name, value));
@@ -179,4 +202,18 @@ fn cells(line: &str) -> Option<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
     let record = reader.records().next()?.ok()?;
     Some(record.iter().map(|cell| cell.trim().to_owned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_one_run_only() {
+        let one = Columns::of("\"Step\",\"run a - x/y\",\"run a - x/y__MIN\"");
+        assert!(one.is_ok_and(|c| c.is_some_and(|c| c.names == ["Step", "x/y", "x/y__MIN"])));
+        let two = Columns::of("Step,a - x,b - x");
+        assert!(two.is_err_and(|why| why.contains("`a - x` and `b - x`")));
+        assert!(Columns::of("a plain line, with a comma").is_ok_and(|c| c.is_none()));
+    }
 }

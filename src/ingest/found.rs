@@ -61,7 +61,7 @@ impl Found {
 
     /// Adds a value to compare with, to four digits.
     pub fn expect(&mut self, quantity: &'static str, value: Option<f64>, source: impl Into<String>) {
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|value| *value >= 0.0) {
             self.expect.push(Expected {
                 quantity: quantity.to_owned(),
                 value: round(value, 4),

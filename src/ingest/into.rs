@@ -5,10 +5,10 @@
 
 use std::fmt::Write;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::efficiency::{self, Solved};
-use super::found::{Expected, Found, node};
+use super::found::{Entry, Expected, Found, node};
 use super::steps::StepTime;
 use super::words::BOTH_LOGPROBS;
 use crate::catalog;
@@ -19,7 +19,7 @@ use crate::scenario::raw::{self, Speculation};
 use crate::study::StudyError;
 use crate::study::step::{StepQuestion, step};
 use crate::workload::running_context;
-use crate::yaml;
+use crate::yaml::{self, Node};
 
 /// Ratio of two efficiencies from which on they cannot be of one run: waits and recomputation make less.
 const APART: f64 = 1.8;
@@ -45,29 +45,36 @@ pub fn into_scenario(
     let drafts = matches!(written.speculation, Some(Speculation::On(_)));
     let mut warnings = mismatches(found, &written);
     let mut head = found.head();
+    if drafts && !found.speculates && !found.expect.is_empty() {
+        head += "# NOTE no acceptance in the log: it is taken as a run without speculation, and `expect` is about the baseline\n";
+    }
+    let mut put = Vec::new();
     for entry in &found.entries {
-        if entry.path.starts_with("speculation") && !drafts {
-            warnings.push("the log has acceptance, and this scenario no drafter: left out".to_owned());
-            continue;
+        match place(entry, &written, drafts) {
+            Ok((path, value)) => {
+                document.put(path, node(value)?)?;
+                put.push((path, entry.from.clone()));
+            }
+            Err(why) => warnings.push(why),
         }
-        document.put(entry.path, node(&entry.value)?)?;
-        let _ = writeln!(head, "# {}: {}", entry.path, entry.from);
     }
     let mut expect = expectations(found, &written, drafts);
-    if solve.is_none() {
-        put_expect(&mut document, &expect)?;
-    }
     // What is wrong now does not fit what was found.
     document.scenario()?;
     if let Some(stepper) = solve {
         for solved in efficiency::solve(&mut document, &expect, stepper)? {
             warnings.extend(peak(found, &solved, &written));
-            let _ = writeln!(head, "# {}: {}", solved.path, solved.from);
+            put.retain(|(path, _)| *path != solved.path);
+            put.push((solved.path, solved.from));
             for expected in expect.iter_mut().filter(|expected| solved.of.contains(&expected.quantity)) {
                 expected.source += "; the efficiency was solved from it";
             }
         }
-        put_expect(&mut document, &expect)?;
+    }
+    put_expect(&mut document, &expect)?;
+    document.scenario()?;
+    for (path, from) in put {
+        let _ = writeln!(head, "# {path}: {from}");
     }
     for line in beside(found, &document, &written)? {
         let _ = writeln!(head, "# {line}");
@@ -78,27 +85,89 @@ pub fn into_scenario(
     Ok(Scenario { text: head + &yaml::to_text(document.root()), warnings })
 }
 
+/// Where an entry goes and what goes there; or why it stays out of this scenario.
+fn place<'a>(
+    entry: &'a Entry,
+    written: &raw::Scenario,
+    drafts: bool,
+) -> Result<(&'static str, &'a Value), String> {
+    if entry.path.starts_with("speculation") && !drafts {
+        return Err("the log has acceptance, and this scenario no drafter: left out".to_owned());
+    }
+    if entry.path != "reward" {
+        return Ok((entry.path, &entry.value));
+    }
+    match &written.reward {
+        None => Ok((entry.path, &entry.value)),
+        Some(raw::Reward::Rule(_)) => Ok(("reward.rule.seconds", &entry.value["rule"]["seconds"])),
+        Some(_) => Err(format!(
+            "the log's {} s of scoring are left out: this scenario's reward is no rule",
+            entry.value["rule"]["seconds"]
+        )),
+    }
+}
+
+/// Puts values to compare with beside those that are there; the same quantity from the same log takes the old one's place.
 fn put_expect(document: &mut Document, expect: &[Expected]) -> Result<(), StudyError> {
     if expect.is_empty() {
         return Ok(());
     }
-    let node = node(&json!(expect))?;
-    Ok(document.put("expect", node)?)
+    let mut all = node(&json!(expect))?;
+    let text = |item: &Node, key: &str| match item.child(key).map(|child| &child.value) {
+        Some(yaml::Value::Str(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let log = |source: &str| source.split(':').next().unwrap_or_default().to_owned();
+    let again = |item: &&Node| {
+        expect.iter().any(|new| {
+            text(item, "quantity") == new.quantity && log(&text(item, "source")) == log(&new.source)
+        })
+    };
+    let before = document.root().child("expect").map(|node| &node.value);
+    if let (Some(yaml::Value::Seq(old)), yaml::Value::Seq(items)) = (before, &mut all.value) {
+        let kept: Vec<Node> = old.iter().filter(|item| !again(item)).cloned().collect();
+        items.splice(0..0, kept);
+    }
+    Ok(document.put("expect", all)?)
 }
 
 /// What the log and the scenario say differently.
 fn mismatches(found: &Found, written: &raw::Scenario) -> Vec<String> {
     let count = |n: Option<raw::Count>| n.map(|n| n.get() as f64);
-    let workload = written.workload.as_ref();
-    let samples = workload.and_then(|w| Some(count(w.prompts_per_step)? * count(w.samples_per_prompt)?));
     let gpus = written.cluster.as_ref().and_then(|cluster| count(cluster.gpus));
+    let samples = samples(written).map(|n| n as f64);
     let both = [("samples a step", found.samples, samples), ("GPUs", found.gpus, gpus)];
     let differ = |(what, logged, here): (&str, Option<f64>, Option<f64>)| {
         let (logged, here) = (logged?, here?);
         ((logged / here - 1.0).abs() > SAME)
             .then(|| format!("{logged:.0} {what} in the log, {here:.0} in this scenario"))
     };
-    both.into_iter().filter_map(differ).collect()
+    let mut all: Vec<String> = both.into_iter().filter_map(differ).collect();
+    let logged = |stage: &str| found.expect.iter().any(|expected| expected.quantity.ends_with(stage));
+    let together = found.expect.iter().any(|expected| expected.source.contains(BOTH_LOGPROBS));
+    match (logged("logprob_reference"), reference(written)) {
+        (true, false) => all.push(
+            "the log has log-probs of a reference model, and this scenario no training.reference_logprobs"
+                .to_owned(),
+        ),
+        (false, true) if logged("logprob_old") && !together => all.push(
+            "this scenario has training.reference_logprobs, and the log no seconds of a reference model"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+    all
+}
+
+/// Samples of an RL step.
+pub fn samples(written: &raw::Scenario) -> Option<u64> {
+    let workload = written.workload.as_ref()?;
+    Some(workload.prompts_per_step?.get() * workload.samples_per_prompt?.get())
+}
+
+/// Whether the scenario asks for log-probs of a reference model.
+fn reference(written: &raw::Scenario) -> bool {
+    written.training.as_ref().and_then(|training| training.reference_logprobs) == Some(true)
 }
 
 /// Where the trainer's own efficiency and the solved one are far apart, the peak that both would be of: the usual mistake is
@@ -123,7 +192,7 @@ fn peak(found: &Found, solved: &Solved, written: &raw::Scenario) -> Option<Strin
 
 /// Values to compare with, of the side that ran: without a drafter in the log it is the baseline of a scenario with one.
 fn expectations(found: &Found, written: &raw::Scenario, drafts: bool) -> Vec<Expected> {
-    let reference = written.training.as_ref().and_then(|training| training.reference_logprobs) == Some(true);
+    let reference = reference(written);
     let mut all = Vec::new();
     for expected in &found.expect {
         let mut expected = expected.clone();

@@ -6,15 +6,16 @@
 use serde_json::{Value, json};
 
 use super::found::round;
-use super::series::{Series, mean};
+use super::series::{Series, mean, median};
 use crate::math::{
     clipped_lognormal_mean, lognormal_sigma_from_longest, normal_cdf, quantile_sorted,
     solve_lognormal_location, solve_lognormal_sigma,
 };
 
-/// Ranges of a histogram below the first of these quantiles; those between them hold the tail, which a rollout waits for.
-const RANGES: usize = 24;
-const TAIL: [f64; 4] = [0.98, 0.99, 0.995, 0.998];
+/// Ranges of a histogram below this quantile, of as many lengths each. What lies above, which a rollout waits for, is halved
+/// from range to range, down to the longest alone.
+const RANGES: usize = 40;
+const TAIL: f64 = 0.98;
 /// Responses that were cut, over all steps, from which on their share tells the spread.
 const ENOUGH_CLIPPED: f64 = 10.0;
 /// Least error of a spread, relative: lengths are not quite lognormal. Ways to one spread scatter by 12 % on a
@@ -50,8 +51,10 @@ pub(super) struct Shown<'a> {
     pub median: Option<&'a Series>,
     /// Standard deviation of each step.
     pub deviation: Option<&'a Series>,
-    /// Samples of a step.
+    /// Samples of a step; of prompts, different ones.
     pub samples: Option<f64>,
+    /// Whether samples are cut at different lengths.
+    pub maximum_varies: bool,
 }
 
 /// A distribution for a scenario, and where it comes from.
@@ -65,42 +68,54 @@ pub(super) struct Distribution {
     pub remarks: Vec<String>,
 }
 
-/// A lognormal from means; `None` without any.
-pub(super) fn lognormal(shown: Shown<'_>) -> Option<Distribution> {
+/// A lognormal from means; `None` without any, an error where they are no lengths.
+pub(super) fn lognormal(shown: Shown<'_>) -> Option<Result<Distribution, String>> {
     let (what, assumed) = match shown.whose {
         Whose::Responses => ("responses", ASSUMED_SPREAD[0]),
         Whose::Prompts => ("prompts", ASSUMED_SPREAD[1]),
     };
     let logged = mean(shown.mean?)?;
-    let share = shown.clipped.and_then(mean).map_or(0.0, |m| m.value);
+    if logged.value < 1.0 {
+        return Some(Err(format!("a mean of {:.3} tokens is no length", logged.value)));
+    }
+    let share = shown.clipped.and_then(mean).map_or(0.0, |m| m.value.clamp(0.0, 1.0));
     let longest = shown.longest.and_then(|series| series.values().copied().reduce(f64::max));
     // The longest of all is the maximum as soon as anything was cut.
     let max = longest.filter(|_| share > 0.0);
+    let from = |text: String| format!("mean of {} steps; {text}", logged.steps);
+    if let Some(max) = max.filter(|max| logged.value > 0.995 * max) {
+        let value = json!({ "constant": { "tokens": (max.round() as u64).max(1) } });
+        let from = from("all as long as the maximum".to_owned());
+        return Some(Ok(Distribution { value, from, remarks: Vec::new() }));
+    }
     let counted = shown.samples.map_or(f64::INFINITY, |n| share * n * logged.steps as f64);
-    let by_share = max
-        .filter(|_| counted >= ENOUGH_CLIPPED)
-        .and_then(|max| solve_lognormal_sigma(logged.value, share, max))
-        .map(|sigma| (sigma, 0.0));
+    let by_share = max.filter(|_| counted >= ENOUGH_CLIPPED);
+    let by_share =
+        by_share.map(|max| solve_lognormal_sigma(logged.value, share, max).map(|sigma| (sigma, 0.0)));
+    let mut remarks = Vec::new();
+    if by_share == Some(None) {
+        remarks.push(format!(
+            "{what}: no lognormal of mean {:.0} has {:.1} % of its lengths cut at {:.0}",
+            logged.value,
+            100.0 * share,
+            max.unwrap_or(0.0)
+        ));
+    }
     let ways = [
-        (by_share, format!("the {:.2} % that were cut", 100.0 * share)),
+        (by_share.flatten(), format!("the {:.2} % that were cut", 100.0 * share)),
         (spread_by_median(shown, max), "the medians".to_owned()),
         (spread_by_deviation(shown).filter(|_| share == 0.0), "the standard deviations".to_owned()),
-        (spread_by_longest(shown, max), "the longest of each step that reached no maximum".to_owned()),
+        (spread_by_longest(shown, max), "the longest of each step".to_owned()),
     ];
-    let mut remarks = Vec::new();
     let mut known = ways.into_iter().filter_map(|(spread, from)| Some((spread?, from)));
-    let (sigma, from) = match known.next() {
-        Some(((sigma, se), from)) => {
-            remarks.extend(
-                known.map(|((other, _), by)| format!("{what}: {by} would give a spread of {other:.2}")),
-            );
-            (with_error(sigma, libm::hypot(se, FORM_ERROR * sigma)), format!("spread {sigma:.2} from {from}"))
-        }
-        None => {
-            let (value, se) = assumed;
-            remarks.push(format!("{what}: nothing tells the spread, {value} +- {se} is assumed"));
-            (with_error(value, se), "spread assumed".to_owned())
-        }
+    let (sigma, how) = if let Some(((sigma, se), how)) = known.next() {
+        let others = known.map(|((other, _), by)| format!("{what}: {by} would give a spread of {other:.2}"));
+        remarks.extend(others);
+        (with_error(sigma, libm::hypot(se, FORM_ERROR * sigma)), format!("spread {sigma:.2} from {how}"))
+    } else {
+        let (value, se) = assumed;
+        remarks.push(format!("{what}: nothing tells the spread, {value} +- {se} is assumed"));
+        (with_error(value, se), "spread assumed".to_owned())
     };
     // A prompt that is longer than all in the log is no more likely than the log says; a response may be.
     let max = if shown.whose == Whose::Prompts { longest } else { max };
@@ -111,19 +126,22 @@ pub(super) fn lognormal(shown: Shown<'_>) -> Option<Distribution> {
     if let Some(max) = max {
         form["max"] = json!(max.round() as u64);
     }
-    let from = format!("mean of {} steps; {from}", logged.steps);
-    Some(Distribution { value: json!({ "lognormal": form }), from, remarks })
+    Some(Ok(Distribution { value: json!({ "lognormal": form }), from: from(how), remarks }))
 }
 
-/// Spread and its standard error from the longest of each step, without the steps that reached the maximum.
+/// Spread and its standard error from the longest of each step over its mean, in the median over steps: as long as fewer than
+/// half of them reached the maximum, that is what it would be without one.
 fn spread_by_longest(shown: Shown<'_>, max: Option<f64>) -> Option<(f64, f64)> {
     let (means, longest, n) = (shown.mean?, shown.longest?, shown.samples?);
-    let whole = longest.iter().filter(|(_, longest)| max.is_none_or(|max| **longest < max));
-    let spread = |(step, longest): (&u64, &f64)| {
-        Some((*step, lognormal_sigma_from_longest(*means.get(step)?, *longest, n)?))
-    };
-    let found = mean(&whole.filter_map(spread).collect())?;
-    Some((found.value, found.se))
+    let ratios: Series = longest.iter().filter_map(|(step, x)| Some((*step, x / means.get(step)?))).collect();
+    let cut = longest.values().filter(|x| max.is_some_and(|max| **x >= max)).count();
+    if shown.maximum_varies || 2 * cut >= ratios.len() {
+        return None;
+    }
+    let sigma = lognormal_sigma_from_longest(median(&ratios)?, n)?;
+    let each = |(step, ratio): (&u64, &f64)| Some((*step, lognormal_sigma_from_longest(*ratio, n)?));
+    let scatter = mean(&ratios.iter().filter_map(each).collect())?;
+    Some((sigma, scatter.se))
 }
 
 /// Spread and its error from medians: the σ at which a lognormal with this median, cut at the maximum, has this mean.
@@ -170,6 +188,14 @@ pub(super) fn from_counts(
     if total <= 0.0 || exact < 1.0 {
         return None;
     }
+    if max.is_some_and(|max| exact > 0.995 * max as f64) {
+        let value = json!({ "constant": { "tokens": max } });
+        return Some(Distribution {
+            value,
+            from: "all as long as the maximum".to_owned(),
+            remarks: Vec::new(),
+        });
+    }
     let middles = edges.windows(2).zip(weights).map(|(range, n)| 0.5 * (range[0] + range[1]) * n / total);
     let cut = max.map_or(UNLIMITED, |max| max as f64);
     let put_max = |mut form: Value| {
@@ -178,7 +204,9 @@ pub(super) fn from_counts(
         }
         form
     };
-    if (middles.sum::<f64>() / exact - 1.0).abs() <= FINE {
+    // One range tells nothing of the spread.
+    let several = weights.iter().filter(|n| **n > 0.0).count() > 1;
+    if several && (middles.sum::<f64>() / exact - 1.0).abs() <= FINE {
         let value = json!({ "histogram": put_max(json!({ "edges": edges, "weights": weights })) });
         return Some(Distribution { value, from: "as counted".to_owned(), remarks: Vec::new() });
     }
@@ -199,8 +227,14 @@ pub(super) fn from_counts(
     // A grid: the likelihood is smooth, and a hundredth is finer than its form is true.
     let sigmas = (5..=250).map(|i| f64::from(i) / 100.0);
     let sigma = sigmas.max_by(|a, b| likelihood(*a).total_cmp(&likelihood(*b)))?;
-    let form = json!({ "mean": with_error(exact, 0.0), "sigma": with_error(sigma, FORM_ERROR * sigma) });
-    let from = format!("a lognormal of this mean fits the counts best with a spread of {sigma:.2}");
+    let (sigma, se) = if several { (sigma, FORM_ERROR * sigma) } else { ASSUMED_SPREAD[0] };
+    let error = exact * libm::sqrt(libm::expm1(sigma * sigma) / total);
+    let form = json!({ "mean": with_error(exact, error), "sigma": with_error(sigma, se) });
+    let from = if several {
+        format!("a lognormal of this mean fits the counts best with a spread of {sigma:.2}")
+    } else {
+        "one range only: the spread is assumed".to_owned()
+    };
     Some(Distribution { value: json!({ "lognormal": put_max(form) }), from, remarks: Vec::new() })
 }
 
@@ -235,14 +269,21 @@ pub(super) fn histogram(lengths: &[f64]) -> Option<Distribution> {
 /// back, and the counts between them; those that were cut get a range of their own.
 fn ranges(sorted: &[f64], cut: usize) -> (Vec<f64>, Vec<u64>) {
     let below = &sorted[..sorted.len() - cut];
-    let shares = (0..RANGES).map(|i| TAIL[0] * i as f64 / RANGES as f64).chain(TAIL);
-    let mut edges: Vec<f64> = shares.map(|share| quantile_sorted(below, share).floor() - 0.5).collect();
+    let body = (0..=RANGES).map(|i| TAIL * i as f64 / RANGES as f64);
+    let mut edges: Vec<f64> = body.map(|share| quantile_sorted(below, share).floor() - 0.5).collect();
+    let mut left = ((1.0 - TAIL) * below.len() as f64) as usize;
+    while left > 1 {
+        left /= 2;
+        edges.push(below[below.len() - left] - 0.5);
+    }
     edges.extend(below.last().map(|x| x + 0.5));
     if cut > 0 {
         let longest = sorted[sorted.len() - 1];
         edges.extend([longest - 0.5, longest + 0.5]);
     }
-    edges.iter_mut().for_each(|edge| *edge = edge.max(0.0));
+    for edge in &mut edges {
+        *edge = edge.max(0.0);
+    }
     edges.dedup();
     let under = |edge: f64| sorted.partition_point(|x| *x < edge) as u64;
     let weights = edges.windows(2).map(|range| under(range[1]) - under(range[0])).collect();
@@ -307,6 +348,11 @@ mod tests {
         }
     }
 
+    /// The lognormal that is found.
+    fn form(shown: Shown<'_>) -> Value {
+        lognormal(shown).and_then(Result::ok).map_or(Value::Null, |found| found.value["lognormal"].clone())
+    }
+
     fn number(value: &Value) -> f64 {
         value.get("value").unwrap_or(value).as_f64().unwrap_or(f64::NAN)
     }
@@ -316,8 +362,7 @@ mod tests {
         // Much cut, hardly any cut, nothing cut.
         for (sigma, max, tolerance) in [(0.9, 8192.0, 0.04), (0.6, 8192.0, 0.06), (0.5, 1e6, 0.05)] {
             let logged = Logged::of(2048, 7.3, sigma, max);
-            let found = lognormal(logged.shown(Some(2048.0)));
-            let form = found.map_or(Value::Null, |found| found.value["lognormal"].clone());
+            let form = form(logged.shown(Some(2048.0)));
             let spread = number(&form["sigma"]);
             assert!((spread / sigma - 1.0).abs() < tolerance, "{spread} for {sigma} below {max}");
             let expected = clipped_lognormal_mean(7.3, sigma, max);
@@ -331,14 +376,38 @@ mod tests {
         let logged = Logged::of(1024, 7.0, 0.7, 1e6);
         let [mean, _, _, median, deviation] = &logged.0;
         let shown = Shown { mean: Some(mean), ..Shown::default() };
-        let spread =
-            |shown| lognormal(shown).map_or(f64::NAN, |found| number(&found.value["lognormal"]["sigma"]));
+        let spread = |shown| number(&form(shown)["sigma"]);
         assert!((spread(Shown { median: Some(median), ..shown }) / 0.7 - 1.0).abs() < 0.05);
         assert!((spread(Shown { deviation: Some(deviation), ..shown }) / 0.7 - 1.0).abs() < 0.08);
-        let assumed = lognormal(shown);
         assert_eq!(spread(shown), 0.9);
-        assert!(assumed.is_some_and(|found| found.remarks[0].contains("assumed")));
+        let found = lognormal(shown).and_then(Result::ok);
+        assert!(found.is_some_and(|found| found.remarks[0].contains("assumed")));
         assert_eq!(lognormal(Shown::default()), None);
+    }
+
+    #[test]
+    fn a_few_that_were_cut_do_not_bend_the_spread() {
+        // Some of ten steps reach the maximum: too few responses for their share, and the longest are not those left.
+        let logged = Logged::of(256, 7.0, 0.8, 14_000.0);
+        let cut = logged.0[1].values().filter(|x| **x >= 14_000.0).count();
+        assert!((1..=4).contains(&cut), "{cut}");
+        let spread = number(&form(logged.shown(Some(256.0)))["sigma"]);
+        assert!((spread / 0.8 - 1.0).abs() < 0.1, "{spread}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        let of = |value: f64| Series::from([(1, value), (2, value)]);
+        let (mean, longest, share) = (of(500.0), of(2048.0), of(0.5));
+        let shown =
+            Shown { mean: Some(&mean), longest: Some(&longest), clipped: Some(&share), ..Shown::default() };
+        let found = lognormal(shown).and_then(Result::ok);
+        assert!(found.is_some_and(|f| f.remarks[0].contains("no lognormal of mean 500 has 50.0 %")));
+        let whole = of(2048.0);
+        let found = lognormal(Shown { mean: Some(&whole), ..shown }).and_then(Result::ok);
+        assert!(found.is_some_and(|f| f.value["constant"]["tokens"] == 2048));
+        let none = of(-3.0);
+        assert!(lognormal(Shown { mean: Some(&none), ..shown }).is_some_and(|found| found.is_err()));
     }
 
     #[test]
@@ -384,8 +453,8 @@ mod tests {
             prop_assert_eq!(weights.iter().sum::<f64>(), n as f64);
             let middles: f64 = edges.windows(2).zip(&weights).map(|(e, w)| 0.5 * (e[0] + e[1]) * w).sum();
             let mean = lengths.iter().sum::<f64>() / n as f64;
-            // Few lengths lie unevenly in the ranges of the tail.
-            let tolerance = if n < 600 { 0.08 } else { 0.03 };
+            // Few lengths lie unevenly in their ranges.
+            let tolerance = if n < 600 { 0.06 } else { 0.03 };
             prop_assert!((middles / n as f64 / mean - 1.0).abs() < tolerance, "{} for {mean}", middles / n as f64);
             let cut = lengths.iter().filter(|x| **x >= max).count();
             prop_assert_eq!(form.get("max").is_some(), cut > 1 || lengths.iter().filter(|x| {

@@ -10,10 +10,10 @@ use super::found::Found;
 use super::text::number;
 use super::{IngestError, Options, lengths};
 
-/// Sums over engines by name and by what a label says: `le`, `position`, `finished_reason`.
+/// Values by name, and by what the label that is kept says and which engine it is of.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
-    values: BTreeMap<String, BTreeMap<String, f64>>,
+    values: BTreeMap<String, BTreeMap<(String, String), f64>>,
 }
 
 /// Labels that tell values of one metric apart; all others tell engines apart.
@@ -45,30 +45,43 @@ impl Sample {
             .replacen("vllm_", "vllm:", 1)
             .replacen("sglang_", "sglang:", 1);
         let name = name.strip_suffix("_total").unwrap_or(&name);
-        let mut kept = "";
+        let (mut kept, mut engine) = ("", String::new());
         for (label, text) in self::labels(labels) {
             if REPEATED.contains(&label) && text != "0" {
                 return false;
             }
             if KEPT.contains(&label) {
                 kept = text;
+            } else {
+                engine += text;
+                engine.push(' ');
             }
         }
-        *self.values.entry(name.to_owned()).or_default().entry(kept.to_owned()).or_default() += value;
+        *self.values.entry(name.to_owned()).or_default().entry((kept.to_owned(), engine)).or_default() +=
+            value;
         true
+    }
+
+    /// Whether it has values of an engine.
+    pub(super) fn is_of(&self, engine: &str) -> bool {
+        self.values.keys().any(|name| name.starts_with(engine))
     }
 
     /// What was counted since an earlier sample; fails where a counter went down.
     pub(super) fn since(mut self, earlier: &Sample) -> Result<Sample, IngestError> {
         for (name, values) in &mut self.values {
             let before = earlier.values.get(name);
-            for (label, value) in values {
-                let before = before.and_then(|b| b.get(label)).copied().unwrap_or(0.0);
+            for (key, value) in values {
+                let before = before.and_then(|b| b.get(key)).copied().unwrap_or(0.0);
                 // Gauges may fall; counters and histograms fall where an engine was started anew.
-                if before > *value && (name.contains("spec_decode_num") || name.ends_with("_count")) {
+                let counts = ["spec_decode_num", "_count", "_bucket", "request_success"];
+                // A stamp of when a counter began is another one after a restart.
+                let anew = name.ends_with("_created") && before > 0.0 && before != *value;
+                if anew || before > *value && counts.iter().any(|part| name.contains(part)) {
                     let message = format!(
-                        "{name} is {before} in the first file and {value} in the last: give them in the order in which they \
-                         were taken, from engines that ran through"
+                        "{name} of engine {}is {before} in the first file and {value} in the last: give them in the order in \
+                         which they were taken, from engines that ran through",
+                        key.1
                     );
                     return Err(IngestError::Content { message });
                 }
@@ -78,12 +91,17 @@ impl Sample {
         Ok(self)
     }
 
-    fn of(&self, name: &str) -> Option<&BTreeMap<String, f64>> {
-        self.values.get(name)
+    /// Sums over engines, by the label that is kept.
+    fn of(&self, name: &str) -> Option<BTreeMap<&str, f64>> {
+        let mut sums = BTreeMap::new();
+        for ((kept, _), value) in self.values.get(name)? {
+            *sums.entry(kept.as_str()).or_default() += value;
+        }
+        Some(sums)
     }
 
     fn sum(&self, name: &str) -> Option<f64> {
-        Some(self.of(name)?.values().sum())
+        Some(self.values.get(name)?.values().sum())
     }
 }
 
@@ -104,12 +122,19 @@ pub(super) fn found(sample: &Sample, options: &Options, found: &mut Found) {
             continue;
         };
         let cut = cut(sample).filter(|_| path.ends_with("response_tokens"));
-        if let Some(lengths) = lengths::from_counts(&edges, &weights, mean, cut.map(|cut| cut.0)) {
+        let max = cut.and_then(|(_, max)| max);
+        if let Some(lengths) = lengths::from_counts(&edges, &weights, mean, max) {
             let n: f64 = weights.iter().sum();
-            let share =
-                cut.map_or(String::new(), |(max, share)| format!(", {:.1} % cut at {max}", 100.0 * share));
+            let share = cut.map_or(String::new(), |(share, _)| format!(", {:.1} % cut", 100.0 * share));
             let from = format!("{name}: {n:.0} finished requests, mean {mean:.0}{share}; {}", lengths.from);
             found.entry(path, lengths.value, from);
+        }
+        if let Some((share, None)) = cut {
+            found.remark(format!(
+                "{:.1} % of the responses were cut, at maxima that differ or are not known: the form has none, so its tail is too \
+                 long; give `max` and take the log of one",
+                100.0 * share
+            ));
         }
     }
     rounds(sample, options, found);
@@ -125,13 +150,13 @@ fn rounds(sample: &Sample, options: &Options, found: &mut Found) {
         let mut accepted: Vec<(usize, f64)> =
             by.iter().filter_map(|(position, n)| Some((position.parse().ok()?, *n))).collect();
         accepted.sort_by_key(|(position, _)| *position);
-        let rounds = Rounds {
+        let rounds = Rounds::of(
             drafts,
-            draft_tokens: sample.sum("vllm:spec_decode_num_draft_tokens").unwrap_or(0.0),
-            accepted: accepted.into_iter().map(|(_, n)| n).collect(),
-            requests: sample.sum("vllm:request_generation_tokens_count").unwrap_or(0.0),
-        };
-        rounds.entry(None, "vllm:spec_decode_num_accepted_tokens_per_pos", found);
+            accepted.into_iter().map(|(_, n)| n).collect(),
+            sample.sum("vllm:spec_decode_num_draft_tokens").unwrap_or(0.0),
+            sample.sum("vllm:request_generation_tokens_count").unwrap_or(0.0),
+        );
+        rounds.entry(None, true, "vllm:spec_decode_num_accepted_tokens_per_pos", found);
     } else if let (Some(tokens), Some(calls)) =
         (sample.sum("sglang:generation_tokens"), sample.sum("sglang:spec_verify_calls"))
         && calls > 0.0
@@ -171,6 +196,10 @@ fn histogram<'a>(sample: &Sample, name: &'a str) -> Option<(&'a str, Vec<f64>, V
         edges.push(edge);
         weights.push(weight);
     }
+    if weights.is_empty() {
+        // All requests are beyond the last edge: that they have a mean is all there is.
+        return Some((name, vec![0.0, 2.0 * sum / count], vec![count], sum / count));
+    }
     while weights.last() == Some(&0.0) {
         weights.pop();
         edges.pop();
@@ -178,13 +207,20 @@ fn histogram<'a>(sample: &Sample, name: &'a str) -> Option<(&'a str, Vec<f64>, V
     Some((name, edges, weights, sum / count))
 }
 
-/// The most tokens that requests asked for, where all asked for as many, and the share of those that ended there.
-fn cut(sample: &Sample) -> Option<(u64, f64)> {
+/// The share of responses that ended at their maximum and, where all asked for as many tokens, that maximum.
+fn cut(sample: &Sample) -> Option<(f64, Option<u64>)> {
     let reasons = sample.of("vllm:request_success")?;
-    let all: f64 = reasons.values().sum();
-    let share = reasons.get("length").copied().unwrap_or(0.0) / all;
-    let asked = sample.sum("vllm:request_params_max_tokens_sum")?
-        / sample.sum("vllm:request_params_max_tokens_count")?;
-    let whole = (asked - asked.round()).abs() < 1e-6 * asked;
-    (all > 0.0 && share > 0.0 && whole).then_some((asked.round() as u64, share))
+    let of = |reason: &str| reasons.get(reason).copied().unwrap_or(0.0);
+    let share = of("length") / (of("length") + of("stop"));
+    if share.is_nan() || share <= 0.0 {
+        return None;
+    }
+    let name = "vllm:request_params_max_tokens";
+    let count = sample.sum(&format!("{name}_count")).filter(|n| *n > 0.0);
+    let asked = count.and_then(|n| Some(sample.sum(&format!("{name}_sum"))? / n));
+    // All lie between two neighbouring edges, and their mean is whole: one number.
+    let buckets = sample.of(&format!("{name}_bucket"));
+    let together = buckets.is_some_and(|buckets| buckets.values().all(|n| *n <= 0.0 || Some(*n) == count));
+    let whole = asked.filter(|asked| (asked - asked.round()).abs() < 1e-6 * asked);
+    Some((share, whole.filter(|_| together).map(|asked| asked.round() as u64)))
 }

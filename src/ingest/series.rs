@@ -13,7 +13,7 @@ pub(super) struct Metrics {
     by_name: BTreeMap<String, Series>,
     last: Option<u64>,
     /// Steps at which the log went back: a run that was resumed.
-    pub went_back: u64,
+    pub went_back: Vec<u64>,
 }
 
 /// A mean over RL steps.
@@ -28,16 +28,18 @@ pub(super) struct Mean {
 }
 
 impl Metrics {
-    /// Says that what follows is of `step`.
+    /// Says that what follows is all of `step`. A log that goes back is of a run that was resumed from a checkpoint: what it had
+    /// written of this step and later ones is gone.
     pub(super) fn begin(&mut self, step: u64) {
         if self.last.is_some_and(|last| step < last) {
-            self.went_back += 1;
+            self.went_back.push(step);
+            self.by_name.values_mut().for_each(|series| series.retain(|at, _| *at < step));
+            self.by_name.retain(|_, series| !series.is_empty());
         }
         self.last = Some(step);
     }
 
-    /// Takes a number in. Of a step that was logged twice the later number stays, as it does in a run that was resumed;
-    /// what is no number (a failed mean) is left out.
+    /// Takes a number in; of two for a step the later stays, and what is no number (a failed mean) is left out.
     pub(super) fn insert(&mut self, step: u64, name: &str, value: f64) {
         if !value.is_finite() {
             return;
@@ -67,11 +69,6 @@ impl Metrics {
         Some((*first, *last))
     }
 
-    /// Names, in order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(String::as_str)
-    }
-
     /// The first of `names` that the log has, and its numbers.
     pub(super) fn any<'a>(&'a self, names: &[&'a str]) -> Option<(&'a str, &'a Series)> {
         names.iter().find_map(|name| self.by_name.get(*name).map(|series| (*name, series)))
@@ -93,7 +90,8 @@ pub(super) fn mean(series: &Series) -> Option<Mean> {
     let value = series.values().sum::<f64>() / n as f64;
     let off: Vec<f64> = series.values().map(|x| x - value).collect();
     let square: f64 = off.iter().map(|x| x * x).sum();
-    if n < 2 || square <= 0.0 {
+    // Equal numbers differ from their mean by its rounding.
+    if n < 2 || square <= 1e-20 * value * value * n as f64 {
         return Some(Mean { value, se: 0.0, steps: n });
     }
     let r = (off.windows(2).map(|pair| pair[0] * pair[1]).sum::<f64>() / square).clamp(0.0, 0.9);
@@ -162,16 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn a_step_logged_twice_counts_once_and_no_number_not_at_all() {
+    fn a_resumed_run_counts_from_where_it_went_back() {
         let mut metrics = Metrics::default();
-        for (step, value) in [(1, 5.0), (2, f64::NAN), (3, 7.0), (1, 6.0)] {
+        for (step, value) in [(1, 5.0), (2, 4.0), (3, 7.0), (4, f64::NAN), (2, 6.0), (3, 8.0)] {
             metrics.begin(step);
-            metrics.insert(step, "a", value);
+            metrics.insert(step, if value == 7.0 { "only before" } else { "a" }, value);
         }
-        assert_eq!(metrics.went_back, 1);
-        assert_eq!(metrics.of("a"), Some(&BTreeMap::from([(1, 6.0), (3, 7.0)])));
+        assert_eq!(metrics.went_back, [2]);
+        assert_eq!(metrics.of("a"), Some(&BTreeMap::from([(1, 5.0), (2, 6.0), (3, 8.0)])));
+        assert_eq!(metrics.of("only before"), None, "the run that was resumed has written it no more");
         metrics.keep(2, 3);
-        assert_eq!(metrics.range(), Some((3, 3)));
+        assert_eq!(metrics.range(), Some((2, 3)));
         assert_eq!(metrics.any(&["b", "a"]).map(|found| found.0), Some("a"));
     }
 

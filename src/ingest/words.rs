@@ -23,38 +23,39 @@ pub(super) struct Stage {
 /// The names of one framework.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Words {
-    pub response_mean: Names,
-    pub response_longest: Names,
-    pub response_clipped: Names,
+    /// Mean, longest and cut share of responses: the n-th of each are over the same samples.
+    pub response: &'static [[&'static str; 3]],
     pub response_median: Names,
-    /// What to know of the maximum.
-    pub cut: &'static str,
     pub response_deviation: Names,
+    /// Why the longest response is no maximum for all, where it is not.
+    pub cut: &'static str,
     pub prompt_mean: Names,
     pub prompt_longest: Names,
-    /// Mean of prompt and response together, where prompts have no metric.
-    pub total_mean: Names,
-    /// Prompt and response tokens of a step.
-    pub tokens: Names,
+    /// Means of prompt and response together, and of the response, over the same samples: where prompts have no metric.
+    pub together: Option<[&'static str; 2]>,
+    /// Prompt and response tokens of a step, and the mean response over all samples in them.
+    pub tokens: Option<[&'static str; 2]>,
     /// Tokens a second and GPU over the step: with `tokens` it tells the number of GPUs.
     pub throughput: Names,
-    /// A metric that only loops that run ahead have.
+    /// A metric that only loops that run ahead have, and what that does to the others.
     pub asynchronous: Names,
+    pub asynchronous_note: &'static str,
     pub stages: &'static [Stage],
     /// Seconds of scoring that the step waits for.
     pub reward: Names,
     pub step: Names,
-    /// Metrics inside the step that come and go: validation, checkpoints. The first is inside in some versions only.
+    /// Other seconds inside a step that no stage has.
+    pub others: Names,
+    /// Validation and checkpoints, inside the step's seconds in some versions.
     pub interruptions: Names,
     pub mfu: Names,
-    /// Acceptance length, bonus token included.
+    /// Acceptance length, bonus token included, over rounds; and over samples.
     pub acceptance: Names,
-    /// How `acceptance` is averaged.
-    pub averaged: &'static str,
+    pub acceptance_of_samples: Names,
     /// Metric of the share of rounds that accepted position i, less the position; and the number of the first one.
-    pub position: (&'static str, usize),
-    pub drafts: Names,
-    pub draft_tokens: Names,
+    pub position: Option<(&'static str, usize)>,
+    /// Rounds, drafted tokens, accepted tokens of a step.
+    pub rounds: [Names; 3],
 }
 
 const GENERATION: &str = "forecast.stages_s.generation";
@@ -66,23 +67,53 @@ const DATA: &str = "forecast.stages_s.data";
 const REPLICA_MEAN: &str = "forecast.loop.replica_mean_s";
 const EXPOSED_GENERATION: &str = "forecast.exposed_s.generation";
 
+/// The note of a stage that holds the log-probs of policy and reference.
+pub(super) const BOTH_LOGPROBS: &str = "policy and reference together";
+
 const fn stage(quantity: &'static str, names: Names) -> Stage {
     Stage { quantity, names, less: &[], note: "" }
 }
 
-pub(super) const VERL: Words = Words {
-    response_mean: &["response_length_non_aborted/mean", "response_length/mean"],
-    response_longest: &["response_length/max"],
-    response_clipped: &["response_length/clip_ratio"],
-    cut: "",
+/// A framework without any metrics.
+const NONE: Words = Words {
+    response: &[],
     response_median: &[],
     response_deviation: &[],
+    cut: "",
+    prompt_mean: &[],
+    prompt_longest: &[],
+    together: None,
+    tokens: None,
+    throughput: &[],
+    asynchronous: &[],
+    asynchronous_note: "",
+    stages: &[],
+    reward: &[],
+    step: &[],
+    others: &[],
+    interruptions: &[],
+    mfu: &[],
+    acceptance: &[],
+    acceptance_of_samples: &[],
+    position: None,
+    rounds: [&[], &[], &[]],
+};
+
+pub(super) const VERL: Words = Words {
+    response: &[
+        [
+            "response_length_non_aborted/mean",
+            "response_length_non_aborted/max",
+            "response_length_non_aborted/clip_ratio",
+        ],
+        ["response_length/mean", "response_length/max", "response_length/clip_ratio"],
+    ],
     prompt_mean: &["prompt_length/mean"],
     prompt_longest: &["prompt_length/max"],
-    total_mean: &[],
-    tokens: &["perf/total_num_tokens"],
+    tokens: Some(["perf/total_num_tokens", "response_length/mean"]),
     throughput: &["perf/throughput"],
     asynchronous: &["fully_async/trainer/idle_ratio", "trainer/idle_ratio"],
+    asynchronous_note: "verl's asynchronous trainer sums its seconds over all updates between two weight transfers",
     stages: &[
         Stage {
             quantity: GENERATION,
@@ -98,31 +129,40 @@ pub(super) const VERL: Words = Words {
     ],
     reward: &["timing_s/reward", "timing/reward"],
     step: &["timing_s/step", "timing/step"],
+    others: &[
+        "timing_s/reward",
+        "timing_s/adv",
+        "timing_s/values",
+        "timing_s/update_critic",
+        "timing_s/gen_max",
+        "timing_s/dump_rollout_generations",
+        "timing/reward",
+        "timing/adv",
+        "timing/values",
+        "timing/update_critic",
+    ],
     interruptions: &[
-        "timing_s/testing",
         "timing_s/save_checkpoint",
-        "timing/testing",
         "timing/save_checkpoint",
+        "timing_s/testing",
+        "timing/testing",
     ],
     mfu: &["perf/mfu/actor", "mfu/actor"],
-    acceptance: &["drafter/spec_decode/mean_acceptance_length", "rollout/spec_accept_length"],
-    averaged: "over samples, not over rounds: slow requests weigh too little, so it is a little high",
-    position: ("", 0),
-    drafts: &[],
-    draft_tokens: &[],
+    acceptance: &["drafter/spec_decode/mean_acceptance_length"],
+    acceptance_of_samples: &["rollout/spec_accept_length"],
+    ..NONE
 };
 
 pub(super) const NEMO_RL: Words = Words {
-    response_mean: &["train/mean_gen_tokens_per_sample", "train/gen_tokens_per_sample/mean"],
-    response_longest: &["train/max_gen_tokens_per_sample", "train/gen_tokens_per_sample/max"],
-    response_clipped: &["train/truncation_rate"],
-    cut: "responses: max_total_sequence_length cuts prompt and response together, so `max` is the longest response of all",
+    response: &[
+        ["train/mean_gen_tokens_per_sample", "train/max_gen_tokens_per_sample", "train/truncation_rate"],
+        ["train/gen_tokens_per_sample/mean", "train/gen_tokens_per_sample/max", "train/truncation_rate"],
+    ],
     response_median: &["train/gen_tokens_per_sample/median"],
     response_deviation: &["train/gen_tokens_per_sample/stddev"],
+    cut: "responses: max_total_sequence_length cuts prompt and response together, so `max` is only the longest response of all",
     prompt_mean: &["train/mean_prompt_length"],
-    prompt_longest: &[],
-    total_mean: &[],
-    tokens: &["train/total_num_tokens"],
+    tokens: Some(["train/total_num_tokens", "train/mean_gen_tokens_per_sample"]),
     throughput: &["performance/tokens_per_sec_per_gpu"],
     asynchronous: &["timing/train/exposed_generation"],
     stages: &[
@@ -140,31 +180,31 @@ pub(super) const NEMO_RL: Words = Words {
     ],
     reward: &["timing/train/reward_calculation"],
     step: &["timing/train/total_step_time"],
-    interruptions: &["timing/train/validation", "timing/train/checkpointing"],
+    others: &[
+        "timing/train/reward_calculation",
+        "timing/train/advantage_calculation",
+        "timing/train/logprob_inference_prep",
+        "timing/train/training_prep",
+    ],
+    interruptions: &["timing/train/checkpointing", "timing/validation/total_validation_time"],
     mfu: &["performance/train_fp_utilization"],
     acceptance: &["train/vllm/spec_acceptance_length"],
-    averaged: "over rounds",
-    position: ("train/vllm/spec_acceptance_rate-pos-", 1),
-    drafts: &["train/vllm/spec_num_drafts"],
-    draft_tokens: &["train/vllm/spec_num_draft_tokens"],
+    position: Some(("train/vllm/spec_acceptance_rate-pos-", 1)),
+    rounds: [
+        &["train/vllm/spec_num_drafts"],
+        &["train/vllm/spec_num_draft_tokens"],
+        &["train/vllm/spec_num_accepted_tokens"],
+    ],
+    ..NONE
 };
 
-/// The note of a stage that holds the log-probs of policy and reference.
-pub(super) const BOTH_LOGPROBS: &str = "policy and reference together";
-
 pub(super) const SLIME: Words = Words {
-    response_mean: &["rollout/response_len/mean", "rollout/response_lengths"],
-    response_longest: &["rollout/response_len/max"],
-    response_clipped: &["rollout/truncated_ratio", "rollout/truncated"],
-    cut: "",
+    response: &[
+        ["rollout/response_len/mean", "rollout/response_len/max", "rollout/truncated_ratio"],
+        ["rollout/response_lengths", "", "rollout/truncated"],
+    ],
     response_median: &["rollout/response_len/median"],
-    response_deviation: &[],
-    prompt_mean: &[],
-    prompt_longest: &[],
-    total_mean: &["rollout/total_lengths"],
-    tokens: &[],
-    throughput: &[],
-    asynchronous: &[],
+    together: Some(["rollout/total_lengths", "rollout/response_lengths"]),
     stages: &[
         stage(GENERATION, &["perf/rollout_time"]),
         stage(PREPARE, &["perf/update_weights_time"]),
@@ -172,29 +212,14 @@ pub(super) const SLIME: Words = Words {
         stage(LOGPROB_REFERENCE, &["perf/ref_log_probs_time"]),
         stage(TRAINING, &["perf/actor_train_time"]),
     ],
-    reward: &[],
     step: &["perf/step_time"],
-    interruptions: &[],
-    mfu: &[],
-    acceptance: &["rollout/spec_accept_length"],
-    averaged: "over samples, not over rounds: slow requests weigh too little, so it is a little high",
-    position: ("", 0),
-    drafts: &[],
-    draft_tokens: &[],
+    acceptance_of_samples: &["rollout/spec_accept_length"],
+    ..NONE
 };
 
 pub(super) const SKYRL: Words = Words {
-    response_mean: &["generate/avg_num_tokens"],
-    response_longest: &["generate/max_num_tokens"],
-    response_clipped: &[],
-    cut: "",
-    response_median: &[],
+    response: &[["generate/avg_num_tokens", "generate/max_num_tokens", ""]],
     response_deviation: &["generate/std_num_tokens"],
-    prompt_mean: &[],
-    prompt_longest: &[],
-    total_mean: &[],
-    tokens: &[],
-    throughput: &[],
     asynchronous: &["timing/wait_for_generation_buffer"],
     stages: &[
         stage(EXPOSED_GENERATION, &["timing/wait_for_generation_buffer"]),
@@ -208,21 +233,19 @@ pub(super) const SKYRL: Words = Words {
         },
         stage(TRAINING, &["timing/policy_train"]),
     ],
-    reward: &[],
     step: &["timing/step"],
-    interruptions: &["timing/eval", "timing/save_checkpoints"],
-    mfu: &[],
+    interruptions: &["timing/save_checkpoints", "timing/eval"],
     acceptance: &["vllm/train/draft_mean_acceptance_length"],
-    averaged: "over rounds",
-    position: ("vllm/train/draft_acceptance_rate_pos_", 1),
-    drafts: &["vllm/train/num_drafts"],
-    draft_tokens: &["vllm/train/num_draft_tokens"],
+    position: Some(("vllm/train/draft_acceptance_rate_pos_", 1)),
+    rounds: [&[], &["vllm/train/draft_num_draft_tokens"], &["vllm/train/draft_num_accepted_tokens"]],
+    ..NONE
 };
 
 impl Words {
     /// Whether a log has any of the names.
     pub(super) fn known(&self, has: impl Fn(&str) -> bool) -> bool {
         let stages = self.stages.iter().flat_map(|stage| stage.names);
-        self.response_mean.iter().chain(self.step).chain(stages).any(|name| has(name))
+        let means = self.response.iter().map(|[mean, ..]| mean);
+        means.chain(self.step).chain(stages).any(|name| has(name))
     }
 }

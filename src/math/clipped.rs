@@ -61,15 +61,15 @@ pub fn solve_lognormal_sigma(mean: f64, share: f64, max: f64) -> Option<f64> {
     Some(0.5 * (low + high))
 }
 
-/// The σ of unclipped lengths with this mean whose longest of `n` has the expected logarithm ln `longest`:
-/// ln longest = ln mean - σ²/2 + σ m, m the expected largest of n normal numbers (Blom 1958: the quantile of
-/// (n - 3/8) / (n + 1/4)). `None` where no σ up to m gives so long a one.
-pub fn lognormal_sigma_from_longest(mean: f64, longest: f64, n: f64) -> Option<f64> {
-    if !(n >= 2.0 && mean > 0.0 && longest >= mean) {
+/// The σ of unclipped lengths whose longest of `n` is `ratio` means in the median:
+/// ln ratio = σ m - σ²/2, m the median of the largest of n normal numbers, the quantile of (1/2)^(1/n). `None` where no σ up
+/// to m gives so long a one.
+pub fn lognormal_sigma_from_longest(ratio: f64, n: f64) -> Option<f64> {
+    if !(n >= 2.0 && ratio >= 1.0) {
         return None;
     }
-    let m = normal_quantile((n - 0.375) / (n + 0.25));
-    let under = m * m - 2.0 * libm::log(longest / mean);
+    let m = normal_quantile(libm::pow(0.5, 1.0 / n));
+    let under = m * m - 2.0 * libm::log(ratio);
     (under >= 0.0).then(|| m - libm::sqrt(under))
 }
 
@@ -110,17 +110,15 @@ mod tests {
         use crate::rng::{Purpose, Stream};
         for (sigma, n) in [(0.4, 512_u32), (0.9, 5120)] {
             let mut stream = Stream::new(7, Purpose::ResponseLength, &[]);
-            let mut sum = 0.0;
-            for _ in 0..400 {
-                let longest = (0..n).map(|_| normal_quantile(stream.open_uniform())).fold(f64::MIN, f64::max);
-                sum += sigma * longest;
-            }
-            let (mean, longest) = (libm::exp(0.5 * sigma * sigma), libm::exp(sum / 400.0));
-            let found = lognormal_sigma_from_longest(mean, longest, f64::from(n)).ok_or("no spread")?;
+            let one = || (0..n).map(|_| normal_quantile(stream.open_uniform())).fold(f64::MIN, f64::max);
+            let mut longest: Vec<f64> = std::iter::repeat_with(one).take(401).collect();
+            longest.sort_by(f64::total_cmp);
+            let ratio = libm::exp(sigma * longest[200] - 0.5 * sigma * sigma);
+            let found = lognormal_sigma_from_longest(ratio, f64::from(n)).ok_or("no spread")?;
             assert!((found / sigma - 1.0).abs() < 0.02, "{found} for {sigma}");
         }
-        assert_eq!(lognormal_sigma_from_longest(100.0, 90.0, 512.0), None);
-        assert_eq!(lognormal_sigma_from_longest(1.0, 1e9, 512.0), None);
+        assert_eq!(lognormal_sigma_from_longest(0.9, 512.0), None);
+        assert_eq!(lognormal_sigma_from_longest(1e9, 512.0), None);
         Ok(())
     }
 
