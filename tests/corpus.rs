@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use common::{SMALL, root};
+use rollcast::ingest::{Kind, import};
 use rollcast::report::{SweepTable, run_page, sweep_page};
 use rollcast::resolve::resolve;
 use rollcast::result::RunResult;
@@ -50,6 +51,35 @@ fn read_scenario(bytes: &[u8]) {
 fn read_result(bytes: &[u8]) {
     if let Ok(result) = RunResult::read(bytes) {
         assert!(run_page(&result).ends_with("</html>\n"));
+    }
+}
+
+#[test]
+fn damaged_logs_give_yaml_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = root().join("tests/data/import");
+    let logs = [
+        ("verl.log", Kind::Verl),
+        ("verl.jsonl", Kind::Verl),
+        ("nemo_metrics.json", Kind::NemoRl),
+        ("slime.log", Kind::Slime),
+        ("vllm.log", Kind::Vllm),
+        ("vllm_after.prom", Kind::Vllm),
+        ("sglang.log", Kind::Sglang),
+    ];
+    for (name, kind) in logs {
+        let path = folder.path().join(name);
+        let mut good = 0;
+        around(&fs::read(data.join(name)).unwrap(), |bytes| {
+            fs::write(&path, bytes).unwrap();
+            let Ok(found) = import(kind, std::slice::from_ref(&path), &Default::default()) else { return };
+            let text = found.fragment().unwrap();
+            let read = rollcast::yaml::parse("found.yaml", &text);
+            assert!(read.is_ok(), "{name}: {:?}\n{text}", read.err());
+            good += 1;
+        });
+        // One JSON object that was cut is none.
+        assert!(good > 20, "{name}: {good}");
     }
 }
 
