@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use common::{SMALL, root};
-use rollcast::ingest::{Kind, import};
+use rollcast::ingest::{self, Kind, import};
 use rollcast::report::{SweepTable, run_page, sweep_page};
 use rollcast::resolve::resolve;
 use rollcast::result::RunResult;
@@ -72,7 +72,9 @@ fn damaged_logs_give_yaml_or_an_error() {
         let mut good = 0;
         around(&fs::read(data.join(name)).unwrap(), |bytes| {
             fs::write(&path, bytes).unwrap();
-            let Ok(found) = import(kind, std::slice::from_ref(&path), &Default::default()) else { return };
+            let Ok(found) = import(kind, std::slice::from_ref(&path), &ingest::Options::default()) else {
+                return;
+            };
             let text = found.fragment().unwrap();
             let read = rollcast::yaml::parse("found.yaml", &text);
             assert!(read.is_ok(), "{name}: {:?}\n{text}", read.err());
