@@ -63,13 +63,24 @@ impl Row {
     }
 }
 
-/// Layers of Qwen3.5-35B and -122B, MiniMax-M2 and Kimi-K2: hidden, inter, experts, topk.
-const FURTHER: [[f64; 4]; 4] = [
+/// Layers of Qwen3.5-35B and -122B, MiniMax-M2, Kimi-K2, Nemotron-3 Nano and Ultra: hidden, inter, experts, topk.
+const FURTHER: [[f64; 4]; 6] = [
     [2048.0, 512.0, 256.0, 8.0],
     [3072.0, 1024.0, 256.0, 8.0],
     [3072.0, 1536.0, 256.0, 8.0],
     [7168.0, 2048.0, 384.0, 8.0],
+    UNGATED[0],
+    UNGATED[1],
 ];
+
+/// Of them, those of Nemotron-3 Nano and Ultra (between its projections) have no gate: the public rows take the time of two
+/// matrices at full bandwidth, not of three.
+const UNGATED: [[f64; 4]; 2] = [[2688.0, 1856.0, 128.0, 6.0], [2048.0, 5120.0, 512.0, 22.0]];
+
+/// Matrices of an expert of a layer.
+fn matrices(layer: [f64; 4]) -> f64 {
+    if UNGATED.contains(&layer) { 2.0 } else { 3.0 }
+}
 
 /// DeepSeek-V3's and Kimi-K2's layers run another kernel.
 fn other_kernel(layer: &[f64; 6]) -> bool {
@@ -86,6 +97,7 @@ fn shape(
         tokens,
         independent_tokens: tokens,
         hidden,
+        matrices: matrices([hidden, inter, count, per_token]),
         intermediate: inter / tp,
         count,
         per_token,
@@ -171,7 +183,8 @@ impl Family {
             (axis == 1).then(|| self.fall(&fitted.form, layer, self.skews[skew], i))
         });
         let [hidden, inter, experts, topk, tp, ep] = layer.map(|x| x as u32);
-        Some(ShapeResidual { hidden, inter, experts, topk, tp, ep, residual: Residual(surface) })
+        let matrices = matrices([layer[0], layer[1], layer[2], layer[3]]) as u32;
+        Some(ShapeResidual { hidden, matrices, inter, experts, topk, tp, ep, residual: Residual(surface) })
     }
 
     /// The base's least slope in ln tokens over a cell, times its width.
