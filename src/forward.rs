@@ -322,9 +322,10 @@ pub(crate) mod tests {
         if let Some(experts) = &mut wide.model.experts {
             experts.latent = None;
         }
-        for name in ["experts", "expert gather"] {
+        // Weights are a quarter, and what is gathered too, in part at the links' fixed times.
+        for (name, most) in [("experts", 0.6), ("expert gather", 0.75)] {
             let (narrow, wide) = (operator(&narrow, name, &shape), operator(&wide, name, &shape));
-            assert!(narrow < 0.6 * wide, "{name}: {narrow} {wide}");
+            assert!(narrow < most * wide, "{name}: {narrow} {wide}");
         }
         let projections = operator(&narrow, "latent of experts", &shape);
         let one = |n, k| narrow.kernels.gemm(32.0, n, k, Precision::Bf16).seconds;

@@ -296,7 +296,7 @@ fn a_hybrid_with_mamba_is_read_from_a_path() {
     let quoted = sound_hybrid().to_string().replacen('{', "{\"why\": \"to \\\"Infinity\", ", 1);
     assert_eq!(read(&quoted).unwrap(), model);
     let text = read("{\"a\": [Infinity], \"b\" 5}").unwrap_err().to_string();
-    assert!(text.contains("config.json:1:24: not valid JSON"), "{text}");
+    assert!(text.contains("config.json:1:23: not valid JSON"), "{text}");
 }
 
 #[test]

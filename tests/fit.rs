@@ -319,7 +319,7 @@ fn the_committed_profiles_are_what_the_tables_give() {
         ("h100", &["gemm", "attn_decode", "attn_prefill", "moe", "comm"]),
     ] {
         let id = format!("{device}-sxm");
-        let own = ["attention_latent", "linear_attention", "moe_further"]
+        let own = ["attention_latent", "linear_attention", "moe_further", "moe_ungated"]
             .map(|op| folder.join(format!("../{id}/{op}.csv")));
         if !own.iter().all(|table| table.exists()) {
             skipped(&format!("the profile of {id}, tables by calibration/public_tables.py"));
@@ -365,8 +365,8 @@ fn profiles_of_other_devices_are_what_their_tables_give() {
             "reduce_scatter",
         ]
         .iter()
-        // Nobody published linear attention with states in 32 bits on an A100, nor its experts of further models.
-        .chain(["linear_attention", "moe_further"].iter().filter(|_| device != "a100-sxm-80g"))
+        // Nobody published linear attention with states in 32 bits on an A100, nor experts of further models there.
+        .chain(["linear_attention", "moe_further", "moe_ungated"].iter().filter(|_| device != "a100-sxm-80g"))
         .map(|table| folder.join(device).join(format!("{table}.csv")))
         .collect();
         if tables.iter().all(|table| table.exists()) {
