@@ -239,6 +239,7 @@ fn committed_profiles_say_what_they_miss_and_keep_to_it() {
                 ("moe fp8", "unseen tokens", 4.5),
                 ("moe bf16", "further models, random rows", 3.5),
                 ("moe fp8", "further models, random rows", 3.5),
+                ("moe bf16", "experts without a gate, random rows", 4.0),
                 ("all_reduce", "unseen sizes", 5.0),
             ],
         );
@@ -281,6 +282,7 @@ fn profiles_of_other_devices_say_what_they_miss() {
                 ("moe bf16", "unseen tokens", 5.0),
                 ("moe fp8", "unseen tokens", 6.0),
                 ("moe fp8", "further models, random rows", 4.0),
+                ("moe bf16", "experts without a gate, random rows", 5.0),
                 ("all_reduce", "unseen sizes", 6.5),
             ],
         );
