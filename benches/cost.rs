@@ -52,6 +52,7 @@ fn operators(c: &mut Criterion) {
         tokens: 200.0,
         independent_tokens: 200.0,
         hidden: 4096.0,
+        matrices: 3.0,
         intermediate: 192.0,
         count: 128.0,
         per_token: 8.0,

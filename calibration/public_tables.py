@@ -49,6 +49,12 @@ FURTHER_SHAPES = [
     (3072, 1536, 256, 8),
     (7168, 2048, 384, 8),
 ]
+# Those without a gate, in another: Nemotron-3 Nano, and Ultra between the projections around its experts (rows of its shape at
+# full width are of no layer that is served).
+UNGATED_SHAPES = [
+    (2688, 1856, 128, 6),
+    (2048, 5120, 512, 22),
+]
 FORMATS = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block"}
 ROUTINGS = {"balanced": "balanced", "power_law_1.01": "pl1.01", "power_law_1.2": "pl1.2"}
 AXES = {
@@ -236,7 +242,7 @@ def main():
     writer.write("attention_latent", latent(source, folder, mla), release_mla, AXES["attention_latent"], ["kv_dtype"], "context")
     if sglang is not None:
         writer.write("linear_attention", linear(source, folder, vllm), release, AXES["linear_attention"], ["kernel", "phase"], "batch")
-    for file, chosen in (("moe", SHAPES), ("moe_further", FURTHER_SHAPES)):
+    for file, chosen in (("moe", SHAPES), ("moe_further", FURTHER_SHAPES), ("moe_ungated", UNGATED_SHAPES)):
         rows = experts(source, folder, vllm, chosen)
         if len(rows) > 0:
             writer.write("moe", rows, release, AXES["moe"], ["dtype", "routing"], "tokens", file)

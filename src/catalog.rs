@@ -6,14 +6,15 @@
 //! an entry, add its file and its line in `catalog/entries.rs`.
 //!
 //! Described are decoders with grouped-query or latent attention (windows in some layers or none), or linear attention with
-//! a gated delta rule in some layers, and gated MLPs, dense or with experts. Everything else is refused by name
-//! ([`CatalogError::Unsupported`]) rather than approximated; of what people train, Mamba hybrids are listed with that reason. Left out: measured or fitted
-//! figures (those are calibration profiles), and the weights' own precision (the scenario gives it).
+//! a gated delta rule in some layers, and gated MLPs, dense or with experts; and Nemotron-H's hybrids with Mamba-2. Everything
+//! else is refused by name ([`CatalogError::Unsupported`]) rather than approximated; of what people train, sparse attention
+//! is listed with that reason. Left out: measured or fitted figures (those are calibration profiles), and the weights' own precision (the scenario gives it).
 
 mod config;
 mod drafters;
 mod entries;
 mod error;
+mod hybrid;
 mod listing;
 mod models;
 mod names;

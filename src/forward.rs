@@ -148,6 +148,8 @@ pub(crate) mod tests {
             sliding: None,
             linear: None,
             output_gate: false,
+            gated: true,
+            mixers: None,
             mtp_layers: 0,
         }
     }
@@ -273,5 +275,73 @@ pub(crate) mod tests {
             }
             context *= 1.7;
         }
+    }
+
+    /// Nemotron-3 on eight GPUs, and what an operator of a decode step takes.
+    fn nemotron(id: &str, layout: Layout) -> Engine {
+        let model = crate::catalog::model(id, std::path::Path::new(".")).unwrap_or_else(|e| panic!("{e}"));
+        Engine { model, layout, ..engine(false, Software::none()) }
+    }
+
+    fn operator(engine: &Engine, name: &str, shape: &Shape) -> f64 {
+        let piece = engine.itemised(shape, 1e5);
+        let lines = piece.lines.iter().flatten().filter(|(line, _)| line.operator == name);
+        lines.map(|(line, _)| line.fixed).sum()
+    }
+
+    #[test]
+    fn a_layer_that_is_one_mixer_has_one_norm_and_one_all_reduce() {
+        let shape = Shape { decoding: 64, ..Shape::default() };
+        let (id, h) = ("nemotron-3-super-120b-a12b", 4096.0);
+        let tensor = nemotron(id, Layout::tensor_parallel(8));
+        let reduce = tensor.kernels.all_reduce(64.0 * h * 2.0, 8, false).seconds;
+        let found = operator(&tensor, "all-reduce", &shape);
+        assert!((found / reduce - 88.0).abs() < 1e-9, "{}", found / reduce);
+        // Experts over all ranks: the combine takes the place of the all-reduce behind 40 layers of experts.
+        let spread = nemotron(id, Layout { tp: 4, ep: 8, dp_attention: true });
+        let reduce = spread.kernels.all_reduce(32.0 * h * 2.0, 4, false).seconds;
+        let found = operator(&spread, "all-reduce", &shape);
+        assert!((found / reduce - 48.0).abs() < 1e-9, "{}", found / reduce);
+        // 88 norms; attention's cache in 8 layers, the gated norm of 40: nothing else, for experts hold their activation.
+        let one = nemotron(id, Layout::tensor_parallel(1));
+        let kernel = |bytes: f64| one.kernels.elementwise(64.0 * bytes);
+        let known = 88.0 * kernel(6.0 * h)
+            + 8.0 * kernel(4.0 * (4096.0 + 2.0 * 256.0))
+            + 40.0 * kernel(6.0 * 8192.0)
+            + kernel(4.0 * h);
+        let found = operator(&one, "norms, rotary, activation", &shape);
+        assert!((found / known - 1.0).abs() < 0.01, "{found} {known}");
+    }
+
+    #[test]
+    fn experts_behind_projections_are_narrow_and_their_tokens_too() {
+        let shape = Shape { decoding: 256, ..Shape::default() };
+        let spread = Layout { tp: 1, ep: 8, dp_attention: true };
+        let narrow = nemotron("nemotron-3-super-120b-a12b", spread);
+        let mut wide = narrow.clone();
+        if let Some(experts) = &mut wide.model.experts {
+            experts.latent = None;
+        }
+        // Weights are a quarter, and what is gathered too, in part at the links' fixed times.
+        for (name, most) in [("experts", 0.6), ("expert gather", 0.75)] {
+            let (narrow, wide) = (operator(&narrow, name, &shape), operator(&wide, name, &shape));
+            assert!(narrow < most * wide, "{name}: {narrow} {wide}");
+        }
+        let projections = operator(&narrow, "latent of experts", &shape);
+        let one = |n, k| narrow.kernels.gemm(32.0, n, k, Precision::Bf16).seconds;
+        let known = 40.0 * (one(1024.0, 4096.0) + one(4096.0, 1024.0));
+        assert!((projections / known - 1.0).abs() < 1e-9, "{projections} {known}");
+        assert_eq!(operator(&wide, "latent of experts", &shape), 0.0);
+    }
+
+    #[test]
+    fn a_verification_by_mamba_writes_a_state_for_every_token() {
+        let engine = nemotron("nemotron-3-nano-30b-a3b", Layout::tensor_parallel(1));
+        let seconds = |draft_tokens| {
+            operator(&engine, "linear attention", &Shape { decoding: 256, draft_tokens, ..Shape::default() })
+        };
+        let state = 23.0 * 256.0 * 2_097_152.0;
+        let more = (seconds(3) - seconds(0)) / (3.0 * state / 3.35e12);
+        assert!((1.1..1.3).contains(&more), "three writes more, at 87 % of the bandwidth: {more}");
     }
 }

@@ -20,7 +20,8 @@ pub use engines::{
 pub use forms::{
     AllReduceForm, AllToAllForm, ConvolutionForm, DecodeAttentionForm, ElementwiseForm, ExpertForm,
     ExpertForms, GemmForm, GemmForms, Imbalance, LinearAttentionForm, LinearDecodeForm, LinearPrefillForm,
-    PrefillAttentionForm, SamplingForm, SizeTable, SkewAlpha, TokenTable, VerificationForm,
+    MambaForm, PrefillAttentionForm, SamplingForm, ScanForm, SizeTable, SkewAlpha, TokenTable,
+    VerificationForm,
 };
 pub use stages::{DrafterDefaults, Efficiency, StageDefault, StageProfile, TrainingDefaults, stages};
 
@@ -79,6 +80,8 @@ pub struct DeviceProfile {
     pub attention_prefill: PrefillAttentionForm,
     /// Linear attention.
     pub linear_attention: LinearAttentionForm,
+    /// Mamba-2.
+    pub mamba: MambaForm,
     /// Norms and the like.
     pub elementwise: ElementwiseForm,
     /// Sampling.
@@ -116,6 +119,7 @@ impl DeviceProfile {
             &mut linear.prefill.t0_us,
             &mut linear.convolution.t0_us,
             &mut linear.convolution.prefill_t0_us,
+            &mut self.mamba.scan.t0_us,
         ];
         let more = verification.into_iter().chain(latent);
         for t0_us in [products, attention, experts, others].into_iter().flatten().chain(states).chain(more) {

@@ -8,6 +8,7 @@ mod crowd;
 mod cycle;
 mod facts;
 mod linear;
+mod model;
 mod run;
 mod schedule;
 mod tail;
@@ -15,11 +16,9 @@ mod training;
 
 pub use crowd::Crowd;
 pub use cycle::{DrafterTraining, GroupOrder, Interruption, LoopMode, LoopSettings, Transfer, filling};
-pub use facts::{
-    BetweenNodes, Device, Drafter, DrafterKind, Experts, LatentAttention, Model, Network, Precision,
-    SlidingWindow, Trained,
-};
-pub use linear::LinearAttention;
+pub use facts::{BetweenNodes, Device, Drafter, DrafterKind, Network, Precision, Trained};
+pub use linear::{LinearAttention, Rule};
+pub use model::{Experts, LatentAttention, Mixers, Model, SlidingWindow};
 pub use run::{
     AcceptanceInput, Assumption, Cluster, EngineSettings, Generation, GraphMode, Layout, LengthModel,
     Lengths, Overhead, Quantity, Resolved, Router, Routing, SeenHistory, Source, Speculation, Transport,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rollcast::catalog::{self, CatalogError};
 use rollcast::resolved::{
-    DrafterKind, Experts, LatentAttention, LinearAttention, Model, Precision, SlidingWindow,
+    DrafterKind, Experts, LatentAttention, LinearAttention, Mixers, Model, Precision, Rule, SlidingWindow,
 };
 
 fn model(name: &str) -> Model {
@@ -126,14 +126,26 @@ fn one_token_takes_its_share_of_the_weights() {
 #[test]
 fn experts_latent_attention_and_windows_are_read() {
     let qwen = model("qwen3-235b-a22b");
-    let experts =
-        Experts { count: 128, per_token: 8, intermediate: 1536, shared_intermediate: 0, dense_layers: 0 };
+    let experts = Experts {
+        count: 128,
+        per_token: 8,
+        intermediate: 1536,
+        shared_intermediate: 0,
+        dense_layers: 0,
+        latent: None,
+    };
     assert_eq!(qwen.experts, Some(experts));
     assert!(qwen.qk_norm && qwen.latent.is_none() && qwen.sliding.is_none() && qwen.mtp_layers == 0);
 
     let deepseek = model("deepseek-ai/DeepSeek-R1");
-    let experts =
-        Experts { count: 256, per_token: 8, intermediate: 2048, shared_intermediate: 2048, dense_layers: 3 };
+    let experts = Experts {
+        count: 256,
+        per_token: 8,
+        intermediate: 2048,
+        shared_intermediate: 2048,
+        dense_layers: 3,
+        latent: None,
+    };
     assert_eq!((deepseek.id.as_str(), deepseek.experts), ("deepseek-v3", Some(experts)));
     let latent = LatentAttention { q_rank: Some(1536), kv_rank: 512, nope: 128, rope: 64, value: 128 };
     assert_eq!((deepseek.latent, deepseek.head_dim, deepseek.mtp_layers), (Some(latent), 192, 1));
@@ -157,8 +169,15 @@ fn experts_latent_attention_and_windows_are_read() {
 #[test]
 fn layers_of_linear_attention_are_read() {
     let small = model("Qwen/Qwen3.5-9B");
-    let linear =
-        LinearAttention { layers: 24, key_heads: 16, key_dim: 128, value_heads: 32, value_dim: 128, conv: 4 };
+    let linear = LinearAttention {
+        rule: Rule::DeltaRule,
+        layers: 24,
+        key_heads: 16,
+        key_dim: 128,
+        value_heads: 32,
+        value_dim: 128,
+        conv: 4,
+    };
     assert_eq!((small.linear, small.cached_layers()), (Some(linear), 8));
     assert!(small.output_gate && small.qk_norm && small.mtp_layers == 1 && small.experts.is_none());
     // 32 matrices of 128 x 128 in 32 bits, and three tokens of 8192 channels in 16: 50 MiB a sequence.
@@ -168,8 +187,14 @@ fn layers_of_linear_attention_are_read() {
     assert_eq!(small.attention_params(), full);
 
     let mixture = model("qwen3.5-35b-a3b");
-    let experts =
-        Experts { count: 256, per_token: 8, intermediate: 512, shared_intermediate: 512, dense_layers: 0 };
+    let experts = Experts {
+        count: 256,
+        per_token: 8,
+        intermediate: 512,
+        shared_intermediate: 512,
+        dense_layers: 0,
+        latent: None,
+    };
     assert_eq!((mixture.experts, mixture.linear_layers(), mixture.cached_layers()), (Some(experts), 30, 10));
     let names: Vec<String> = catalog::list()
         .models
@@ -181,13 +206,76 @@ fn layers_of_linear_attention_are_read() {
 }
 
 #[test]
-fn hybrids_are_listed_and_refused_with_the_reason() {
+fn nemotron_hybrids_have_their_published_sizes() {
+    // Totals and a token's share (with the head, without the embedding) as worked out by hand from the published sizes, and
+    // the multi-token-prediction layer's; NVIDIA's model cards say 31.6, 120.6 and 550 B.
+    for (name, total, of_a_token, predicting) in [
+        ("nemotron-3-nano-30b-a3b", 31.578e9, 3.228e9, 0.0),
+        ("nemotron-3-super-120b-a12b", 120.669e9, 12.233e9, 2.942e9),
+        ("nemotron-3-ultra-550b-a55b", 549.309e9, 54.985e9, 11.216e9),
+    ] {
+        let model = model(name);
+        for (found, known) in [(model.params(), total), (model.params_per_token(), of_a_token)] {
+            assert!((found / known - 1.0).abs() < 2e-3, "{name}: {found} against {known}");
+        }
+        if model.mtp_layers > 0 {
+            let found: f64 = model.mtp_params().iter().sum();
+            assert!((found / predicting - 1.0).abs() < 2e-3, "{name}: {found} against {predicting}");
+        }
+        assert!(!model.gated && !model.qk_norm && model.latent.is_none() && model.sliding.is_none());
+        assert_eq!(model.sublayers(), model.layers, "one mixer a layer");
+    }
+}
+
+#[test]
+fn nemotron_layers_and_states_are_the_published_ones() {
+    let (nano, big) =
+        (model("nemotron-3-nano-30b-a3b"), model("nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-FP8"));
+    let mixers = |attention, experts| Some(Mixers { attention, experts, dense: 0 });
+    assert_eq!((nano.layers, nano.mixers, nano.linear_layers()), (52, mixers(6, 23), 23));
+    assert_eq!((big.layers, big.mixers, big.linear_layers()), (88, mixers(8, 40), 40));
+    let ultra = model("nemotron-3-ultra-550b-a55b");
+    assert_eq!((ultra.layers, ultra.mixers, ultra.linear_layers()), (108, mixers(12, 48), 48));
+    let linear = LinearAttention {
+        rule: Rule::Mamba2,
+        layers: 40,
+        key_heads: 8,
+        key_dim: 128,
+        value_heads: 128,
+        value_dim: 64,
+        conv: 4,
+    };
+    assert_eq!(big.linear, Some(linear));
+    // In 32 bits: 4 MiB a layer, and three tokens of 10,240 channels in 16: 60 KiB.
+    assert_eq!(linear.state_bytes(), 4_194_304.0 + 61_440.0);
+    let mib = |model: &Model| model.state_bytes() / 1_048_576.0;
+    for (model, known) in [(&nano, 46.8), (&big, 162.3), (&ultra, 389.1)] {
+        assert!((mib(model) - known).abs() < 0.06, "{}: {} MiB", model.id, mib(model));
+    }
+    assert_eq!((big.kv_bytes_per_token(Precision::Bf16), big.attention_layers()), (8192.0, 48));
+    assert_eq!((nano.experts.unwrap().latent, big.experts.unwrap().latent), (None, Some(1024)));
+    // Up and down, at the width of the latent.
+    assert_eq!(big.expert_params(), 2.0 * 1024.0 * 2688.0);
+    assert_eq!(nano.expert_params(), 2.0 * 2688.0 * 1856.0);
+    let layer = big.cached_layer();
+    assert_eq!((layer.cached_layers(), layer.expert_layers(), layer.sublayers()), (1, 1, 2));
+    assert!(layer.state_bytes() == 0.0, "the layer that predicts has no state");
+    // Megatron-LM counts seven operations for each number of a state.
+    assert_eq!(linear.recurrence_flops(), 7.0 * 128.0 * 128.0 * 64.0);
+    for id in ["mtp-nemotron-3-super-120b-a12b", "mtp-nemotron-3-ultra-550b-a55b"] {
+        let drafter = catalog::drafter(id).unwrap();
+        assert_eq!((drafter.kind, drafter.draft_vocab), (DrafterKind::Mtp, 131_072));
+    }
+    assert_eq!(catalog::drafters_for(&nano), ["ngram", "suffix"]);
+}
+
+#[test]
+fn what_is_refused_is_listed_with_the_reason() {
     let refused = catalog::list().refused;
     let ids: Vec<&str> = refused.iter().map(|row| row.id.as_str()).collect();
-    let known = ["nemotron-3-nano-30b-a3b", "nemotron-3-super-120b-a12b", "nemotron-3-ultra-550b-a55b"];
-    assert_eq!(ids, known);
+    assert_eq!(ids, ["deepseek-v3.2"]);
     for row in &refused {
-        assert!(row.why.starts_with("hybrid or linear attention ("), "{}", row.why);
+        assert_eq!(row.why, "sparse attention (index_topk: 2048)");
         for name in [&row.id, &row.hf_id] {
             let error = catalog::model(name, Path::new(".")).unwrap_err();
             assert!(matches!(error, CatalogError::Unsupported { .. }), "{error}");

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use rollcast::catalog::{self, CatalogError};
-use rollcast::resolved::{LatentAttention, Model, SlidingWindow};
+use rollcast::resolved::{LatentAttention, Mixers, Model, Rule, SlidingWindow};
 use serde_json::{Value, json};
 
 /// A small valid configuration, to be spoilt key by key.
@@ -245,6 +245,87 @@ fn linear_attention_is_read_or_refused_with_the_key() {
         let mut config = sound_linear();
         config[key] = value;
         let error = read(&config.to_string()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{key}: {error}");
+    }
+}
+
+/// A small valid hybrid of Mamba-2, attention, experts and dense MLPs.
+fn sound_hybrid() -> Value {
+    json!({
+        "architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h", "hidden_size": 256,
+        "intermediate_size": 512, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64,
+        "vocab_size": 1000, "tie_word_embeddings": false, "max_position_embeddings": 2048,
+        "hybrid_override_pattern": "MEM*EM-", "mamba_num_heads": 16, "mamba_head_dim": 32, "ssm_state_size": 64,
+        "n_groups": 4, "conv_kernel": 4, "mamba_ssm_cache_dtype": "float32", "n_routed_experts": 16,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 64, "n_shared_experts": 1,
+        "moe_shared_expert_intermediate_size": 128, "moe_latent_size": 96, "num_nextn_predict_layers": 1,
+        "mtp_hybrid_override_pattern": "*E", "num_hidden_layers": 7
+    })
+}
+
+#[test]
+fn a_hybrid_with_mamba_is_read_from_a_path() {
+    let model = read(&sound_hybrid().to_string()).unwrap();
+    assert_eq!((model.layers, model.mixers), (7, Some(Mixers { attention: 1, experts: 2, dense: 1 })));
+    assert_eq!(
+        (model.linear_layers(), model.cached_layers(), model.dense_layers(), model.expert_layers()),
+        (3, 1, 1, 2)
+    );
+    let linear = model.linear.unwrap();
+    assert_eq!((linear.rule, linear.key_heads, linear.value_heads), (Rule::Mamba2, 4, 16));
+    // Mamba-2, attention, experts with what is beside them, dense: each with a norm; embedding, head and final norm.
+    let (h, inner) = (256.0, 512.0);
+    let channels = inner + 2.0 * 256.0;
+    let mamba = h * (2.0 * inner + 2.0 * 256.0 + 16.0) + 5.0 * channels + 3.0 * 16.0 + inner + inner * h + h;
+    let attention = h * (8.0 + 2.0 * 2.0) * 64.0 + 512.0 * h + h;
+    let experts = 16.0 * 2.0 * 96.0 * 64.0 + h * 16.0 + 2.0 * h * 128.0 + 2.0 * h * 96.0 + h;
+    let dense = 2.0 * h * 512.0 + h;
+    assert_eq!(model.params(), 3.0 * mamba + attention + 2.0 * experts + dense + 2.0 * 1000.0 * h + h);
+
+    // In words, and without a number of layers: as newer configurations say it.
+    let mut words = sound_hybrid();
+    words["hybrid_override_pattern"] = Value::Null;
+    words["num_hidden_layers"] = Value::Null;
+    words["layers_block_type"] = json!(["mamba", "moe", "mamba", "attention", "moe", "mamba", "mlp"]);
+    words["mtp_hybrid_override_pattern"] = Value::Null;
+    words["mtp_layers_block_type"] = json!(["attention", "moe"]);
+    assert_eq!(read(&words.to_string()).unwrap(), model);
+    // Nemotron-3's own files hold a number that is not JSON's.
+    let text = sound_hybrid().to_string().replacen('{', "{\"time_step_limit\": [0.0, Infinity], ", 1);
+    assert_eq!(read(&text).unwrap(), model);
+    let quoted = sound_hybrid().to_string().replacen('{', "{\"why\": \"to \\\"Infinity\", ", 1);
+    assert_eq!(read(&quoted).unwrap(), model);
+    let text = read("{\"a\": [Infinity], \"b\" 5}").unwrap_err().to_string();
+    assert!(text.contains("config.json:1:23: not valid JSON"), "{text}");
+}
+
+#[test]
+fn malformed_hybrids_are_refused_with_the_key() {
+    let cases = [
+        (
+            "hybrid_override_pattern",
+            json!("MEM*EMX"),
+            "`hybrid_override_pattern` has a layer `X`; known are M or",
+        ),
+        ("hybrid_override_pattern", json!(["mamba", 5]), "has a layer `5`"),
+        ("hybrid_override_pattern", json!(7), "`hybrid_override_pattern` must list the kinds of layers"),
+        ("hybrid_override_pattern", json!(""), "must list 1 to 1024 layers, found 0"),
+        ("hybrid_override_pattern", json!(null), "missing `hybrid_override_pattern` or `layers_block_type`"),
+        ("hybrid_override_pattern", json!("MEMEME-"), "without any attention over keys and values"),
+        ("num_hidden_layers", json!(8), "`num_hidden_layers` (8) beside a list of 7 layers"),
+        ("mamba_num_heads", json!(null), "missing `mamba_num_heads`"),
+        ("mamba_num_heads", json!(18), "`mamba_num_heads` (18) is no multiple of `n_groups` (4)"),
+        ("ssm_state_size", json!(0), "`ssm_state_size` must be a whole number from 1"),
+        ("mamba_ssm_cache_dtype", json!("bfloat16"), "a state of linear attention in other than 32 bits"),
+        ("mamba_ssm_dtype", json!("float16"), "in other than 32 bits (mamba_ssm_dtype: \"float16\")"),
+        ("mtp_hybrid_override_pattern", json!("ME"), "multi-token prediction by other layers"),
+        ("moe_latent_size", json!(0), "`moe_latent_size` must be a whole number from 1"),
+        ("n_routed_experts", json!(null), "missing the number of experts"),
+        ("mamba_d_state", json!(16), "hybrid or linear attention"),
+        ("model_type", json!("mamba2"), "hybrid or linear attention (hybrid_override_pattern: \"MEM*EM-\")"),
+    ];
+    for (key, value, expected) in cases {
+        let error = changed(sound_hybrid(), key, value).unwrap_err().to_string();
         assert!(error.contains(expected), "{key}: {error}");
     }
 }

@@ -239,6 +239,7 @@ fn committed_profiles_say_what_they_miss_and_keep_to_it() {
                 ("moe fp8", "unseen tokens", 4.5),
                 ("moe bf16", "further models, random rows", 3.5),
                 ("moe fp8", "further models, random rows", 3.5),
+                ("moe bf16", "experts without a gate, random rows", 4.0),
                 ("all_reduce", "unseen sizes", 5.0),
             ],
         );
@@ -281,6 +282,7 @@ fn profiles_of_other_devices_say_what_they_miss() {
                 ("moe bf16", "unseen tokens", 5.0),
                 ("moe fp8", "unseen tokens", 6.0),
                 ("moe fp8", "further models, random rows", 4.0),
+                ("moe bf16", "experts without a gate, random rows", 5.0),
                 ("all_reduce", "unseen sizes", 6.5),
             ],
         );
@@ -319,7 +321,7 @@ fn the_committed_profiles_are_what_the_tables_give() {
         ("h100", &["gemm", "attn_decode", "attn_prefill", "moe", "comm"]),
     ] {
         let id = format!("{device}-sxm");
-        let own = ["attention_latent", "linear_attention", "moe_further"]
+        let own = ["attention_latent", "linear_attention", "moe_further", "moe_ungated"]
             .map(|op| folder.join(format!("../{id}/{op}.csv")));
         if !own.iter().all(|table| table.exists()) {
             skipped(&format!("the profile of {id}, tables by calibration/public_tables.py"));
@@ -365,8 +367,8 @@ fn profiles_of_other_devices_are_what_their_tables_give() {
             "reduce_scatter",
         ]
         .iter()
-        // Nobody published linear attention with states in 32 bits on an A100, nor its experts of further models.
-        .chain(["linear_attention", "moe_further"].iter().filter(|_| device != "a100-sxm-80g"))
+        // Nobody published linear attention with states in 32 bits on an A100, nor experts of further models there.
+        .chain(["linear_attention", "moe_further", "moe_ungated"].iter().filter(|_| device != "a100-sxm-80g"))
         .map(|table| folder.join(device).join(format!("{table}.csv")))
         .collect();
         if tables.iter().all(|table| table.exists()) {

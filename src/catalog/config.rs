@@ -13,10 +13,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{CatalogError, parts, refusals};
+use super::{CatalogError, hybrid, parts, refusals};
 use crate::resolved::Model;
 
-/// Sizes that must be there, with the largest value that is taken for one.
+/// Sizes that must be there, with the largest value that is taken for one; the first may be in a hybrid's list.
 const SIZES: [(&str, u32); 7] = [
     ("num_hidden_layers", 1 << 10),
     ("hidden_size", 1 << 17),
@@ -53,10 +53,16 @@ impl<'a> Config<'a> {
             }
             _ => (key, largest),
         });
-        self.present(&sizes.map(|(key, _)| key), "is this a Hugging Face config.json?")?;
+        let hybrid = hybrid::read(self)?;
+        // A hybrid's layers are counted in their list.
+        let needed: Vec<_> = sizes[usize::from(hybrid.is_some())..].iter().map(|(key, _)| *key).collect();
+        self.present(&needed, "is this a Hugging Face config.json?")?;
         let mut found = [0; SIZES.len()];
-        for (size, (key, largest)) in found.iter_mut().zip(sizes) {
-            *size = self.size(key, largest)?;
+        for (place, (size, (key, largest))) in found.iter_mut().zip(sizes).enumerate() {
+            *size = match &hybrid {
+                Some(hybrid) if place == 0 => hybrid.layers,
+                _ => self.size(key, largest)?,
+            };
         }
         let [layers, hidden, intermediate, heads, kv_heads, vocab, max_positions] = found;
         if !heads.is_multiple_of(kv_heads) {
@@ -82,6 +88,11 @@ impl<'a> Config<'a> {
             Some(_) => source.to_owned(),
             None => format!("{source}; `{family}` was not checked, read as a llama-like decoder"),
         };
+        // A hybrid's list says whether there are experts, whatever else its file holds of them.
+        let with_experts = hybrid.as_ref().map(|hybrid| hybrid.mixers.experts > 0);
+        let required = with_experts.unwrap_or(known.is_some_and(|known| known.experts));
+        let experts =
+            if with_experts == Some(false) { None } else { parts::experts(self, layers, required)? };
         let latent = parts::latent(self)?;
         let head_dim = match &latent {
             Some(latent) => latent.nope + latent.rope,
@@ -101,13 +112,18 @@ impl<'a> Config<'a> {
             attention_bias,
             qk_norm,
             max_positions,
-            experts: parts::experts(self, layers, known.is_some_and(|known| known.experts))?,
+            experts,
             latent,
             sliding: parts::sliding(self, layers, max_positions)?,
-            linear: parts::linear(self, layers)?,
+            linear: match &hybrid {
+                Some(hybrid) => hybrid.linear,
+                None => parts::linear(self, layers)?,
+            },
             output_gate: self
                 .flag("attn_output_gate")?
                 .unwrap_or(known.is_some_and(|known| known.output_gate)),
+            gated: hybrid.is_none(),
+            mixers: hybrid.map(|hybrid| hybrid.mixers),
             mtp_layers: match self.count("num_nextn_predict_layers", MOST_MTP_LAYERS)? {
                 Some(layers) => layers,
                 None => self.count("mtp_num_hidden_layers", MOST_MTP_LAYERS)?.unwrap_or(0),
@@ -237,7 +253,7 @@ const fn known(model_type: &'static str, architecture: &'static str) -> Known {
     }
 }
 
-const KNOWN: [Known; 15] = [
+const KNOWN: [Known; 16] = [
     known("llama", "LlamaForCausalLM"),
     known("mistral", "MistralForCausalLM"),
     Known { attention_bias: true, ..known("qwen2", "Qwen2ForCausalLM") },
@@ -258,6 +274,7 @@ const KNOWN: [Known; 15] = [
         ..known("qwen3_5_moe_text", "Qwen3_5MoeForCausalLM")
     },
     Known { qk_norm: true, experts: true, ..known("minimax_m2", "MiniMaxM2ForCausalLM") },
+    known(hybrid::FAMILY, "NemotronHForCausalLM"),
 ];
 
 /// A value as an error shows it: no longer than a line.

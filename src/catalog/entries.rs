@@ -31,6 +31,9 @@ pub(super) const MODELS: &[Entry] = entries!(
         "llama-3.3-70b",
         "mimo-7b",
         "minimax-m2.5",
+        "nemotron-3-nano-30b-a3b",
+        "nemotron-3-super-120b-a12b",
+        "nemotron-3-ultra-550b-a55b",
         "qwen2.5-0.5b",
         "qwen2.5-1.5b",
         "qwen2.5-14b",
@@ -58,11 +61,7 @@ pub(super) const MODELS: &[Entry] = entries!(
 );
 
 /// Targets that have no formulas here, `refused/*.json`: the reader says why.
-pub(super) const REFUSED: &[Entry] = entries!(
-    "refused",
-    ".json",
-    ["nemotron-3-nano-30b-a3b", "nemotron-3-super-120b-a12b", "nemotron-3-ultra-550b-a55b",]
-);
+pub(super) const REFUSED: &[Entry] = entries!("refused", ".json", ["deepseek-v3.2"]);
 
 /// Drafters, `drafters/*.json`.
 pub(super) const DRAFTERS: &[Entry] = entries!(
@@ -94,6 +93,8 @@ pub(super) const DRAFTERS: &[Entry] = entries!(
         "mtp-glm-4.5",
         "mtp-glm-4.5-air",
         "mtp-mimo-7b",
+        "mtp-nemotron-3-super-120b-a12b",
+        "mtp-nemotron-3-ultra-550b-a55b",
         "mtp-qwen3.5-122b-a10b",
         "mtp-qwen3.5-27b",
         "mtp-qwen3.5-35b-a3b",

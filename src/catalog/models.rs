@@ -1,5 +1,6 @@
 //! Targets: the catalog's own entries, those that it refuses, and `config.json` files of the user.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -140,7 +141,7 @@ pub(super) fn with_note(source: &str, note: Option<&str>) -> String {
 }
 
 fn parse(origin: &str, text: &str) -> Result<Map<String, Value>, CatalogError> {
-    match serde_json::from_str(text) {
+    match serde_json::from_str(&finite(text)) {
         Ok(Value::Object(keys)) => Ok(keys),
         Ok(_) => Err(CatalogError::Config {
             origin: origin.to_owned(),
@@ -153,6 +154,34 @@ fn parse(origin: &str, text: &str) -> Result<Map<String, Value>, CatalogError> {
             message: without_place(&error),
         }),
     }
+}
+
+/// The text with the numbers that Python writes and JSON does not know (Nemotron-3's limits of a time step) as nulls of the
+/// same length, so that places in errors stay.
+fn finite(text: &str) -> Cow<'_, str> {
+    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    if !WORDS.iter().any(|word| text.contains(word)) {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut rest, mut quoted) = (String::with_capacity(text.len()), text, false);
+    while let Some(first) = rest.chars().next() {
+        let word = WORDS.iter().find(|word| !quoted && rest.starts_with(**word));
+        // A word of three letters leaves no room for `null`.
+        let (instead, taken) = match word {
+            Some(word) if word.len() > 3 => (format!("{:1$}", "null", word.len()), word.len()),
+            Some(word) => ("null".to_owned(), word.len()),
+            None => {
+                let escaped = quoted && first == '\\';
+                quoted ^= first == '"';
+                let taken = first.len_utf8()
+                    + if escaped { rest.chars().nth(1).map_or(0, char::len_utf8) } else { 0 };
+                (rest[..taken].to_owned(), taken)
+            }
+        };
+        out.push_str(&instead);
+        rest = &rest[taken..];
+    }
+    Cow::Owned(out)
 }
 
 /// serde_json ends its messages with the place, which the error states already.

@@ -7,9 +7,9 @@
 
 use serde_json::Value;
 
-use super::CatalogError;
 use super::config::{Config, MAX_HEAD_DIM};
-use crate::resolved::{Experts, LatentAttention, LinearAttention, SlidingWindow};
+use super::{CatalogError, hybrid};
+use crate::resolved::{Experts, LatentAttention, LinearAttention, Rule, SlidingWindow};
 
 /// Largest width of an MLP.
 pub(super) const MOST_WIDTH: u32 = 1 << 20;
@@ -21,11 +21,11 @@ const MOST_SHARED: u32 = 1 << 8;
 const MOST_RANK: u32 = 1 << 16;
 
 /// Most heads of linear attention.
-const MOST_HEADS: u32 = 1 << 12;
+pub(super) const MOST_HEADS: u32 = 1 << 12;
 /// Longest convolution before it.
-const LONGEST_CONVOLUTION: u32 = 1 << 6;
-/// What Qwen3-Next's configuration class takes for the convolution where nothing is said.
-const CONVOLUTION: u32 = 4;
+pub(super) const LONGEST_CONVOLUTION: u32 = 1 << 6;
+/// What the configuration classes of Qwen3-Next and Nemotron-H take for the convolution where nothing is said.
+pub(super) const CONVOLUTION: u32 = 4;
 /// Key of the format of a state; the published tables and sizes are of 32 bits, which is the engines' default too.
 const STATE_FORMAT: &str = "mamba_ssm_dtype";
 /// Key of the width of one expert.
@@ -86,7 +86,8 @@ pub(super) fn experts(
             "`first_k_dense_replace` ({dense_layers}) leaves none of {layers} layers with experts"
         )));
     }
-    Ok(Some(Experts { count, per_token, intermediate, shared_intermediate, dense_layers }))
+    let latent = hybrid::latent(config)?;
+    Ok(Some(Experts { count, per_token, intermediate, shared_intermediate, dense_layers, latent }))
 }
 
 /// The latent attention.
@@ -141,6 +142,7 @@ pub(super) fn linear(config: &Config<'_>, layers: u32) -> Result<Option<LinearAt
     }
     let conv = "linear_conv_kernel_dim";
     Ok(Some(LinearAttention {
+        rule: Rule::DeltaRule,
         layers: of_kind,
         key_heads,
         key_dim: config.size(LINEAR[2], MAX_HEAD_DIM)?,

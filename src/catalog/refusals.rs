@@ -5,19 +5,13 @@ use serde_json::Value;
 
 use super::CatalogError;
 use super::config::Config;
+use super::hybrid::{self, LATENT, LAYERS};
 use super::parts::LINEAR;
 
-/// Keys of layers that keep a state instead of keys and values, of another form than `parts::linear` reads.
-const STATE: [&str; 8] = [
-    "hybrid_override_pattern",
-    "layers_block_type",
-    "linear_attn_config",
-    "attn_layer_period",
-    "mamba_d_state",
-    "mamba_num_heads",
-    "ssm_cfg",
-    "ssm_state_size",
-];
+/// Keys of layers that keep a state instead of keys and values, of another form than `parts::linear` and `hybrid` read.
+const STATE: [&str; 4] = ["linear_attn_config", "attn_layer_period", "mamba_d_state", "ssm_cfg"];
+/// Those that `hybrid` reads, of a family of its own.
+const HYBRID: [&str; 4] = [LAYERS[0], LAYERS[1], "mamba_num_heads", "ssm_state_size"];
 /// Families whose MLP has no gate: two matrices, not three.
 const UNGATED: [&str; 10] =
     ["bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "gptj", "nemotron", "opt", "phi", "starcoder2"];
@@ -27,7 +21,8 @@ const EXPERTS_ELSEWHERE: [(&str, u64); 3] =
 
 /// Fails where the keys describe what is not modelled.
 pub(super) fn check(config: &Config<'_>) -> Result<(), CatalogError> {
-    for key in STATE {
+    let hybrid = config.family() == hybrid::FAMILY;
+    for key in STATE.into_iter().chain(HYBRID.into_iter().filter(|_| !hybrid)) {
         if config.value(key).is_some() {
             return Err(config.refuse("hybrid or linear attention", key));
         }
@@ -73,7 +68,7 @@ fn encoder(config: &Config<'_>) -> Result<(), CatalogError> {
     Ok(())
 }
 
-/// Every layer after the first dense ones must have the same experts, of the residual stream's width.
+/// Every layer after the first dense ones must have the same experts, of the residual stream's width but in Nemotron-H.
 fn experts(config: &Config<'_>) -> Result<(), CatalogError> {
     for (key, everywhere) in EXPERTS_ELSEWHERE {
         if config.value(key).is_some_and(|value| value.as_u64() != Some(everywhere)) {
@@ -86,8 +81,8 @@ fn experts(config: &Config<'_>) -> Result<(), CatalogError> {
     if config.value("moe_num_experts").is_some() {
         return Err(config.refuse("a mixture of experts of this form", "moe_num_experts"));
     }
-    if config.value("moe_latent_size").is_some() {
-        return Err(config.refuse("experts behind a projection", "moe_latent_size"));
+    if config.value(LATENT).is_some() && config.family() != hybrid::FAMILY {
+        return Err(config.refuse("experts behind a projection", LATENT));
     }
     Ok(())
 }

@@ -191,6 +191,7 @@ pub fn fit(tables: Vec<Table>, carry: Option<&Carry>) -> Result<Fitted, FitError
         if let Some(linear) = &carry.linear_attention {
             profile.linear_attention = linear.clone();
         }
+        profile.mamba = carry.mamba.clone();
         profile.sampling = carry.sampling.clone();
         profile.all_to_all = carry.all_to_all.clone();
         profile.moe.skew_alpha = carry.skew_alpha.clone();

@@ -23,8 +23,10 @@ pub struct ExpertShape {
     pub tokens: f64,
     /// Of them, those that choose their experts independently of each other.
     pub independent_tokens: f64,
-    /// Width of the residual stream.
+    /// Width that experts take and give: the residual stream's, or a narrower one.
     pub hidden: f64,
+    /// Matrices of an expert: three where it is gated, two where it is not.
+    pub matrices: f64,
     /// Width of an expert on this GPU.
     pub intermediate: f64,
     /// Experts of the layer.
@@ -114,9 +116,9 @@ impl Work {
     /// Of a shape that touches `touched` experts on that GPU.
     pub(super) fn of(shape: &ExpertShape, touched: f64, overload: &Imbalance) -> Self {
         let pairs = shape.tokens * shape.per_token / shape.expert_parallel;
-        let per_expert = 3.0 * shape.hidden * shape.intermediate;
+        let per_expert = shape.matrices * shape.hidden * shape.intermediate;
         let weights = touched * per_expert * shape.weights.bytes();
-        let activations = 2.0 * (2.0 * pairs * shape.hidden + 3.0 * pairs * shape.intermediate);
+        let activations = 2.0 * (2.0 * pairs * shape.hidden + shape.matrices * pairs * shape.intermediate);
         // Skewed routing overloads a GPU once its experts have tokens enough to differ in.
         let tokens_per_expert = shape.tokens * shape.per_token / shape.count;
         let imbalance = if shape.skew > 0.0 {
@@ -152,6 +154,7 @@ impl Work {
 #[derive(Debug)]
 pub(super) struct Layer {
     hidden: f64,
+    matrices: f64,
     intermediate: f64,
     count: f64,
     per_token: f64,
@@ -166,15 +169,27 @@ pub(super) struct Layer {
 
 impl Layer {
     fn of(form: &ExpertForm, shape: &ExpertShape) -> Self {
-        let ExpertShape { hidden, intermediate, count, per_token, expert_parallel, skew, weights, .. } =
-            *shape;
+        let ExpertShape { hidden, matrices, intermediate, count, per_token, .. } = *shape;
+        let ExpertShape { expert_parallel, skew, weights, .. } = *shape;
         let skewed = (skew > 0.0).then(|| Occupancy::of(&shape.chances()));
         let residual = nearest(form, shape);
-        Layer { hidden, intermediate, count, per_token, expert_parallel, skew, weights, skewed, residual }
+        Layer {
+            hidden,
+            matrices,
+            intermediate,
+            count,
+            per_token,
+            expert_parallel,
+            skew,
+            weights,
+            skewed,
+            residual,
+        }
     }
 
     fn is(&self, shape: &ExpertShape) -> bool {
         self.hidden == shape.hidden
+            && self.matrices == shape.matrices
             && self.intermediate == shape.intermediate
             && self.count == shape.count
             && self.per_token == shape.per_token
@@ -189,6 +204,7 @@ impl Layer {
 fn nearest(form: &ExpertForm, shape: &ExpertShape) -> Option<(usize, bool)> {
     let same = |known: &&ShapeResidual| {
         f64::from(known.hidden) == shape.hidden
+            && f64::from(known.matrices) == shape.matrices
             && f64::from(known.experts) == shape.count
             && f64::from(known.topk) == shape.per_token
     };
@@ -255,6 +271,7 @@ mod tests {
         tokens: 1.0,
         independent_tokens: 1.0,
         hidden: 4096.0,
+        matrices: 3.0,
         intermediate: 1536.0 / 8.0,
         count: 128.0,
         per_token: 8.0,
@@ -325,5 +342,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn experts_without_a_gate_read_two_matrices() {
+        let overload = &kernels().profile.form.moe.imbalance.clone();
+        let work = |matrices| Work::of(&ExpertShape { matrices, ..with_tokens(1.0, 0.0) }, 8.0, overload);
+        let (gated, plain) = (work(3.0), work(2.0));
+        let weights = 8.0 * 4096.0 * 192.0 * 2.0;
+        let activation = 2.0 * 8.0 * 192.0;
+        assert!((gated.bytes - plain.bytes - weights - activation).abs() < 1.0);
+        assert!((plain.flops / gated.flops - 2.0 / 3.0).abs() < 1e-12);
+        // The residual of a gated layer says nothing of one without.
+        assert!(kernels().experts(&ExpertShape { matrices: 2.0, ..with_tokens(64.0, 0.0) }).doubt.outside);
     }
 }

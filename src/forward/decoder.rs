@@ -1,7 +1,8 @@
 //! The layers of a decoder over the tokens of one step: the target's, and those of drafters that are models.
 //!
 //! Per layer: attention projections, attention, MLP or experts, four fused memory-bound kernels (two
-//! residual-add + norm, rotary + cache append, activation), and the collectives of the layout. Latent attention
+//! residual-add + norm, rotary + cache append, activation), and the collectives of the layout. Where layers are one mixer
+//! each, one norm and one all-reduce a layer. Latent attention
 //! is run absorbed, as engines do for decode: queries meet the compressed cache, which every GPU of a
 //! tensor-parallel group holds whole.
 
@@ -143,7 +144,8 @@ impl Decoder<'_> {
         let dense = f64::from(model.dense_layers());
         if dense > 0.0 {
             let width = f64::from(model.intermediate) / tp;
-            self.gemm("gate-up projection", (m, 2.0 * width, hidden), dense, pass, piece);
+            let up = model.up_projections() * width;
+            self.gemm("gate-up projection", (m, up, hidden), dense, pass, piece);
             self.gemm("down projection", (m, hidden, width), dense, pass, piece);
         }
         if let Some(experts) = &model.experts {
@@ -164,8 +166,16 @@ impl Decoder<'_> {
         );
         if experts.shared_intermediate > 0 {
             let width = f64::from(experts.shared_intermediate) / self.tp();
-            self.gemm("shared experts", (pass.tokens, 2.0 * width, hidden), layers, pass, piece);
+            let up = model.up_projections() * width;
+            self.gemm("shared experts", (pass.tokens, up, hidden), layers, pass, piece);
             self.gemm("shared experts", (pass.tokens, hidden, width), layers, pass, piece);
+        }
+        let width = model.expert_width();
+        if experts.latent.is_some() {
+            // Every GPU projects its tokens with all of the weights (vLLM 0.24.0, `nemotron_h.py`: ReplicatedLinear).
+            for shape in [(pass.tokens, width, hidden), (pass.tokens, hidden, width)] {
+                self.gemm("latent of experts", shape, layers, pass, piece);
+            }
         }
         let ranks = f64::from(self.layout.attention_ranks());
         let routed = ranks * pass.tokens;
@@ -179,7 +189,8 @@ impl Decoder<'_> {
         let time = self.kernels.experts(&ExpertShape {
             tokens: routed,
             independent_tokens: alone.min(routed).max(1.0),
-            hidden,
+            hidden: width,
+            matrices: model.up_projections() + 1.0,
             intermediate: f64::from(experts.intermediate) / f64::from(self.layout.expert_tp()),
             count: f64::from(experts.count),
             per_token: f64::from(experts.per_token),
@@ -194,11 +205,11 @@ impl Decoder<'_> {
             let own = pass.tokens / self.tp();
             let (operator, time) = match self.routing.transport {
                 Transport::AllToAll => {
-                    let elements = hidden * f64::from(experts.per_token);
+                    let elements = width * f64::from(experts.per_token);
                     ("expert all-to-all", self.kernels.all_to_all(own, elements, self.layout.ep))
                 }
                 Transport::Gather => {
-                    ("expert gather", self.kernels.gather_scatter(own, hidden, self.layout.ep))
+                    ("expert gather", self.kernels.gather_scatter(own, width, self.layout.ep))
                 }
             };
             add_timed(piece, operator, Family::Collective, time, layers);
@@ -209,43 +220,38 @@ impl Decoder<'_> {
 
     fn memory_bound(&self, pass: &Pass, piece: &mut Piece) {
         let model = self.model;
-        let (layers, hidden) = (f64::from(model.layers), f64::from(model.hidden));
+        let (sublayers, hidden) = (f64::from(model.sublayers()), f64::from(model.hidden));
         let (q, kv) = (model.q_width() / self.tp(), self.kv_heads() * f64::from(model.head_dim));
-        let widest = match &model.experts {
-            Some(experts) => {
-                f64::from(experts.intermediate * experts.per_token) / f64::from(self.layout.expert_tp())
-            }
-            None => f64::from(model.intermediate) / self.tp(),
-        };
         let mut of_layers = |layers: f64, bytes_per_token: f64| {
             let seconds = layers * self.kernels.elementwise(pass.tokens * bytes_per_token);
             add_plain(piece, "norms, rotary, activation", Family::Elementwise, seconds, Bound::Latency);
         };
         // bf16 in and out: add + norm reads two and writes one, and reads its own result once more.
-        of_layers(2.0 * layers, 6.0 * hidden);
+        of_layers(sublayers, 6.0 * hidden);
         let cached = f64::from(model.cached_layers());
         of_layers(cached, 4.0 * (q + 2.0 * kv));
         if model.output_gate {
             of_layers(cached, 6.0 * q);
         }
         if let Some(linear) = &model.linear {
-            for bytes_per_token in self.linear_bytes(linear) {
+            for bytes_per_token in self.linear_bytes(linear).into_iter().flatten() {
                 of_layers(f64::from(linear.layers), bytes_per_token);
             }
         }
         // Fused expert kernels hold their activation.
-        if model.experts.is_none() {
-            of_layers(layers, 6.0 * widest);
+        if model.experts.is_none() || model.mixers.is_some() && model.dense_layers() > 0 {
+            let width = f64::from(model.intermediate) / self.tp();
+            of_layers(f64::from(model.dense_layers()), 2.0 * (model.up_projections() + 1.0) * width);
         }
     }
 
-    /// All-reduces after attention and after the MLP.
+    /// All-reduces after attention and after the MLP, or after each layer that is one of them.
     fn reduce(&self, pass: &Pass, piece: &mut Piece) {
         let model = self.model;
         let bytes = pass.tokens * f64::from(model.hidden) * 2.0;
-        let (layers, experts) = (f64::from(model.layers), f64::from(model.expert_layers()));
-        // With data-parallel attention the combine of the all-to-all takes the place of the second.
-        let times = if self.layout.dp_attention { 2.0 * layers - experts } else { 2.0 * layers };
+        let (all, experts) = (f64::from(model.sublayers()), f64::from(model.expert_layers()));
+        // With data-parallel attention the combine of the all-to-all takes the place of that after experts.
+        let times = if self.layout.dp_attention { all - experts } else { all };
         let reduce = self.kernels.all_reduce(bytes, self.layout.tp, pass.eager);
         add_timed(piece, "all-reduce", Family::Collective, reduce, times);
         if !self.layout.dp_attention && self.layout.ep > self.layout.tp {

@@ -85,11 +85,13 @@ impl Demand<'_> {
         let model = self.model;
         let (tp, all) = (f64::from(self.layout.tp), f64::from(self.layout.gpus()));
         let routed = model.routed_params();
-        let common = model.layer_params() - routed;
+        let whole = f64::from(model.expert_layers()) * model.latent_params();
+        let common = model.layer_params() - routed - whole;
         let tables = model.params() - model.layer_params();
-        // Experts lie over all GPUs of the replica, the rest over each attention rank's.
+        // Experts lie over all GPUs of the replica, the projections around them on each, the rest over each attention rank's.
         (common * self.weights.bytes() + tables * Precision::Bf16.bytes()) / tp
             + routed * self.weights.bytes() / all
+            + whole * self.weights.bytes()
     }
 
     /// Bytes of a drafter on one GPU. Multi-token prediction adds a layer of the target and its projection.
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
     use crate::cost::testing::h100;
     use crate::forward::tests::qwen3_8b;
-    use crate::resolved::{LinearAttention, SlidingWindow};
+    use crate::resolved::{LinearAttention, Rule, SlidingWindow};
 
     #[test]
     fn an_8b_model_leaves_most_of_an_h100_for_its_cache() {
@@ -214,6 +216,7 @@ mod tests {
     fn states_lie_in_the_cache_or_beside_it() {
         // Qwen3.5-9B's: 24 of 32 layers keep 2 MiB and a window of 3 x 8192 numbers; 8 keep 4 KiB a token.
         let linear = LinearAttention {
+            rule: Rule::DeltaRule,
             layers: 24,
             key_heads: 16,
             key_dim: 128,

@@ -188,7 +188,7 @@ impl Software {
         if rows.launch == Launch::Full {
             return;
         }
-        let seams = f64::from(model.layers) * constants.piecewise_layer_us * 1e-6;
+        let seams = f64::from(model.attention_layers()) * constants.piecewise_layer_us * 1e-6;
         piece.add_operator(line(seams, 0.0), Doubt::NONE);
         if rows.launch == Launch::Piecewise {
             return;
@@ -283,12 +283,14 @@ impl Software {
 
 /// Host seconds to launch the layers of a step kernel by kernel.
 fn one_by_one(eager: EagerLaunches, model: &Model, layout: Layout) -> f64 {
-    let experts = model.experts.as_ref().map_or(0, |experts| model.layers - experts.dense_layers);
+    // A layer that is one mixer is half of one that is attention and an MLP.
+    let layers = 0.5 * f64::from(model.sublayers());
     let layer = eager.layer + if layout.gpus() > 1 { eager.all_reduces } else { 0.0 };
     // A recurrence normalises its queries and keys itself.
     let normed = if model.qk_norm { f64::from(model.cached_layers()) * eager.qk_norm } else { 0.0 };
     let linear = f64::from(model.linear_layers()) * eager.linear;
-    let kernels = f64::from(model.layers) * layer + normed + f64::from(experts) * eager.experts + linear;
+    let experts = f64::from(model.expert_layers()) * eager.experts;
+    let kernels = layers * layer + normed + experts + linear;
     kernels * eager.launch_us * 1e-6
 }
 
@@ -456,6 +458,19 @@ mod tests {
         let first_dense = model("deepseek-v3").experts.map_or(0, |experts| experts.dense_layers);
         assert_eq!(first_dense, 3);
         assert!((seconds("deepseek-v3", 1) - (61.0 * 11.0 + 58.0 * 8.0) * 29e-6).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_layer_that_is_one_mixer_is_half_of_the_launches() {
+        let constants = crate::profile::engine("vllm", None).unwrap_or_else(|error| panic!("{error}"));
+        let model = model("nemotron-3-nano-30b-a3b");
+        // 52 half layers, 23 of them with experts and 23 of Mamba.
+        let known = (26.0 * 11.0 + 23.0 * 8.0 + 23.0 * 4.0) * 29e-6;
+        assert!((one_by_one(constants.eager, &model, ONE) - known).abs() < 1e-9);
+        // Seams around what mixes tokens: 29 layers, of which experts have none.
+        let (mut piece, rows) = (Piece::zero(), Rows { tokens: 64.0, launch: Launch::Piecewise });
+        engine("vllm").launches(&model, ONE, &rows, 1e4, &mut piece);
+        assert!((piece.fixed[Family::Host as usize] - 29.0 * 30e-6).abs() < 1e-12);
     }
 
     #[test]

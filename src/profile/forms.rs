@@ -175,6 +175,33 @@ pub struct LinearAttentionForm {
     pub convolution: ConvolutionForm,
 }
 
+/// Layers of Mamba-2, of which no table holds the kernels that engines run: decode and verify steps are linear attention's.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MambaForm {
+    /// Log-sigma of decode and verify steps on top of linear attention's.
+    pub decode_spread: f64,
+    /// Prompts.
+    pub scan: ScanForm,
+}
+
+/// Form of Mamba-2's scan over prompts: t0 + heads·(per_chunk·chunks + per_1000_tokens·tokens/1000). Chunks do not wait for
+/// each other.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanForm {
+    /// Fixed time, microseconds.
+    pub t0_us: f64,
+    /// Tokens of a chunk.
+    pub chunk: f64,
+    /// Microseconds of a chunk of one head.
+    pub per_chunk_us: f64,
+    /// Microseconds of a thousand tokens of one head.
+    pub per_1000_tokens_us: f64,
+    /// Log-sigma on top of linear attention's.
+    pub spread: f64,
+}
+
 /// Form of a memory-bound kernel: t0 + bytes/(me·BW).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

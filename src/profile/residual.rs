@@ -39,8 +39,11 @@ impl<const D: usize> TryFrom<Written> for Residual<D> {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShapeResidual {
-    /// Width of the residual stream.
+    /// Width of the residual stream, or of what the experts run at.
     pub hidden: u32,
+    /// Matrices of an expert: two where it has no gate.
+    #[serde(default = "ShapeResidual::gated")]
+    pub matrices: u32,
     /// Width of the whole expert.
     pub inter: u32,
     /// Experts.
@@ -53,6 +56,15 @@ pub struct ShapeResidual {
     pub ep: u32,
     /// ln(measured / form) over (popularity exponent + 1, tokens).
     pub residual: Residual<2>,
+}
+
+impl ShapeResidual {
+    /// Matrices of a gated expert, which is what nothing is written of.
+    pub const GATED: u32 = 3;
+
+    fn gated() -> u32 {
+        Self::GATED
+    }
 }
 
 /// How much longer products take when the power limit acts than in a short burst.

@@ -72,6 +72,7 @@ impl TransferFile {
         share(&mut linear.convolution.prefill_memory_efficiency, memory);
         linear.decode.t0_us *= fixed;
         linear.prefill.t0_us *= fixed;
+        form.mamba.scan.t0_us *= fixed;
         share(&mut form.elementwise.memory_efficiency, memory);
         share(&mut form.sampling.memory_efficiency, memory);
         if let Some(verification) = &mut form.sampling.verification {

@@ -5,7 +5,7 @@ use super::book::Book;
 use super::generation::{Inputs, Limit};
 use super::speculation::drafter_tp;
 use crate::forward::memory::{Demand, Plan};
-use crate::resolved::{Cluster, Layout, Model, Precision, Source};
+use crate::resolved::{Cluster, Layout, Model, Precision, Rule, Source};
 use crate::units::Bytes;
 
 /// Why a tensor-parallel width is impossible, and what would do.
@@ -25,8 +25,12 @@ fn obstacle(model: &Model, cluster: &Cluster, tp: u32) -> Option<String> {
         return Some(format!("{tp} GPUs do not divide the {} key-value heads of {id}", model.kv_heads));
     }
     if let Some(linear) = model.linear.filter(|linear| !linear.key_heads.is_multiple_of(tp)) {
+        let what = match linear.rule {
+            Rule::DeltaRule => "key heads of",
+            Rule::Mamba2 => "groups of heads of",
+        };
         return Some(format!(
-            "{tp} GPUs do not divide the {} key heads of {id}'s linear attention",
+            "{tp} GPUs do not divide the {} {what} {id}'s linear attention",
             linear.key_heads
         ));
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Device, Drafter, Model, Network, Precision};
+use super::facts::{Device, Drafter, Network, Precision};
+use super::model::Model;
 use super::{Crowd, LoopSettings, Reward, ScheduleInput, Tail, Training};
 
 /// Where a value came from.

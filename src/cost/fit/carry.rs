@@ -4,7 +4,8 @@
 use serde::Deserialize;
 
 use crate::profile::{
-    AllToAllForm, ElementwiseForm, Imbalance, LinearAttentionForm, SamplingForm, SkewAlpha, Sustained,
+    AllToAllForm, ElementwiseForm, Imbalance, LinearAttentionForm, MambaForm, SamplingForm, SkewAlpha,
+    Sustained,
 };
 
 /// Log-sigmas of library versions: what the same operation differs by between releases of its library.
@@ -51,6 +52,8 @@ pub struct Carry {
     /// Linear attention, where no table of this device's gives it.
     #[serde(default)]
     pub linear_attention: Option<LinearAttentionForm>,
+    /// Mamba-2, whose kernels no table has as engines run them.
+    pub mamba: MambaForm,
     /// Norms and the like.
     pub elementwise: ElementwiseForm,
     /// Sampling.

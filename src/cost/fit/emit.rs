@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::math::Surface;
 use crate::profile::{
     AllToAllForm, DecodeAttentionForm, DeviceProfile, ExpertForm, GemmForm, HeldOut, LinearAttentionForm,
-    Residual, SizeTable, Sustained, TokenTable,
+    MambaForm, Residual, ShapeResidual, SizeTable, Sustained, TokenTable,
 };
 
 /// The text of a profile.
@@ -42,6 +42,7 @@ fn render(profile: &DeviceProfile, out: &mut String) -> std::fmt::Result {
     )?;
     residual("  ", p.residual.as_ref(), out)?;
     linear(&profile.linear_attention, out)?;
+    mamba(&profile.mamba, out)?;
     let e = &profile.elementwise;
     writeln!(
         out,
@@ -134,6 +135,15 @@ fn linear(form: &LinearAttentionForm, out: &mut String) -> std::fmt::Result {
     )
 }
 
+fn mamba(form: &MambaForm, out: &mut String) -> std::fmt::Result {
+    let s = &form.scan;
+    writeln!(
+        out,
+        "mamba:\n  decode_spread: {}\n  scan: {{ t0_us: {}, chunk: {}, per_chunk_us: {}, per_1000_tokens_us: {}, spread: {} }}",
+        form.decode_spread, s.t0_us, s.chunk, s.per_chunk_us, s.per_1000_tokens_us, s.spread
+    )
+}
+
 fn gemm(name: &str, form: &GemmForm, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
@@ -192,6 +202,9 @@ fn experts(name: &str, form: &ExpertForm, out: &mut String) -> std::fmt::Result 
             "      - hidden: {}\n        inter: {}\n        experts: {}\n        topk: {}\n        tp: {}\n        ep: {}",
             s.hidden, s.inter, s.experts, s.topk, s.tp, s.ep
         )?;
+        if s.matrices != ShapeResidual::GATED {
+            writeln!(out, "        matrices: {}", s.matrices)?;
+        }
         residual("        ", Some(&s.residual), out)?;
     }
     Ok(())

@@ -11,6 +11,7 @@ use super::split::{self, Errors, Fit};
 use crate::cost::Machine;
 use crate::cost::linear::{self, LinearShape};
 use crate::profile::{ConvolutionForm, LinearDecodeForm, LinearPrefillForm};
+use crate::resolved::Rule;
 
 /// Bytes of state below which only fixed time is seen, and above which memory is.
 const SMALL: f64 = 4e6;
@@ -50,6 +51,7 @@ impl Row {
         };
         let &[key_heads, value_heads, dim, batch, tokens] = axes else { return None };
         let shape = LinearShape {
+            rule: Rule::DeltaRule,
             batch,
             tokens,
             value_heads,
