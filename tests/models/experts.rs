@@ -80,13 +80,13 @@ fn experts_on_more_gpus_take_each_less_time() {
                     // them. Rows of expert parallelism hold some of vLLM's all-gather path, which shows at one token: in fp8
                     // eight of 256 narrow experts take 33 us on one GPU and 60 on each of two (the table's).
                     let narrow = row.id.starts_with("qwen3.5") && keys.contains("fp8");
-                    // An eighth of Nemotron-3 Nano's experts is 232 wide, which no tile divides: the rows of eight GPUs take up
-                    // to 1.9 times those of four (64 tokens on an H100: 361 us and 252).
-                    let odd = row.id.starts_with("nemotron-3-nano") && !spread;
-                    let slack = match (spread && tokens == 1, narrow || odd) {
-                        (true, true) => 2.0,
-                        (false, true) if odd => 2.0,
-                        (true, false) => 1.25,
+                    // Eight GPUs cut Nemotron-3 Nano's experts into slices of 232 columns, no whole tiles: the tables have them
+                    // up to 1.9 times slower than four GPUs' of 464.
+                    let tiles = row.id == "nemotron-3-nano-30b-a3b" && !spread;
+                    let slack = match (spread && tokens == 1, narrow, tiles) {
+                        (true, true, _) => 2.0,
+                        (true, false, _) => 1.25,
+                        (_, _, true) => 1.95,
                         _ => 1.03,
                     };
                     assert!(
