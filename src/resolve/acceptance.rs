@@ -80,9 +80,7 @@ pub(super) fn resolve(
                 let hint = format!("the bonus token counts: more than 1, less than {}", k + 1);
                 return Err(book.error("speculation.acceptance.length.value", message, Some(hint)));
             };
-            let above = first(length.value.value + length.value.se).unwrap_or(best);
-            let logit_se =
-                if length.value.se > 0.0 { (logit(rate(above)) - logit(rate(best))).abs() } else { 0.0 };
+            let logit_se = length_error(length.value.value, length.value.se, |at| first(at).map(rate));
             let of = |positions| power_law(best, decay.value, positions);
             (of(positions), of(k), logit_se, length.concentration)
         }
@@ -96,8 +94,8 @@ pub(super) fn resolve(
                     format!("no acceptance rate gives {length} tokens at {} draft tokens", seen.at_k);
                 return Err(book.error("speculation.acceptance.history", message, None));
             };
-            let logit_se = at(length + given.limit.se.max(given.start.se))
-                .map_or(0.0, |above| (logit(above.min(0.999)) - logit(first.min(0.999))).abs());
+            let rate = |first: f64| first.min(0.999);
+            let logit_se = length_error(length, given.limit.se.max(given.start.se), |l| at(l).map(rate));
             history = Some(seen);
             let of = |positions| power_law(first, seen.decay, positions);
             (of(positions), of(seen.at_k as usize), logit_se, given.concentration)
@@ -121,6 +119,21 @@ pub(super) fn resolve(
         history,
         source: Source::Given,
     })
+}
+
+/// The error of a first rate, on the logit scale, from that of a length: half of what lies between a standard error below and
+/// one above. Near the longest possible length there is nothing above; a rate moves by more upwards than down there.
+fn length_error(length: f64, se: f64, rate: impl Fn(f64) -> Option<f64>) -> f64 {
+    if se <= 0.0 {
+        return 0.0;
+    }
+    let [below, at, above] = [length - se, length, length + se].map(|length| rate(length).map(logit));
+    match (below, at, above) {
+        (Some(below), _, Some(above)) => 0.5 * (above - below),
+        (Some(below), Some(at), None) => at - below,
+        (None, Some(at), Some(above)) => above - at,
+        _ => 0.0,
+    }
 }
 
 fn decay(book: &mut Book<'_>, given: Option<Uncertain>, path: &str) -> Uncertain {
@@ -234,4 +247,24 @@ fn logit_error(first: Uncertain, decay: Uncertain, positions: usize) -> f64 {
     let middle = 1.0 + (positions as f64 - 1.0).max(0.0) / 2.0;
     let of_decay = decay.se * libm::log(middle) / (1.0 - first.value).max(1e-3);
     (slope(first.value) * first.se).hypot(of_decay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_lengths_near_the_longest_stay_errors() {
+        let error = |length: f64, se: f64| {
+            length_error(length, se, |l| solve_first_rate(l, 0.0, 3).map(|first| first.min(0.999)))
+        };
+        // The lengths that a standard error below gives come back: 3.25 of 3.5, 3.65 of 3.85, above which 4.05 is none.
+        for (length, se, near) in [(3.5, 0.25, 0.12), (3.85, 0.2, 1e-9), (2.5, 0.2, 0.02)] {
+            let rate = solve_first_rate(length, 0.0, 3).unwrap_or(f64::NAN);
+            let below = crate::math::expit(logit(rate) - error(length, se));
+            let back = 1.0 + below + below * below + below * below * below;
+            assert!((back - (length - se)).abs() <= near, "{length}: {back}");
+        }
+        assert_eq!(error(3.5, 0.0), 0.0);
+    }
 }
