@@ -199,6 +199,16 @@ fn a_log_goes_into_a_scenario_on_the_side_that_ran() {
     let plain = into("nemo-rl", "nemo_metrics.json", &plain);
     assert!(plain.out.contains(off) && plain.err.contains("no drafter"), "{}", plain.err);
 
+    // Three positions in the log and five in the schedule: the length goes in.
+    let longer = File::new(&drafter.replace("{ k: 3 }", "{ k: 5 }"));
+    let length =
+        into("nemo-rl", "nemo_metrics.json", &longer).says(&["3 positions and the schedule drafts 5"]);
+    assert!(
+        length.out.contains("length: { value: { value: 2.541, se:") && length.out.contains("at_k: 3"),
+        "{}",
+        length.out
+    );
+
     // What comes out is a scenario that runs and that can be scored.
     let whole = File::new(&into("nemo-rl", "nemo_metrics.json", &drafting).out);
     let scored = run(&["validate", whole.name()]).exits(0).out;
@@ -222,10 +232,14 @@ fn solved_efficiencies_give_the_seconds_of_the_log() {
     for stage in ["training", "logprob_old", "logprob_reference"] {
         assert!(error(stage).abs() < 0.02, "{stage}: {}", error(stage));
     }
-    // Two GPUs with 32 times the samples would have to be impossibly quick: the error names the key.
-    let few =
-        File::new(&small(&[("gpus: 8", "gpus: 2"), ("prompts_per_step: 16", "prompts_per_step: 4096")]));
-    run(&["import", "nemo-rl", &file, "--into", few.name(), "--solve"])
+    // Another size tells nothing of an efficiency; seconds that no GPU reaches name the key.
+    let few = File::new(&small(&[("prompts_per_step: 16", "prompts_per_step: 4096")]));
+    run(&["import", "nemo-rl", &file, "--into", few.name(), "--solve"]).exits(0).says(&["are not solved"]);
+    let quick = fs::read_to_string(self::file("verl.jsonl"))
+        .unwrap_or_default()
+        .replace("update_actor\":", "update_actor\":0.01,\"other\":");
+    let same = File::new(&small(&[("prompts_per_step: 16", "prompts_per_step: 128")]));
+    import_text("verl", "quick.jsonl", &quick, &["--into", same.name(), "--solve"])
         .exits(2)
         .says(&["training.mfu", "of the peak rate"]);
 }
@@ -357,8 +371,8 @@ fn what_a_scenario_says_otherwise_stays() {
     // With a reference model in the scenario and none in the log, old log-probs are solved from their own seconds.
     let log =
         fs::read_to_string(file("verl.jsonl")).unwrap_or_default().replace("timing_s/ref", "timing_s/none");
-    let plain = small(&[("training: { mfu: 0.4, logprob_mfu: 0.36, ", "training: { ")]);
-    let plain = File::new(&plain);
+    let sized = ("prompts_per_step: 16", "prompts_per_step: 128");
+    let plain = File::new(&small(&[sized, ("training: { mfu: 0.4, logprob_mfu: 0.36, ", "training: { ")]));
     let solved = import_text("verl", "noref.jsonl", &log, &["--into", plain.name(), "--solve"]).exits(0);
     let solved = File::new(&solved.says(&["the log no seconds of a reference model"]).out);
     let rows = run(&["validate", solved.name(), "--format", "json"]).exits(0).json();

@@ -7,8 +7,10 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::acceptance;
 use super::efficiency::{self, Solved};
 use super::found::{Entry, Expected, Found, node};
+use super::lengths::with_error;
 use super::steps::StepTime;
 use super::words::BOTH_LOGPROBS;
 use crate::catalog;
@@ -16,6 +18,7 @@ use crate::resolve;
 use crate::rollout::Stepper;
 use crate::scenario::Document;
 use crate::scenario::raw::{self, Speculation};
+use crate::speculation::acceptance::acceptance_length;
 use crate::study::StudyError;
 use crate::study::step::{StepQuestion, step};
 use crate::workload::running_context;
@@ -49,7 +52,10 @@ pub fn into_scenario(
         head += "# NOTE no acceptance in the log: it is taken as a run without speculation, and `expect` is about the baseline\n";
     }
     let mut put = Vec::new();
-    for entry in &found.entries {
+    let shorter = shortened(found, &written, &mut warnings);
+    for entry in
+        found.entries.iter().map(|entry| shorter.as_ref().filter(|s| s.path == entry.path).unwrap_or(entry))
+    {
         match place(entry, &written, drafts) {
             Ok((path, value)) => {
                 document.put(path, node(value)?)?;
@@ -61,7 +67,12 @@ pub fn into_scenario(
     let mut expect = expectations(found, &written, drafts);
     // What is wrong now does not fit what was found.
     document.scenario()?;
-    if let Some(stepper) = solve {
+    let sized = sizes(found, &written).is_empty();
+    if solve.is_some() && !sized {
+        warnings
+            .push("efficiencies are not solved: the log is of another size than this scenario".to_owned());
+    }
+    if let Some(stepper) = solve.filter(|_| sized) {
         for solved in efficiency::solve(&mut document, &expect, stepper)? {
             warnings.extend(peak(found, &solved, &written));
             put.retain(|(path, _)| *path != solved.path);
@@ -83,6 +94,29 @@ pub fn into_scenario(
         let _ = writeln!(head, "# WARNING {warning}");
     }
     Ok(Scenario { text: head + &yaml::to_text(document.root()), warnings })
+}
+
+/// Acceptance as a length, where the log has fewer positions than the schedule drafts.
+fn shortened(found: &Found, written: &raw::Scenario, warnings: &mut Vec<String>) -> Option<Entry> {
+    let entry = found.entries.iter().find(|entry| entry.path == acceptance::KEY)?;
+    let given = entry.value.get("per_position")?.as_array()?;
+    let Some(Speculation::On(config)) = &written.speculation else { return None };
+    let Some(raw::Schedule::Fixed(fixed)) = &config.schedule else { return None };
+    let drafted = fixed.k.get() as usize;
+    if drafted <= given.len() {
+        return None;
+    }
+    let of = |rate: &Value, key: &str| rate.get(key).and_then(Value::as_f64);
+    let rates: Vec<f64> = given.iter().filter_map(|rate| of(rate, "value").or(rate.as_f64())).collect();
+    let length = acceptance_length(&rates);
+    // The first position carries the error of the length.
+    let se = given.first().and_then(|rate| of(rate, "se")).unwrap_or(0.0) * (length - 1.0) / rates.first()?;
+    warnings.push(format!(
+        "the log has {} positions and the schedule drafts {drafted}: their length is put in, and later positions follow the default decay",
+        given.len()
+    ));
+    let value = json!({ "length": { "value": with_error(length, se), "at_k": given.len() } });
+    Some(Entry { path: entry.path, value, from: entry.from.clone() })
 }
 
 /// Where an entry goes and what goes there; or why it stays out of this scenario.
@@ -131,8 +165,8 @@ fn put_expect(document: &mut Document, expect: &[Expected]) -> Result<(), StudyE
     Ok(document.put("expect", all)?)
 }
 
-/// What the log and the scenario say differently.
-fn mismatches(found: &Found, written: &raw::Scenario) -> Vec<String> {
+/// How the log's run and the scenario's differ in size.
+fn sizes(found: &Found, written: &raw::Scenario) -> Vec<String> {
     let count = |n: Option<raw::Count>| n.map(|n| n.get() as f64);
     let gpus = written.cluster.as_ref().and_then(|cluster| count(cluster.gpus));
     let samples = samples(written).map(|n| n as f64);
@@ -142,7 +176,12 @@ fn mismatches(found: &Found, written: &raw::Scenario) -> Vec<String> {
         ((logged / here - 1.0).abs() > SAME)
             .then(|| format!("{logged:.0} {what} in the log, {here:.0} in this scenario"))
     };
-    let mut all: Vec<String> = both.into_iter().filter_map(differ).collect();
+    both.into_iter().filter_map(differ).collect()
+}
+
+/// What the log and the scenario say differently.
+fn mismatches(found: &Found, written: &raw::Scenario) -> Vec<String> {
+    let mut all = sizes(found, written);
     let logged = |stage: &str| found.expect.iter().any(|expected| expected.quantity.ends_with(stage));
     let together = found.expect.iter().any(|expected| expected.source.contains(BOTH_LOGPROBS));
     match (logged("logprob_reference"), reference(written)) {

@@ -147,7 +147,10 @@ pub(super) fn resolve(
     );
     let asked = max_num_seqs(book, &seqs, layout, (lookahead, max_num_batched_tokens))?;
     let max_num_seqs = match fit.state_seats(layout).filter(|seats| *seats < asked) {
-        Some(0) => return Err(fit.does_not_fit(layout, fit.missing_state_gib(layout))),
+        Some(0) if raw.num_gpu_blocks.is_none() => {
+            let missing = fit.missing_state_gib(layout).max(fit.missing_gib(layout));
+            return Err(fit.does_not_fit(layout, missing));
+        }
         Some(seats) if raw.num_gpu_blocks.is_none() => {
             let why =
                 format!("as many as have room for their states of linear attention, instead of {asked}");
