@@ -124,11 +124,10 @@ pub fn import(kind: Kind, files: &[PathBuf], options: &Options) -> Result<Found,
         _ => of_framework(kind, files, options)?,
     };
     if found.is_empty() && found.steps.is_empty() && found.remarks.is_empty() {
-        let message = format!(
-            "{label}: nothing in it is what {} writes{}",
-            kind.name(),
-            looks_like(kind, files, options)
-        );
+        let empty =
+            files.iter().all(|file| file.metadata().is_ok_and(|data| data.is_file() && data.len() == 0));
+        let why = if empty { "it is empty".to_owned() } else { looks_like(kind, files, options) };
+        let message = format!("{label}: nothing in it is what {} writes; {why}", kind.name());
         return Err(IngestError::Content { message });
     }
     found.read = format!("rollcast import {} {label}: {}", kind.name(), found.read);
@@ -163,8 +162,8 @@ fn looks_like(kind: Kind, files: &[PathBuf], options: &Options) -> String {
         found.is_ok_and(|found| !found.is_empty() || !found.steps.is_empty())
     });
     match other {
-        Some((_, name)) => format!("; it reads as `rollcast import {name}`"),
-        None => "; `rollcast import --help` says what is read".to_owned(),
+        Some((_, name)) => format!("it reads as `rollcast import {name}`"),
+        None => "`rollcast import --help` says what is read".to_owned(),
     }
 }
 

@@ -28,6 +28,7 @@ use crate::scenario::{self, Document, Scenario};
 use crate::speculation::StepCost;
 use crate::speculation::acceptance::Population;
 use crate::workload::running_context;
+pub use acceptance::CONCENTRATION;
 use book::Book;
 pub use modes::filling;
 pub use schedule::Prototype;

@@ -248,6 +248,7 @@ fn solved_efficiencies_give_the_seconds_of_the_log() {
 fn what_is_no_such_log_is_said_and_what_it_is() {
     run(&["import", "verl", &file("slime.log")]).exits(2).says(&["reads as `rollcast import slime`"]);
     run(&["import", "sglang", &file("README.md")]).exits(2).says(&["nothing in it is what sglang writes"]);
+    import_text("verl", "empty.log", "", &[]).exits(2).says(&["writes; it is empty"]);
     run(&["import", "verl", "/nowhere"]).exits(2).says(&["/nowhere: cannot be read"]);
     run(&["import", "verl", &file("verl.log"), "--steps", "8..9"]).exits(2).says(&["the log has 0 to 4"]);
     run(&["import", "verl", &file("verl.log"), "--steps", "9..8"]).exits(2).says(&["9 is after 8"]);
@@ -380,4 +381,62 @@ fn what_a_scenario_says_otherwise_stays() {
         rows.iter().find(|row| row["quantity"].as_str().is_some_and(|q| q.ends_with("logprob_old")))
     });
     assert!(old.is_some_and(|row| number(&row["error"]).abs() < 0.02), "{rows}");
+}
+
+/// What docs/logs.md says of spreads: lengths of a reasoning model (ServeGen's DeepSeek-R1, log spread 0.97) cut at several
+/// maxima, as verl and slime would log them.
+#[test]
+fn ways_to_one_spread() {
+    let Some(text) = public_table("traces/servegen_deepseek_r1_output_len_hist.csv") else { return };
+    let rows: Vec<[f64; 2]> = text
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<f64> = line.split(',').map_while(|cell| cell.parse().ok()).collect();
+            (cells.len() == 3).then(|| [(cells[0] * cells[1]).sqrt(), cells[2]])
+        })
+        .collect();
+    let all: f64 = rows.iter().map(|[_, share]| share).sum();
+    let mut found_by = [Vec::new(), Vec::new()];
+    for max in [2048.0, 4096.0, 8192.0, 16_384.0] {
+        let mean: f64 = rows.iter().map(|[x, share]| x.min(max) * share / all).sum();
+        let cut: f64 = rows.iter().filter(|[x, _]| *x >= max).map(|[_, share]| share / all).sum();
+        let line = format!(
+            "perf 0: {{'rollout/response_len/mean': {mean}, 'rollout/response_len/median': 792, \
+             'rollout/response_len/max': {max}, 'rollout/truncated_ratio': {cut}}}\n"
+        );
+        let found = found("slime", "servegen.log", &line);
+        found_by[0].push(number(&entry(&found, "workload.response_tokens")["lognormal"]["sigma"]));
+        let remarks = remarks(&found);
+        let other = remarks
+            .split("the medians would give a spread of ")
+            .nth(1)
+            .and_then(|rest| rest.get(..4)?.parse().ok());
+        found_by[1].push(other.unwrap_or(f64::NAN));
+    }
+    // The median of the longest of n, uncut.
+    let mean: f64 = rows.iter().map(|[x, share]| x * share / all).sum();
+    let longest = [512_u32, 2048, 5120].map(|n| {
+        let (mut below, quantile) = (0.0, 0.5_f64.powf(1.0 / f64::from(n)));
+        let at = rows.iter().find(|[_, share]| {
+            below += share / all;
+            below >= quantile
+        });
+        let line = format!(
+            "step:1 - response_length/mean:{mean} - response_length/max:{}\n",
+            at.map_or(0.0, |row| row[0])
+        );
+        let run =
+            import_text("verl", "longest.log", &line, &["--samples", &n.to_string(), "--format", "json"]);
+        number(&entry(&run.exits(0).json(), "workload.response_tokens")["lognormal"]["sigma"])
+    });
+    let said = [
+        (&found_by[0][..], &[0.92, 1.22, 1.24, 1.14][..]),
+        (&found_by[1], &[1.11, 1.10, 1.15, 1.16]),
+        (&longest, &[1.04, 0.93, 0.88]),
+    ];
+    for (found, said) in said {
+        for (sigma, said) in found.iter().zip(said) {
+            assert!((sigma - said).abs() < 0.01, "{found_by:?} {longest:?}");
+        }
+    }
 }

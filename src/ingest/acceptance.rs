@@ -12,12 +12,11 @@ use super::lengths::with_error;
 use super::run::remark_trend;
 use super::series::{Metrics, Series, mean};
 use super::words::{Names, Words};
+use crate::resolve::CONCENTRATION;
 use crate::speculation::acceptance::{Counters, acceptance_length};
 
 /// Where acceptance stands in a scenario.
 pub(super) const KEY: &str = "speculation.acceptance";
-/// Concentration of the requests' own rates (Beta law): EAGLE's 5-95 % range of lengths by request implies 8 to 15.
-const CONCENTRATION: f64 = 12.0;
 /// Share of the tokens of full rounds below which rounds were not all full.
 const FULL: f64 = 0.98;
 

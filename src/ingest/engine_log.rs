@@ -17,6 +17,8 @@ use super::{IngestError, Options};
 
 /// Shortest time of a vLLM iteration that is taken for one, in milliseconds.
 const SHORTEST_MS: f64 = 1.0;
+/// Tokens of a request in one step beyond which it is no draft: a request that comes back after a preemption is computed again.
+const NO_DRAFT: f64 = 64.0;
 /// Share of iterations below it from which on the times are doubtful.
 const MANY_SHORT: f64 = 0.1;
 /// How far numbers of draft tokens may be from a whole one in the median: rates are printed to two digits.
@@ -52,7 +54,7 @@ pub(super) fn vllm(
             else {
                 return;
             };
-            if prompts > 0.0 || batch < 1.0 || tokens > 64.0 * batch || iteration.contains("(dummy)") {
+            if prompts > 0.0 || batch < 1.0 || tokens > NO_DRAFT * batch || iteration.contains("(dummy)") {
                 return;
             }
             iterations += 1;

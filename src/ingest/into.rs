@@ -1,4 +1,4 @@
-//! What was found, put into a scenario; and the scenario's forecast beside what the log shows of single engine steps.
+//! What was found, put into a scenario.
 //!
 //! Left out: anything that would make a forecast look better than it is. Only efficiencies are solved, where asked
 //! (`efficiency`), and the values they were solved from are marked.
@@ -11,17 +11,14 @@ use super::acceptance;
 use super::efficiency::{self, Solved};
 use super::found::{Entry, Expected, Found, node};
 use super::lengths::with_error;
-use super::steps::StepTime;
+use super::steps::beside;
 use super::words::BOTH_LOGPROBS;
 use crate::catalog;
-use crate::resolve;
 use crate::rollout::Stepper;
 use crate::scenario::Document;
 use crate::scenario::raw::{self, Speculation};
 use crate::speculation::acceptance::acceptance_length;
 use crate::study::StudyError;
-use crate::study::step::{StepQuestion, step};
-use crate::workload::running_context;
 use crate::yaml::{self, Node};
 
 /// Ratio of two efficiencies from which on they cannot be of one run: waits and recomputation make less.
@@ -87,7 +84,7 @@ pub fn into_scenario(
     for (path, from) in put {
         let _ = writeln!(head, "# {path}: {from}");
     }
-    for line in beside(found, &document, &written)? {
+    for line in beside(&found.steps, &document, drafts)? {
         let _ = writeln!(head, "# {line}");
     }
     for warning in &warnings {
@@ -249,43 +246,4 @@ fn expectations(found: &Found, written: &raw::Scenario, drafts: bool) -> Vec<Exp
         }
     }
     all
-}
-
-/// Forecasts of the engine steps that the log shows, a line each.
-fn beside(found: &Found, document: &Document, written: &raw::Scenario) -> Result<Vec<String>, StudyError> {
-    if found.steps.is_empty() {
-        return Ok(Vec::new());
-    }
-    let prepared = resolve::resolve_engine(document)?;
-    let assumed = running_context(&prepared.resolved.workload, 1.0);
-    let drafts = matches!(written.speculation, Some(Speculation::On(_)));
-    let mut lines = Vec::new();
-    for seen in &found.steps {
-        if seen.draft_tokens > 0 && !drafts {
-            lines.push(format!("engine step {seen}: this scenario has no drafter"));
-            continue;
-        }
-        let report = step(&prepared, &question(seen, assumed));
-        let (ms, low, high) =
-            (1e3 * report.seconds.median, 1e3 * report.seconds.p05, 1e3 * report.seconds.p95);
-        let at = if seen.context.is_none() {
-            format!(" at an assumed context of {assumed:.0}")
-        } else {
-            String::new()
-        };
-        lines.push(format!(
-            "engine step {seen}; forecast {ms:.2} ({low:.2}-{high:.2}){at}, {:+.0} %",
-            100.0 * (ms / seen.ms - 1.0)
-        ));
-    }
-    Ok(lines)
-}
-
-fn question(seen: &StepTime, assumed: f64) -> StepQuestion {
-    StepQuestion {
-        batch: seen.batch as u32,
-        context: seen.context.map_or(assumed, |context| context as f64),
-        draft_tokens: seen.draft_tokens as u32,
-        prefill_tokens: 0,
-    }
 }

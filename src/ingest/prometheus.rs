@@ -1,7 +1,7 @@
 //! Counters and histograms in Prometheus' text form, as vLLM's and SGLang's `/metrics` print them.
 //!
-//! Two files are a beginning and an end: what is between them counts. Several engines in a file are summed. Left out: gauges,
-//! which say what was true at one moment, and `_created` stamps.
+//! Two files are a beginning and an end: what is between them counts, of engines that were not started anew. Several engines in
+//! a file are summed. Left out: gauges, which say what was true at one moment.
 
 use std::collections::BTreeMap;
 

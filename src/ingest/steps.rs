@@ -1,4 +1,4 @@
-//! Engine steps as a log shows them: a median by batch, to hold `rollcast cost step` against.
+//! Engine steps as a log shows them: a median by batch, and a scenario's forecast beside each.
 //!
 //! Left out: what a context does where the log does not tell it.
 
@@ -8,6 +8,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::found::Found;
+use crate::resolve;
+use crate::scenario::Document;
+use crate::study::StudyError;
+use crate::study::step::{StepQuestion, step};
+use crate::workload::running_context;
 
 /// Fewest steps behind a median.
 const FEWEST: usize = 5;
@@ -79,5 +84,47 @@ impl Steps {
                 steps: seen.len(),
             });
         }
+    }
+}
+
+/// Forecasts of these steps by a scenario, which has a drafter or not, a line each.
+pub(super) fn beside(
+    steps: &[StepTime],
+    document: &Document,
+    drafts: bool,
+) -> Result<Vec<String>, StudyError> {
+    if steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let prepared = resolve::resolve_engine(document)?;
+    let assumed = running_context(&prepared.resolved.workload, 1.0);
+    let mut lines = Vec::new();
+    for seen in steps {
+        if seen.draft_tokens > 0 && !drafts {
+            lines.push(format!("engine step {seen}: this scenario has no drafter"));
+            continue;
+        }
+        let report = step(&prepared, &question(seen, assumed));
+        let (ms, low, high) =
+            (1e3 * report.seconds.median, 1e3 * report.seconds.p05, 1e3 * report.seconds.p95);
+        let at = if seen.context.is_none() {
+            format!(" at an assumed context of {assumed:.0}")
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "engine step {seen}; forecast {ms:.2} ({low:.2}-{high:.2}){at}, {:+.0} %",
+            100.0 * (ms / seen.ms - 1.0)
+        ));
+    }
+    Ok(lines)
+}
+
+fn question(seen: &StepTime, assumed: f64) -> StepQuestion {
+    StepQuestion {
+        batch: seen.batch as u32,
+        context: seen.context.map_or(assumed, |context| context as f64),
+        draft_tokens: seen.draft_tokens as u32,
+        prefill_tokens: 0,
     }
 }

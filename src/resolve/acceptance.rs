@@ -14,7 +14,7 @@ use crate::speculation::acceptance::{History, power_law, solve_first_rate};
 
 /// Spread of the requests' own acceptance where nobody gives it: EAGLE's 5-95 % range of per-request
 /// lengths implies 8 to 15.
-const CONCENTRATION: f64 = 12.0;
+pub const CONCENTRATION: f64 = 12.0;
 /// Draft tokens of the rounds behind a power law, where neither it nor the schedule says: assumed, what most counters were
 /// published at.
 const COUNTED_AT: u32 = 3;

@@ -46,7 +46,8 @@ fn stats(result: &RunResult) -> String {
         );
     }
     if on.length_bias.abs() >= 0.005 {
-        _ = write!(text, "; trained responses are {:+.1} % as long as all", 100.0 * on.length_bias);
+        let way = if on.length_bias < 0.0 { "shorter" } else { "longer" };
+        _ = write!(text, "; trained responses are {:.1} % {way} than all", 100.0 * on.length_bias.abs());
     }
     if on.usd_per_trained_prompt.mean > 0.0 {
         _ = write!(text, "; {} a trained prompt", usd(on.usd_per_trained_prompt.mean));
